@@ -1,0 +1,3 @@
+module github.com/imtier/imtier/pkg
+
+go 1.26.0

@@ -1,0 +1,57 @@
+package protocol
+
+import (
+	"hash/fnv"
+	"strconv"
+)
+
+const (
+	// DefaultPartitions is how many partitions the address space has unless set otherwise.
+	DefaultPartitions = 256
+	// MaxPartitions is bounded by the 16384 slots of a Redis Cluster: every partition has slots of its own.
+	MaxPartitions = 4096
+
+	slots = 16384
+)
+
+// Partition maps an address (a clientId or a group) to one of n partitions: FNV-1a, 64 bits, folded. The
+// function is part of the stored data's format and never changes.
+func Partition(addr string, n int) int {
+	h := fnv.New64a()
+	h.Write([]byte(addr)) // a hash.Hash never fails
+	v := h.Sum64()
+	v ^= v >> 32
+	return int(v % uint64(n))
+}
+
+// Tags returns the Redis Cluster hash tag of each of n partitions. Plain numbers as tags would spread unevenly
+// over the slots; here the tag of partition p is the smallest number whose slot falls into the p-th of n equal
+// parts of the slot range, so consecutive partitions cover the cluster evenly.
+func Tags(n int) []string {
+	tags := make([]string, n)
+	for i, left := 0, n; left > 0; i++ {
+		tag := strconv.Itoa(i)
+		p := int(crc16(tag)) % slots * n / slots
+		if tags[p] == "" {
+			tags[p] = tag
+			left--
+		}
+	}
+	return tags
+}
+
+// crc16 is CRC-16/XMODEM, polynomial 0x1021, as the Redis Cluster specification prescribes for key slots.
+func crc16(s string) uint16 {
+	var crc uint16
+	for i := range len(s) {
+		crc ^= uint16(s[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc
+}

@@ -1,0 +1,170 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+)
+
+// PushKind says what a partition channel's message is.
+type PushKind byte
+
+const (
+	PushMessage   PushKind = 'M' // an envelope that was appended to streams
+	PushEphemeral PushKind = 'E' // an envelope that is stored nowhere
+	PushJoin      PushKind = 'J' // a client became a member of a group
+	PushLeave     PushKind = 'L' // a client is no longer a member of a group
+	PushKick      PushKind = 'K' // close connections of a client
+)
+
+// Push is one message of a partition channel. Scripts in Redis build it as text lines with the envelope's bytes
+// after them; names hold no control characters, so a line feed ends every field:
+//
+//	M fence n (address position)×n envelope
+//	E n address×n envelope
+//	J clientId group position
+//	L clientId group
+//	K clientId connId device code      connId and device may be empty: any
+type Push struct {
+	Kind     PushKind
+	Fence    uint64   // M: positions with a smaller epoch were written in an earlier life of Redis
+	Targets  []Target // M, E
+	Envelope []byte   // M, E; refers to the decoded bytes
+
+	ClientID string // J, L, K
+	Group    string // J, L
+	Pos      Position
+	ConnID   string // K
+	Device   string // K
+	Code     int    // K: the close code
+}
+
+// Target is one stream of a push: the clientId of an inbox, a group, or empty for all.
+type Target struct {
+	Addr string
+	Pos  Position
+}
+
+// maxTargets bounds what a decoder allocates for one push; a publisher sends at most MaxReceivers at once.
+const maxTargets = MaxReceivers
+
+// ErrBadPush is returned for bytes that are not a push.
+var ErrBadPush = errors.New("malformed push")
+
+// Encode returns the push's bytes. Scripts build pushes in Redis; this is for those that publish without one.
+func (p *Push) Encode() []byte {
+	b := append(make([]byte, 0, 64+len(p.Envelope)), byte(p.Kind), '\n')
+	line := func(s string) { b = append(append(b, s...), '\n') }
+	switch p.Kind {
+	case PushMessage, PushEphemeral:
+		if p.Kind == PushMessage {
+			line(strconv.FormatUint(p.Fence, 10))
+		}
+		line(strconv.Itoa(len(p.Targets)))
+		for _, t := range p.Targets {
+			line(t.Addr)
+			if p.Kind == PushMessage {
+				line(t.Pos.String())
+			}
+		}
+		b = append(b, p.Envelope...)
+	case PushJoin:
+		line(p.ClientID)
+		line(p.Group)
+		line(p.Pos.String())
+	case PushLeave:
+		line(p.ClientID)
+		line(p.Group)
+	case PushKick:
+		line(p.ClientID)
+		line(p.ConnID)
+		line(p.Device)
+		line(strconv.Itoa(p.Code))
+	}
+	return b
+}
+
+// DecodePush reads one message of a partition channel.
+func DecodePush(b []byte) (*Push, error) {
+	l := lines{b: b}
+	kind := l.next()
+	if len(kind) != 1 {
+		return nil, ErrBadPush
+	}
+	p := &Push{Kind: PushKind(kind[0])}
+	switch p.Kind {
+	case PushMessage:
+		p.Fence = l.uint()
+		p.Targets = l.targets(true)
+		p.Envelope = l.b
+	case PushEphemeral:
+		p.Targets = l.targets(false)
+		p.Envelope = l.b
+	case PushJoin:
+		p.ClientID, p.Group, p.Pos = l.next(), l.next(), l.position()
+	case PushLeave:
+		p.ClientID, p.Group = l.next(), l.next()
+	case PushKick:
+		p.ClientID, p.ConnID, p.Device, p.Code = l.next(), l.next(), l.next(), int(l.uint())
+	default:
+		return nil, ErrBadPush
+	}
+	if l.failed {
+		return nil, ErrBadPush
+	}
+	return p, nil
+}
+
+// lines reads fields that end with a line feed; after the first failure it yields zero values.
+type lines struct {
+	b      []byte
+	failed bool
+}
+
+func (l *lines) next() string {
+	i := bytes.IndexByte(l.b, '\n')
+	if i < 0 {
+		l.failed = true
+		l.b = nil
+		return ""
+	}
+	s := string(l.b[:i])
+	l.b = l.b[i+1:]
+	return s
+}
+
+func (l *lines) uint() uint64 {
+	v, err := strconv.ParseUint(l.next(), 10, 63)
+	if err != nil {
+		l.failed = true
+	}
+	return v
+}
+
+func (l *lines) position() Position {
+	p, err := ParsePosition(l.next())
+	if err != nil {
+		l.failed = true
+	}
+	return p
+}
+
+func (l *lines) targets(withPos bool) []Target {
+	n := l.uint()
+	if l.failed || n > maxTargets {
+		l.failed = true
+		return nil
+	}
+	ts := make([]Target, 0, n)
+	for range n {
+		t := Target{Addr: l.next()}
+		if withPos {
+			t.Pos = l.position()
+		}
+		if l.failed {
+			return nil
+		}
+		ts = append(ts, t)
+	}
+	return ts
+}
