@@ -1,0 +1,59 @@
+package ticket
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+var (
+	// ErrNoKey is returned by the zero Keys.
+	ErrNoKey = errors.New("no signing key")
+	// ErrTooBig is returned by Sign when metadata and groups together do not fit into a URL.
+	ErrTooBig = fmt.Errorf("the token would be larger than %d bytes", protocol.MaxToken)
+)
+
+// Sign returns the token for c, signed with the first key. It fails when c breaks a limit of package protocol,
+// when the lifetime is not within MaxLifetime, and with ErrTooBig when the token would exceed protocol.MaxToken.
+func (k Keys) Sign(c Claims) (string, error) {
+	if k.Empty() {
+		return "", ErrNoKey
+	}
+	if c.IssuedAt.IsZero() {
+		c.IssuedAt = time.Now()
+	}
+	if c.JTI == "" {
+		c.JTI = rand.Text()
+	}
+	p := &payload{
+		Subject:      c.ClientID,
+		Audience:     jwt.ClaimStrings{audience},
+		JTI:          c.JTI,
+		Issued:       dateOf(c.IssuedAt),
+		Expires:      dateOf(c.ExpiresAt),
+		Meta:         c.Meta,
+		Groups:       c.Groups,
+		UntilOffline: c.UntilOffline,
+		MayRequest:   c.MayRequest,
+	}
+	if c.Device != protocol.DefaultDevice {
+		p.Device = c.Device
+	}
+	if err := p.check(); err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, p)
+	t.Header["kid"] = k.kid
+	token, err := t.SignedString(k.byID[k.kid])
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	if len(token) > protocol.MaxToken {
+		return "", ErrTooBig
+	}
+	return token, nil
+}
