@@ -1,0 +1,135 @@
+package store
+
+import (
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// keyspace makes every name that imtier uses in Redis; nothing else does. A name that belongs to a partition
+// begins with the partition's hash tag, so that everything a script touches lies in one slot of a Redis Cluster.
+// The tag comes first: braces inside a clientId or a group cannot move the key.
+//
+// Every name made from a partition number accepts allPartition too, the place of what belongs to no address.
+type keyspace struct {
+	prefix []string // "im:{<tag>}:" per partition, and that of "all" at the end
+}
+
+// allPartition stands for the partition of the broadcast stream.
+const allPartition = -1
+
+func newKeyspace(partitions int) keyspace {
+	k := keyspace{prefix: make([]string, 0, partitions+1)}
+	for _, tag := range append(protocol.Tags(partitions), "all") {
+		k.prefix = append(k.prefix, "im:{"+tag+"}:")
+	}
+	return k
+}
+
+func (k keyspace) partitions() int { return len(k.prefix) - 1 }
+
+func (k keyspace) of(p int) string {
+	if p == allPartition {
+		return k.prefix[len(k.prefix)-1]
+	}
+	return k.prefix[p]
+}
+
+// partition is where an address (a clientId or a group) lives.
+func (k keyspace) partition(addr string) int { return protocol.Partition(addr, k.partitions()) }
+
+// partitionOf is where a stream lives.
+func (k keyspace) partitionOf(st protocol.Stream) int {
+	if st.Kind == protocol.All {
+		return allPartition
+	}
+	return k.partition(st.Name)
+}
+
+// Streams.
+
+func (k keyspace) stream(st protocol.Stream) string {
+	p := k.of(k.partitionOf(st))
+	switch st.Kind {
+	case protocol.Inbox:
+		return p + "s:i:" + st.Name
+	case protocol.Group:
+		return p + "s:g:" + st.Name
+	default:
+		return p + "s"
+	}
+}
+
+// epoch holds the partition's fence: no position with a smaller epoch is given out any more.
+func (k keyspace) epoch(p int) string { return k.of(p) + "epoch" }
+
+// idem remembers the position of a send with a caller's id. The parts are joined by line feeds, which no name
+// contains.
+func (k keyspace) idem(st protocol.Stream, from, id string) string {
+	return k.of(k.partitionOf(st)) + "idem:" + string(rune(st.Kind)) + ":" + from + "\n" + st.Name + "\n" + id
+}
+
+// Clients.
+
+func (k keyspace) online(p int) string         { return k.of(p) + "online" }  // zset, score 0
+func (k keyspace) leaving(p int) string        { return k.of(p) + "leaving" } // zset clientId → due, ms
+func (k keyspace) seen(client string) string   { return k.of(k.partition(client)) + "seen:" + client }
+func (k keyspace) conns(client string) string  { return k.of(k.partition(client)) + "conns:" + client }
+func (k keyspace) groups(client string) string { return k.of(k.partition(client)) + "groups:" + client }
+func (k keyspace) cursor(client string) string { return k.of(k.partition(client)) + "cursor:" + client }
+
+// jti marks a pre-connect URL as used; it lives where the client of the URL does.
+func (k keyspace) jti(client, jti string) string { return k.of(k.partition(client)) + "jti:" + jti }
+
+// Groups.
+
+func (k keyspace) members(group string) string { return k.of(k.partition(group)) + "members:" + group }
+func (k keyspace) grouplist(p int) string      { return k.of(p) + "grouplist" }
+func (k keyspace) unsynced(p int) string       { return k.of(p) + "unsynced" }
+
+// Nodes.
+
+// nodeConns lists the connections of a node in partition p: what there is to reap when the node dies.
+func (k keyspace) nodeConns(p int, node string) string { return k.of(p) + "node:" + node }
+
+func (k keyspace) nodes() string           { return "im:nodes" }
+func (k keyspace) node(node string) string { return "im:node:" + node }
+
+// The whole.
+
+func (k keyspace) events(p int) string { return k.of(p) + "events" }
+func (k keyspace) config() string      { return k.of(allPartition) + "config" }
+func (k keyspace) janitor() string     { return k.of(allPartition) + "janitor" }
+
+// Channels.
+
+func (k keyspace) clientChannel(p int) string { return k.of(p) + "c" }
+func (k keyspace) groupChannel(p int) string  { return k.of(p) + "g" }
+func (k keyspace) allChannel() string         { return k.of(allPartition) + "c" }
+func (k keyspace) eventChannel() string       { return k.of(allPartition) + "e" }
+
+// channelOf is the channel that carries a stream.
+func (k keyspace) channelOf(st protocol.Stream) string {
+	switch st.Kind {
+	case protocol.Inbox:
+		return k.clientChannel(k.partition(st.Name))
+	case protocol.Group:
+		return k.groupChannel(k.partition(st.Name))
+	default:
+		return k.allChannel()
+	}
+}
+
+// ClientChannel carries what is addressed to the clients of partition p: inbox messages, membership changes and
+// orders to close connections.
+func (s *Store) ClientChannel(p int) string { return s.keys.clientChannel(p) }
+
+// GroupChannel carries the messages of the groups of partition p.
+func (s *Store) GroupChannel(p int) string { return s.keys.groupChannel(p) }
+
+// AllChannel carries broadcasts.
+func (s *Store) AllChannel() string { return s.keys.allChannel() }
+
+// Partition maps a clientId or a group to its partition.
+func (s *Store) Partition(addr string) int { return s.keys.partition(addr) }
+
+// Partitions is how many partitions the address space has.
+func (s *Store) Partitions() int { return s.keys.partitions() }

@@ -1,0 +1,259 @@
+// Package redistest runs Redis for tests: a real redis-server as a child process, or the embedded miniredis.
+//
+//	s := redistest.Start(t)            // a server of its own, gone when the test ends
+//	st, err := store.Open(ctx, store.Options{URL: s.URL()})
+//	s.Kill(); s.Restart()              // kill -9, and back on the same port with what the disk holds
+package redistest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+const (
+	startTimeout = 15 * time.Second // for a server to answer PING, on a busy machine
+	portAttempts = 5                // a free port may be taken by another process before the server binds it
+)
+
+// Server is a redis-server that belongs to one test.
+type Server struct {
+	Addr string // host:port
+
+	t    testing.TB
+	dir  string
+	args []string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has been waited for
+}
+
+// Option changes how the server is started.
+type Option func(*Server)
+
+// AOF makes the server keep an append-only file, flushed once a second. Without it nothing survives a restart.
+func AOF() Option { return Args("--appendonly", "yes", "--appendfsync", "everysec") }
+
+// Args adds arguments to the command line, for example Args("--maxmemory", "10mb").
+func Args(args ...string) Option {
+	return func(s *Server) { s.args = append(s.args, args...) }
+}
+
+// Dir uses a folder of the caller's instead of a temporary one.
+func Dir(dir string) Option { return func(s *Server) { s.dir = dir } }
+
+// Start runs a redis-server on a free port of the loopback interface, with its data in a temporary folder, and
+// stops it when the test ends. It fails the test when there is no redis-server.
+func Start(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatal("redis-server is not in PATH; these tests run on a real one: install it, for example with " +
+			"`apt-get install redis-server`, or run `make test`, which does")
+	}
+	s := &Server{t: t}
+	for _, o := range opts {
+		o(s)
+	}
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
+	t.Cleanup(s.Stop)
+	var err error
+	for range portAttempts {
+		s.Addr = freeAddr(t)
+		if err = s.start(); err == nil {
+			return s
+		}
+	}
+	t.Fatalf("start redis-server: %v", err)
+	return nil
+}
+
+// URL is the server's address as store.Options wants it.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// Port is the port of Addr.
+func (s *Server) Port() string {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	return port
+}
+
+// Stop ends the server in order (SIGTERM: it saves what it is configured to save) and waits for it.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Kill ends the server at once (SIGKILL) and waits for it.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Pause freezes the process (SIGSTOP): connections stay open and nothing answers.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+// Restart runs the server again, on the same port and folder, after Stop or Kill, and waits until it answers.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.end(syscall.SIGKILL)
+	var err error
+	for range portAttempts {
+		if err = s.start(); err == nil {
+			return
+		}
+	}
+	s.t.Fatalf("restart redis-server: %v", err)
+}
+
+// Do sends one command on a connection of its own and returns the first line of the answer, for CONFIG SET,
+// REPLICAOF, CLIENT KILL and the like.
+func (s *Server) Do(args ...string) string {
+	s.t.Helper()
+	answer, err := roundTrip(s.Addr, args...)
+	if err != nil {
+		s.t.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+	return answer
+}
+
+func (s *Server) start() error {
+	args := append([]string{
+		"--port", s.Port(), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no",
+		"--logfile", filepath.Join(s.dir, "redis.log"),
+	}, s.args...)
+	cmd := exec.Command("redis-server", args...)
+	cmd.SysProcAttr = childAttr()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // how it ended is the test's doing
+	}()
+	s.mu.Lock()
+	s.cmd, s.done = cmd, done
+	s.mu.Unlock()
+
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(startTimeout)
+	for {
+		if answer, err := roundTrip(s.Addr, "PING"); err == nil && answer == "+PONG" {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-done:
+			return fmt.Errorf("it ended at once:\n%s", s.log())
+		case <-deadline:
+			s.end(syscall.SIGKILL)
+			return fmt.Errorf("no answer to PING within %v:\n%s", startTimeout, s.log())
+		}
+	}
+}
+
+func (s *Server) end(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig) // it may have ended already
+	_ = s.cmd.Process.Signal(syscall.SIGCONT)
+	select {
+	case <-s.done:
+	case <-time.After(startTimeout):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+	s.cmd = nil
+}
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		s.t.Fatalf("%v: the redis-server is not running", sig)
+	}
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatalf("%v: %v", sig, err)
+	}
+}
+
+func (s *Server) log() string {
+	b, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
+	return string(b)
+}
+
+// freeAddr asks the kernel for a port that nobody listens on.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// roundTrip sends a command and returns the first line of the answer; of a bulk string, the string.
+func roundTrip(addr string, args ...string) (string, error) {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(startTimeout)); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	if _, err := c.Write([]byte(b.String())); err != nil {
+		return "", err
+	}
+	r := bufio.NewReader(c)
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	line = strings.TrimSuffix(line, "\r\n")
+	if n, err := strconv.Atoi(strings.TrimPrefix(line, "$")); err == nil && line[0] == '$' && n >= 0 {
+		body := make([]byte, n)
+		for read := 0; read < n; {
+			m, err := r.Read(body[read:])
+			if err != nil {
+				return "", err
+			}
+			read += m
+		}
+		return string(body), nil
+	}
+	return line, nil
+}
+
+// Embedded starts a miniredis whose keys expire by the wall clock, and returns its URL. It ends with the test.
+func Embedded(t testing.TB) string {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	if err := m.StartAddr("127.0.0.1:0"); err != nil {
+		t.Fatalf("start miniredis: %v", err)
+	}
+	m.ClockTTL(true)
+	t.Cleanup(m.Close)
+	return "redis://" + m.Addr()
+}
