@@ -1,0 +1,104 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// headerTimeout is what a client has to send its request's header in;
+	// slower ones hold a connection for nothing.
+	headerTimeout = 10 * time.Second
+	// idleTimeout ends kept-alive connections without a request; longer than
+	// the 60 s after which common proxies drop theirs.
+	idleTimeout = 75 * time.Second
+	// maxHeader bounds the request line and header in bytes: an 8 KiB token in
+	// the query and ordinary cookies fit.
+	maxHeader = 32 << 10
+	// defaultStopTimeout is how long requests under way may take to finish.
+	defaultStopTimeout = 5 * time.Second
+)
+
+// Options of a Server; the zero value is usable.
+type Options struct {
+	// StopTimeout is how long requests under way may take after Serve's
+	// context ended, before they are cut off. Zero means 5 s.
+	StopTimeout time.Duration
+	// ErrorLog takes what net/http complains about, such as panics in
+	// handlers. Nil means the standard logger.
+	ErrorLog *log.Logger
+}
+
+// Server is an HTTP server whose port is open.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	stop     time.Duration
+	drop     context.CancelFunc // cancels the requests' contexts
+}
+
+// Listen opens addr (host:port; port 0 takes a free one) for handler. It
+// starts nothing: call Serve, or Close.
+func Listen(addr string, handler http.Handler, o Options) (*Server, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = defaultStopTimeout
+	}
+	requests, drop := context.WithCancel(context.Background())
+	return &Server{
+		listener: listener,
+		stop:     o.StopTimeout,
+		drop:     drop,
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          o.ErrorLog,
+			BaseContext:       func(net.Listener) context.Context { return requests },
+		},
+	}, nil
+}
+
+// Addr is the address in use, with the port that was chosen.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Serve answers requests until ctx ends. Then it accepts no more, waits up to
+// StopTimeout for the requests under way, cuts off the rest and returns nil.
+// Any other end is an error. It may be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		s.Close()
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stop)
+	defer cancel()
+	// A request that outlasts the time is cut off by Close; that is the
+	// policy, so it is no error.
+	_ = s.http.Shutdown(end)
+	s.Close()
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// Close frees the port and cuts off every request. It may be called at any
+// time and more than once.
+func (s *Server) Close() {
+	s.drop()
+	_ = s.http.Close()
+	_ = s.listener.Close() // http does not know it before Serve
+}

@@ -1,0 +1,45 @@
+package settings
+
+import "slices"
+
+// Names of settings by who takes them. A program that is listed here may only
+// register what its row or commonNames has; this keeps the rows true, and with
+// them what the other program skips in a shared environment.
+var (
+	commonNames = []string{
+		"admin-listen", "allowed-origins", "history-size", "history-ttl", "listen",
+		"log-level", "max-message", "partitions", "redis-url", "signing-keys",
+	}
+	programNames = map[string][]string{
+		"imserver": {
+			"device-policy", "drain-timeout", "node-id", "offline-grace",
+			"ping-interval", "pong-timeout", "public-url",
+		},
+		"webapi": {
+			"allow-guests", "api-keys", "demo", "freeim-api", "user-jwt-jwks", "user-jwt-key",
+		},
+	}
+)
+
+// configName is the setting that names the YAML file itself.
+const configName = "config"
+
+// mayRegister tells whether program's row has name. Programs without a row
+// (development tools) may register anything.
+func mayRegister(program, name string) bool {
+	own, listed := programNames[program]
+	return !listed || slices.Contains(commonNames, name) || slices.Contains(own, name)
+}
+
+// isForeign tells whether some program of this project takes name.
+func isForeign(name string) bool {
+	if slices.Contains(commonNames, name) {
+		return true
+	}
+	for _, own := range programNames {
+		if slices.Contains(own, name) {
+			return true
+		}
+	}
+	return false
+}
