@@ -1,0 +1,27 @@
+# One line a target: what takes more lives in scripts/.
+GO_PACKAGES := ./pkg/... ./internal/... ./imserver/... ./webapi/... ./dev/... ./bench/... ./e2e/...
+NPM_DIRS    := e2e/browser $(patsubst %/package.json,%,$(wildcard client-js/package.json))
+STATIC      := CGO_ENABLED=0 go build -trimpath
+
+.PHONY: help run test build lint bench fmt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## run everything in one process on an embedded Redis; Ctrl-C stops it
+	@$(STATIC) -o bin/imdev ./dev/cmd/imdev && exec bin/imdev
+
+test: ## install what the tests need, then run all of them
+	@scripts/install-test-deps $(NPM_DIRS) && scripts/test "$(GO_PACKAGES)" $(NPM_DIRS)
+
+build: ## bin/imserver, bin/webapi, bin/imdev, bin/imbench
+	@$(STATIC) -o bin/ ./imserver/cmd/imserver ./webapi/cmd/webapi ./dev/cmd/imdev ./bench/cmd/imbench
+
+lint: ## formatting, vet, golangci-lint, tsc, eslint
+	@scripts/lint "$(GO_PACKAGES)" $(NPM_DIRS)
+
+bench: build ## the benchmarks, a table on stdout
+	@bin/imbench idle -n 18000 && bin/imbench fanout
+
+fmt: ## format the Go files
+	@gofmt -w $(GO_PACKAGES:/...=)
