@@ -39,7 +39,6 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	stop     time.Duration
-	drop     context.CancelFunc // cancels the requests' contexts
 }
 
 // Listen opens addr (host:port; port 0 takes a free one) for handler. It
@@ -52,18 +51,15 @@ func Listen(addr string, handler http.Handler, o Options) (*Server, error) {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = defaultStopTimeout
 	}
-	requests, drop := context.WithCancel(context.Background())
 	return &Server{
 		listener: listener,
 		stop:     o.StopTimeout,
-		drop:     drop,
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          o.ErrorLog,
-			BaseContext:       func(net.Listener) context.Context { return requests },
 		},
 	}, nil
 }
@@ -98,7 +94,6 @@ func (s *Server) Serve(ctx context.Context) error {
 // Close frees the port and cuts off every request. It may be called at any
 // time and more than once.
 func (s *Server) Close() {
-	s.drop()
 	_ = s.http.Close()
 	_ = s.listener.Close() // http does not know it before Serve
 }

@@ -221,6 +221,17 @@ func TestProblemsSayWhatToDo(t *testing.T) {
 	}
 }
 
+func TestUnboundedNumbersStillHaveASense(t *testing.T) {
+	for _, env := range []string{"IM_WAIT=-1s", "IM_ROOM=-1", "IM_ROOM=1.5KiB"} {
+		s := New("testtool")
+		s.Duration(new(time.Duration), "wait", time.Second, "a span")
+		s.Bytes(new(int), "room", 0, "a size")
+		if err := s.Parse(nil, []string{env}); err == nil || strings.Contains(err.Error(), "from") {
+			t.Errorf("%s: err = %v", env, err)
+		}
+	}
+}
+
 func TestOtherProgramsSettingsAreSkipped(t *testing.T) {
 	s := New("imserver")
 	env := []string{"IM_API_KEYS=dev-key", "IM_FREEIM_API=true", "IM_REDIS_URL=redis://r",

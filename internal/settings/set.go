@@ -26,7 +26,6 @@ type setting struct {
 	secret   bool   // the value is never printed
 	required string // how to make one; "" when there is a usable default
 	list     bool   // a YAML sequence is allowed
-	allowed  string // replaces the text of a parse error
 	low      int64  // bounds of numbers, sizes and durations (ns)
 	high     int64
 	bounded  bool
