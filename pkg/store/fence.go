@@ -1,9 +1,235 @@
 package store
 
-import "context"
+import (
+	"context"
+	"crypto/sha1"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
-type lives struct{}
+	"github.com/redis/rueidis"
+)
 
-func (l *lives) init(int) {}
+// Why there are fences. Positions are consecutive numbers within an epoch, and a client that saw position 7 takes
+// 8 as proof that it missed nothing. A Redis that lost the end of its data (restart from an old snapshot, failover
+// to a replica that lagged) would give 6 and 7 out again, to other messages. So every life of a server has to use
+// epochs above those of the lives before it: the fence is the smallest epoch that may still be given out.
+//
+// How a new life is noticed. Redis keeps its script cache in memory only: neither a restart nor a replica that is
+// promoted knows the scripts (checked on 7.0: both answer NOSCRIPT). The publish script is therefore never sent
+// by its text, only called by its SHA-1; NOSCRIPT means that the server may have lost something, and leads to
+// newLife, which raises all fences.
+//
+// A script cache can also be too old: master A fails over to B, B takes messages, and then A, which was not
+// restarted, becomes master again. A still knows the script, although it may lack the end of what B wrote. And
+// between raising a fence and loading the script the server may die and forget the first but not the second. So
+// the script's text carries the fence it was made for (and with it its SHA-1 changes), and it does nothing where
+// the partition's fence is another one:
+//
+//	newLife   1. choose a fence above all others    2. SCRIPT LOAD the copy made for it    3. raise the fences
+//	publish   EVALSHA of the copy for the partition's fence → done, or
+//	            the fence, when it is another one   → remember it, again
+//	            NOSCRIPT                            → newLife, again
+//
+// Messages are appended under fence F only where the copy for F was loaded, and it was loaded before any fence
+// was raised to F, by somebody who had chosen F as new. A server that has F in its data but is in another life
+// has not got that copy. Publishers that race through newLife each load a copy of their own, the largest fence
+// stays, and everybody finds its copy loaded. A needless newLife (SCRIPT FLUSH) costs a false alarm: clients are
+// told that loss cannot be excluded.
 
-func (s *Store) readLives(context.Context) error { return nil }
+//go:embed lua/publish.lua
+var publishLua string
+
+//go:embed lua/fence.lua
+var fenceLua string
+
+var fenceScript = newScript("fence", fenceLua)
+
+// life is the copy of the publish script for one fence.
+type life struct {
+	fence uint64
+	sha   string
+}
+
+func lifeOf(fence uint64) *life {
+	sum := sha1.Sum([]byte(publishText(fence)))
+	return &life{fence: fence, sha: hex.EncodeToString(sum[:])}
+}
+
+func publishText(fence uint64) string {
+	return "local LIFE = '" + strconv.FormatUint(fence, 10) + "'\n" + publishLua
+}
+
+// lives is what a Store knows about the fences: one life per partition, that of "all" at the end.
+type lives struct {
+	known []atomic.Pointer[life]
+	turn  chan struct{} // held by the one who runs newLife
+}
+
+func (l *lives) init(partitions int) {
+	l.known = make([]atomic.Pointer[life], partitions+1)
+	none := lifeOf(0) // never loaded anywhere, so it leads to newLife
+	for i := range l.known {
+		l.known[i].Store(none)
+	}
+	l.turn = make(chan struct{}, 1)
+}
+
+func (l *lives) at(p int) *atomic.Pointer[life] {
+	if p == allPartition {
+		return &l.known[len(l.known)-1]
+	}
+	return &l.known[p]
+}
+
+func (l *lives) of(p int) *life { return l.at(p).Load() }
+
+// learn remembers the fence that Redis reported for a partition.
+func (l *lives) learn(p int, fence uint64) {
+	at := l.at(p)
+	if at.Load().fence != fence {
+		at.Store(lifeOf(fence))
+	}
+}
+
+// everywhere lists all partitions.
+func (k keyspace) everywhere() []int {
+	ps := make([]int, 0, k.partitions()+1)
+	for p := range k.partitions() {
+		ps = append(ps, p)
+	}
+	return append(ps, allPartition)
+}
+
+// readLives learns the fences that Redis has.
+func (s *Store) readLives(ctx context.Context) error {
+	ps := s.keys.everywhere()
+	cmds := make([]rueidis.Completed, len(ps))
+	for i, p := range ps {
+		cmds[i] = s.client.B().Get().Key(s.keys.epoch(p)).Build()
+	}
+	for i, r := range s.doMulti(ctx, cmds...) {
+		text, err := r.ToString()
+		if err != nil && !rueidis.IsRedisNil(err) {
+			return wrap("read fences", err)
+		}
+		s.lives.learn(ps[i], parseFence(text))
+	}
+	return nil
+}
+
+// parseFence reads a fence; what is none counts as 0, which leads to a new one.
+func parseFence(text string) uint64 {
+	f, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
+// newLife makes Redis accept messages again after it did not know the publish script of partition p by the name
+// seen. Whoever waited here while somebody else of this process did it returns at once.
+func (s *Store) newLife(ctx context.Context, p int, seen string) error {
+	select {
+	case s.lives.turn <- struct{}{}:
+		defer func() { <-s.lives.turn }()
+	case <-ctx.Done():
+		return wrap("wait for new fences", ctx.Err())
+	}
+	if s.lives.of(p).sha != seen {
+		return nil
+	}
+	fence, err := s.chooseFence(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.loadPublish(ctx, fence); err != nil {
+		return err
+	}
+	return s.raiseFences(ctx, fence)
+}
+
+// chooseFence finds one above all that Redis and this process know, and not in the past.
+func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
+	var top uint64
+	for i := range s.lives.known {
+		top = max(top, s.lives.known[i].Load().fence)
+	}
+	if err := s.readLives(ctx); err != nil {
+		return 0, err
+	}
+	for i := range s.lives.known {
+		top = max(top, s.lives.known[i].Load().fence)
+	}
+	now, err := s.do(ctx, s.client.B().Time().Build()).AsStrSlice()
+	if err != nil {
+		return 0, wrap("read redis time", err)
+	}
+	if len(now) != 2 {
+		return 0, fmt.Errorf("read redis time: %d parts", len(now))
+	}
+	sec, err1 := strconv.ParseUint(now[0], 10, 64)
+	usec, err2 := strconv.ParseUint(now[1], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("read redis time: %q", now)
+	}
+	return max(top+1, sec*1000+usec/1000), nil
+}
+
+// loadPublish loads the publish script for a fence on every master. A replica must not get it: once promoted it
+// would pass for a server that has lost nothing.
+func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
+	nodes := s.client.Nodes()
+	loaded := 0
+	for addr, node := range nodes {
+		if len(nodes) > 1 && !isMaster(ctx, node) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		err := node.Do(ctx, node.B().ScriptLoad().Script(publishText(fence)).Build()).Error()
+		cancel()
+		if err != nil {
+			return wrap("load publish script on "+addr, err)
+		}
+		loaded++
+	}
+	if loaded == 0 {
+		return fmt.Errorf("load publish script: %w: no master known", ErrUnavailable)
+	}
+	return nil
+}
+
+func isMaster(ctx context.Context, node rueidis.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
+	if err != nil || len(role) == 0 {
+		return false
+	}
+	name, _ := role[0].ToString()
+	return strings.EqualFold(name, "master")
+}
+
+// raiseFences raises the fence of every partition and remembers what holds then.
+func (s *Store) raiseFences(ctx context.Context, fence uint64) error {
+	ps := s.keys.everywhere()
+	calls := make([]call, len(ps))
+	for i, p := range ps {
+		calls[i] = call{[]string{s.keys.epoch(p)}, []string{strconv.FormatUint(fence, 10)}}
+	}
+	var first error
+	for i, r := range s.runMany(ctx, fenceScript, calls) {
+		text, err := r.ToString()
+		if err != nil {
+			if first == nil {
+				first = wrap("raise fence", err)
+			}
+			continue
+		}
+		s.lives.learn(ps[i], parseFence(text))
+	}
+	return first
+}

@@ -76,6 +76,16 @@ func (k keyspace) conns(client string) string  { return k.of(k.partition(client)
 func (k keyspace) groups(client string) string { return k.of(k.partition(client)) + "groups:" + client }
 func (k keyspace) cursor(client string) string { return k.of(k.partition(client)) + "cursor:" + client }
 
+// last remembers, per client in its grace, the connection that closed last: its going offline is told with it.
+func (k keyspace) last(p int) string { return k.of(p) + "last" }
+
+// Scripts that handle many clients of a partition complete these with a clientId or a node's name.
+
+func (k keyspace) connsPrefix(p int) string     { return k.of(p) + "conns:" }
+func (k keyspace) groupsPrefix(p int) string    { return k.of(p) + "groups:" }
+func (k keyspace) seenPrefix(p int) string      { return k.of(p) + "seen:" }
+func (k keyspace) nodeConnsPrefix(p int) string { return k.of(p) + "node:" }
+
 // jti marks a pre-connect URL as used; it lives where the client of the URL does.
 func (k keyspace) jti(client, jti string) string { return k.of(k.partition(client)) + "jti:" + jti }
 
@@ -96,8 +106,15 @@ func (k keyspace) node(node string) string { return "im:node:" + node }
 // The whole.
 
 func (k keyspace) events(p int) string { return k.of(p) + "events" }
-func (k keyspace) config() string      { return k.of(allPartition) + "config" }
-func (k keyspace) janitor() string     { return k.of(allPartition) + "janitor" }
+
+// eventLock says which consumer of a group reads the events of partition p.
+func (k keyspace) eventLock(p int, group string) string { return k.of(p) + "events:lock:" + group }
+
+// consumers are those of a group that are alive: zset, score = last sign of life in ms.
+func (k keyspace) consumers(group string) string { return k.of(allPartition) + "consumers:" + group }
+
+func (k keyspace) config() string  { return k.of(allPartition) + "config" }
+func (k keyspace) janitor() string { return k.of(allPartition) + "janitor" }
 
 // Channels.
 

@@ -40,8 +40,8 @@ type Options struct {
 const (
 	commandTimeout = 2500 * time.Millisecond // one call, dialing included
 	dialTimeout    = 2 * time.Second         // one TCP and TLS handshake
-	writeTimeout   = 2500 * time.Millisecond // without an answer to a ping: the connection is dead
-	pingGap        = time.Second             // of silence before a ping
+	writeTimeout   = 2 * time.Second         // without an answer to a ping: the connection is dead
+	pingGap        = 500 * time.Millisecond  // of silence before a ping
 
 	// maxInFlight bounds concurrent calls of one Store. Beyond it callers wait under their context; the
 	// client's own queue (1024 places) would make them wait without one.
@@ -60,7 +60,8 @@ const (
 
 // Store is a connection to Redis and everything imtier keeps there. It is safe for concurrent use.
 type Store struct {
-	opts   Options // with defaults filled in
+	opts   Options              // with defaults filled in
+	conn   rueidis.ClientOption // how to reach Redis, for connections that are not the client's
 	client rueidis.Client
 	keys   keyspace
 	flight chan struct{} // one token per call under way
@@ -83,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts:   o,
+		conn:   co,
 		client: client,
 		keys:   newKeyspace(o.Partitions),
 		flight: make(chan struct{}, maxInFlight),
