@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// preludeLua is put in front of the scripts that need a clock or report events.
+//
+//go:embed lua/prelude_events.lua
+var preludeLua string
+
+//go:embed lua/connect.lua
+var connectLua string
+
+var connectScript = newScript("connect", preludeLua+connectLua)
+
+// eventsKept is how many events each partition keeps, roughly. A consumer group that lags further loses the
+// oldest ones.
+const eventsKept = 10_000
+
+// Session is one connection as the URL and the node describe it.
+type Session struct {
+	JTI    string        // of the URL; not looked at by Restore
+	JTITTL time.Duration // how long the URL must be remembered as used: at least until it expires
+
+	ClientID string
+	ConnID   string // from protocol.NewConnID with the client's partition
+	Node     string
+	Device   string
+	IP       string
+	Since    time.Time       // when it was opened; zero means now
+	Meta     json.RawMessage // JSON, travels as it is; empty means none
+
+	Groups       []string // joined with the connection
+	UntilOffline bool     // those memberships end when the client goes offline
+
+	Policy DevicePolicy // looked at by Restore only: Connect is given its own
+}
+
+// Connected is what a new connection starts from.
+type Connected struct {
+	Online  bool                         // the client was offline before
+	Inbox   Tail                         // where the inbox ends now, and the partition's fence
+	Groups  []Membership                 // everything the client is a member of
+	Cursors map[string]protocol.Position // what this device acknowledged, by the stream's wire name
+	Acked   protocol.Position            // how far any of the client's devices acknowledged the inbox
+}
+
+// record is a connection as it is stored. Scripts rely on meta being the last field.
+type record struct {
+	Device string          `json:"device"`
+	Node   string          `json:"node"`
+	Since  int64           `json:"since"` // Unix ms
+	IP     string          `json:"ip"`
+	Meta   json.RawMessage `json:"meta,omitempty"`
+}
+
+// Connect uses up the URL and registers the connection, in one step: when it returns nil, the client is online and
+// nobody else can use the URL. ErrURLUsed when somebody did. When it fails with ErrUnavailable the URL may be used
+// up all the same.
+func (s *Store) Connect(ctx context.Context, se Session, policy DevicePolicy) (*Connected, error) {
+	if se.JTI == "" || se.JTITTL <= 0 {
+		return nil, errors.New("connect: the session has no jti or no time to remember it")
+	}
+	c, err := s.connectCall(se, policy, se.JTITTL)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.run(ctx, connectScript, c.keys, c.args).ToArray()
+	if err != nil {
+		return nil, wrap("connect "+se.ClientID, err)
+	}
+	if ok, err := reply[0].AsInt64(); err != nil || ok == 0 {
+		return nil, wrap("connect "+se.ClientID, errors.Join(err, ErrURLUsed))
+	}
+	out, err := parseConnected(reply[1:])
+	return out, wrap("connect "+se.ClientID, err)
+}
+
+// Restore registers connections again that are still open but that Redis has forgotten: after the node's lease
+// ran out, under a new node name, or after Redis lost data. Those that their policy no longer allows are removed, and
+// told to close. Repeating it does no harm.
+func (s *Store) Restore(ctx context.Context, sessions []Session) error {
+	calls := make([]call, 0, len(sessions))
+	for _, se := range sessions {
+		c, err := s.connectCall(se, se.Policy, 0)
+		if err != nil {
+			return err
+		}
+		calls = append(calls, c)
+	}
+	_, err := s.runChunks(ctx, connectScript, calls, "restore connections")
+	return err
+}
+
+// connectCall prepares connect.lua; jtiTTL 0 means that no URL is used.
+func (s *Store) connectCall(se Session, policy DevicePolicy, jtiTTL time.Duration) (call, error) {
+	rule, limit, err := policy.rule()
+	if err != nil {
+		return call{}, err
+	}
+	since := se.Since
+	if since.IsZero() {
+		since = time.Now()
+	}
+	rec, err := json.Marshal(record{se.Device, se.Node, since.UnixMilli(), se.IP, se.Meta})
+	if err != nil {
+		return call{}, fmt.Errorf("connect %s: meta: %w", se.ClientID, err)
+	}
+	if jtiTTL > 0 {
+		jtiTTL = max(jtiTTL, time.Millisecond) // zero is taken by Restore
+	}
+	p, k := s.keys.partition(se.ClientID), s.keys
+	args := []string{
+		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
+		se.ClientID, se.ConnID, string(rec), rule, strconv.Itoa(limit),
+		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), strconv.Itoa(eventsKept),
+		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
+	}
+	return call{
+		keys: []string{
+			k.jti(se.ClientID, se.JTI), k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
+			k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
+			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p),
+		},
+		args: append(args, se.Groups...),
+	}, nil
+}
+
+// parseConnected reads what connect.lua returns after its first value.
+func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
+	if len(reply) != 6 {
+		return nil, fmt.Errorf("connect.lua returned %d values", len(reply))
+	}
+	online, err := reply[0].AsInt64()
+	tail, err1 := position(&reply[1])
+	fence, err2 := reply[2].AsUint64()
+	truth, err3 := reply[3].AsStrMap()
+	cursors, err4 := reply[4].AsStrMap()
+	inboxes, err5 := reply[5].AsStrSlice()
+	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
+		return nil, err
+	}
+	c := &Connected{
+		Online:  online == 1,
+		Inbox:   Tail{Pos: tail, Fence: fence},
+		Groups:  memberships(truth),
+		Cursors: make(map[string]protocol.Position, len(cursors)),
+	}
+	for stream, text := range cursors {
+		if c.Cursors[stream], err = protocol.ParsePosition(text); err != nil {
+			return nil, err
+		}
+	}
+	for _, text := range inboxes {
+		pos, err := protocol.ParsePosition(text)
+		if err != nil {
+			return nil, err
+		}
+		if c.Acked.Less(pos) {
+			c.Acked = pos
+		}
+	}
+	return c, nil
+}
+
+// position reads a position that a script returned.
+func position(m *rueidis.RedisMessage) (protocol.Position, error) {
+	text, err := m.ToString()
+	if err != nil {
+		return protocol.Position{}, err
+	}
+	return protocol.ParsePosition(text)
+}

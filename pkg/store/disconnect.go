@@ -1,0 +1,38 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"slices"
+	"strconv"
+)
+
+//go:embed lua/disconnect.lua
+var disconnectLua string
+
+var disconnectScript = newScript("disconnect", preludeLua+disconnectLua)
+
+// ConnRef names a connection and its client.
+type ConnRef struct {
+	ClientID string
+	ConnID   string
+}
+
+// Disconnect takes connections off the register after they ended. A client whose last one this was goes offline
+// when the grace is over, unless it comes back. Connections that are not registered, for instance because another
+// device replaced them, are skipped: repeating it does no harm. node is named in the error only.
+func (s *Store) Disconnect(ctx context.Context, node string, gone []ConnRef) error {
+	var calls []call
+	grace := strconv.FormatInt(s.opts.OfflineGrace.Milliseconds(), 10)
+	for p, places := range byPartition(s, gone, func(c ConnRef) string { return c.ClientID }) {
+		for chunk := range slices.Chunk(places, scriptBatch) {
+			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p)}
+			for _, i := range chunk {
+				args = append(args, gone[i].ClientID, gone[i].ConnID)
+			}
+			calls = append(calls, call{[]string{s.keys.leaving(p), s.keys.last(p)}, args})
+		}
+	}
+	_, err := s.runChunks(ctx, disconnectScript, calls, "disconnect from "+node)
+	return err
+}

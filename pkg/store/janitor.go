@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"time"
+)
+
+//go:embed lua/lock.lua
+var lockLua string
+
+//go:embed lua/unlock.lua
+var unlockLua string
+
+var (
+	lockScript   = newScript("lock", lockLua)
+	unlockScript = newScript("unlock", unlockLua)
+)
+
+const (
+	janitorRound = time.Second
+	janitorLock  = 5 * time.Second // a janitor that stands still for so long is replaced
+	repairEvery  = 5 * time.Second
+
+	// calmFor is how long Redis must have answered without an error before nodes are declared dead. When it comes
+	// back after an outage every lease is over, and nodes need a moment to say that they live.
+	calmFor = 3 * time.Second
+
+	releaseTimeout = time.Second // to give a lock back while stopping
+)
+
+// janitor does what nobody else is there to do. Many may run; one at a time works.
+type janitor struct {
+	s       *Store
+	token   string
+	calmFor time.Duration
+
+	calmSince time.Time // zero: not the leader, or the last round failed
+	repaired  time.Time
+}
+
+// RunJanitor keeps presence and memberships true until ctx ends, and returns nil then: it turns clients offline whose
+// grace is over, takes the connections of dead nodes off the register, and finishes abandoned membership changes. Every
+// program runs one; they agree on who works. name tells them apart in Redis. Trouble goes to onErr, once per round,
+// and is tried again a second later.
+func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) error {
+	j := &janitor{s: s, token: name + ":" + newToken(), calmFor: calmFor}
+	defer j.release(ctx)
+	tick := time.NewTicker(janitorRound)
+	defer tick.Stop()
+	for {
+		if err := j.round(ctx); err != nil && ctx.Err() == nil {
+			onErr(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round does what is due, if this janitor is the one that works.
+func (j *janitor) round(ctx context.Context) error {
+	leads, err := j.s.lock(ctx, j.s.keys.janitor(), j.token, janitorLock)
+	if err != nil || !leads {
+		j.calmSince = time.Time{}
+		return err
+	}
+	now := time.Now()
+	if j.calmSince.IsZero() {
+		j.calmSince = now
+	}
+	if now.Sub(j.calmSince) >= j.calmFor {
+		err = j.s.reap(ctx)
+	}
+	err = errors.Join(err, j.s.sweep(ctx)) // after reaping: whom a dead node held goes offline in the same round
+	if now.Sub(j.repaired) >= repairEvery {
+		j.repaired = now
+		err = errors.Join(err, j.s.repair(ctx))
+	}
+	if err != nil {
+		j.calmSince = time.Time{}
+	}
+	return err
+}
+
+func (j *janitor) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	_ = j.s.unlock(ctx, j.s.keys.janitor(), j.token) // else it runs out
+}
+
+// lock takes or renews a lock and reports whether token holds it.
+func (s *Store) lock(ctx context.Context, key, token string, ttl time.Duration) (bool, error) {
+	held, err := s.run(ctx, lockScript, []string{key}, []string{token, millis(ttl)}).AsInt64()
+	return held == 1, wrap("lock "+key, err)
+}
+
+// unlock gives a lock back if token holds it.
+func (s *Store) unlock(ctx context.Context, key, token string) error {
+	return wrap("unlock "+key, s.run(ctx, unlockScript, []string{key}, []string{token}).Error())
+}

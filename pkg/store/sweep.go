@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"strconv"
+
+	"github.com/redis/rueidis"
+)
+
+//go:embed lua/sweep.lua
+var sweepLua string
+
+//go:embed lua/reap.lua
+var reapLua string
+
+var (
+	sweepScript = newScript("sweep", preludeLua+sweepLua)
+	reapScript  = newScript("reap", preludeLua+reapLua)
+)
+
+const (
+	sweepBatch = 100 // clients per run of sweep.lua; each may bring several events
+	reapBatch  = 200 // connections per run of reap.lua
+)
+
+// sweep turns all clients whose grace is over offline, in every partition, and ends their memberships that last until
+// then.
+func (s *Store) sweep(ctx context.Context) error {
+	todo := s.allPartitions()
+	var errs error
+	for len(todo) > 0 {
+		calls := make([]call, len(todo))
+		for i, p := range todo {
+			calls[i] = s.sweepCall(p)
+		}
+		replies, err := s.runChunks(ctx, sweepScript, calls, "sweep")
+		errs = errors.Join(errs, err)
+		var more []int
+		var ended []pair
+		for i, m := range replies {
+			n, pairs, err := swept(m)
+			errs = errors.Join(errs, err)
+			ended = append(ended, pairs...)
+			if n == sweepBatch {
+				more = append(more, todo[i])
+			}
+		}
+		if _, err := s.reconcile(ctx, ended); err != nil {
+			errs = errors.Join(errs, err)
+		}
+		if errs != nil {
+			return errs
+		}
+		todo = more
+	}
+	return nil
+}
+
+func (s *Store) allPartitions() []int {
+	out := make([]int, s.Partitions())
+	for p := range out {
+		out[p] = p
+	}
+	return out
+}
+
+func (s *Store) sweepCall(p int) call {
+	k := s.keys
+	return call{
+		keys: []string{k.leaving(p), k.last(p), k.online(p), k.events(p), k.unsynced(p)},
+		args: []string{strconv.Itoa(sweepBatch), k.connsPrefix(p), k.groupsPrefix(p), k.seenPrefix(p),
+			seconds(rememberFor), k.eventChannel(), strconv.Itoa(p), strconv.Itoa(eventsKept)},
+	}
+}
+
+// swept reads what sweep.lua returns; a call that failed returned nothing.
+func swept(m *rueidis.RedisMessage) (n int64, ended []pair, err error) {
+	if m == nil {
+		return 0, nil, nil
+	}
+	parts, err := m.ToArray()
+	if err != nil {
+		return 0, nil, err
+	}
+	if n, err = parts[0].AsInt64(); err != nil {
+		return 0, nil, err
+	}
+	for i := 1; i+1 < len(parts); i += 2 {
+		client, err1 := parts[i].ToString()
+		group, err2 := parts[i+1].ToString()
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, nil, err
+		}
+		ended = append(ended, pair{client, group})
+	}
+	return n, ended, nil
+}
+
+// reap takes the connections of dead nodes off the register.
+func (s *Store) reap(ctx context.Context) error {
+	dead, err := s.deadNodes(ctx)
+	if err != nil {
+		return wrap("look for dead nodes", err)
+	}
+	for _, node := range dead {
+		if err := s.reapNode(ctx, node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deadNodes are those in the registry whose lease is over.
+func (s *Store) deadNodes(ctx context.Context) ([]string, error) {
+	ids, err := s.nodeIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmds := make([]rueidis.Completed, len(ids))
+	for i, id := range ids {
+		cmds[i] = s.client.B().Exists().Key(s.keys.node(id)).Build()
+	}
+	var dead []string
+	for i, r := range s.doMulti(ctx, cmds...) {
+		leased, err := r.AsInt64()
+		if err != nil {
+			return nil, err
+		}
+		if leased == 0 {
+			dead = append(dead, ids[i])
+		}
+	}
+	return dead, nil
+}
+
+// reapNode empties a node's lists in all partitions, then strikes it off.
+func (s *Store) reapNode(ctx context.Context, node string) error {
+	todo := s.allPartitions()
+	for len(todo) > 0 {
+		calls := make([]call, len(todo))
+		for i, p := range todo {
+			calls[i] = call{
+				keys: []string{s.keys.leaving(p), s.keys.last(p), s.keys.nodeConns(p, node)},
+				args: []string{node, s.keys.connsPrefix(p), strconv.Itoa(reapBatch)},
+			}
+		}
+		replies, err := s.runChunks(ctx, reapScript, calls, "reap node "+node)
+		if err != nil {
+			return err
+		}
+		var more []int
+		for i, m := range replies {
+			left, err := m.AsInt64()
+			if err != nil {
+				return wrap("reap node "+node, err)
+			}
+			if left > 0 {
+				more = append(more, todo[i])
+			}
+		}
+		todo = more
+	}
+	return wrap("reap node "+node, s.do(ctx, s.client.B().Srem().Key(s.keys.nodes()).Member(node).Build()).Error())
+}
