@@ -107,6 +107,25 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
+func TestSwitchesAsFlags(t *testing.T) {
+	tests := []struct {
+		args []string
+		want bool
+	}{
+		{[]string{"--on"}, true},
+		{[]string{"--on", "--count=2"}, true},
+		{[]string{"--on", "false", "--count=2"}, false},
+		{[]string{"--on=no"}, false},
+		{[]string{"--on", "true"}, true},
+	}
+	for _, tt := range tests {
+		s, v := newSample()
+		if err := s.Parse(tt.args, []string{"IM_NEEDED=x", "IM_ON=false"}); err != nil || v.on != tt.want {
+			t.Errorf("%v: on = %v, %v, want %v", tt.args, v.on, err, tt.want)
+		}
+	}
+}
+
 func TestConfigPathFromEnvironment(t *testing.T) {
 	s, v := newSample()
 	if err := s.Parse(nil, []string{"IM_CONFIG=" + write(t, "needed: file\n")}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// readFlags takes --name=value, --name value and, for a Bool, --name.
+// readFlags takes --name=value, --name value and, for a Bool, --name alone.
 func (s *Set) readFlags(args []string) (values map[string]given, bad []error) {
 	values = make(map[string]given)
 	for at := 0; at < len(args); at++ {
@@ -29,7 +29,7 @@ func (s *Set) readFlags(args []string) (values map[string]given, bad []error) {
 		}
 		switch {
 		case hasText:
-		case st.kind == "":
+		case st.kind == "" && (at+1 == len(args) || strings.HasPrefix(args[at+1], "-")):
 			text = "true"
 		case at+1 == len(args):
 			bad = append(bad, fmt.Errorf("--%s needs a value", name))
