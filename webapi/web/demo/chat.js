@@ -1,0 +1,284 @@
+// One window's chat: what happens between the server, what is known, and what is shown.
+import { ApiError } from "./api.js";
+import { Composer } from "./composer.js";
+import { Conversations } from "./conversations.js";
+import { byId, paintAvatar } from "./dom.js";
+import { newId, streamOfRoom } from "./ids.js";
+import { applyLobby, conversationOf, ownNotice, peerOf, toMessage } from "./inbound.js";
+import { ListView } from "./list.js";
+import { Socket } from "./socket.js";
+import { StatusView } from "./status.js";
+import { ThreadView } from "./thread.js";
+
+/**
+ * @typedef {import("./conversations.js").Conversation} Conversation
+ * @typedef {import("./conversations.js").Message} Message
+ */
+
+const REFRESH_MS = 60_000; // the lobby tells about changes; this mends what it could not tell
+const NARROW = matchMedia("(max-width: 720px)");
+
+export class Chat {
+  #conversations = new Conversations();
+  /** @type {Conversation} */
+  #active = this.#conversations.everyone;
+  #app = byId("app", HTMLElement);
+  #painting = false;
+  #me = { clientId: "", name: "" };
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {(error: string) => void} signedOut
+   */
+  constructor(api, signedOut) {
+    this.api = api;
+    this.signedOut = signedOut;
+    this.socket = new Socket({
+      url: () => this.#freshUrl(),
+      onStatus: (status) => this.#onStatus(status),
+      onFrame: (frame) => this.#onFrame(frame),
+    });
+    this.status = new StatusView(() => this.socket.start());
+    this.list = new ListView({
+      open: (conversation) => this.#open(conversation),
+      create: (room) => this.#open(this.#conversations.room(room)),
+    });
+    this.thread = new ThreadView({
+      join: () => void this.#join(this.#active),
+      leave: () => void this.#leave(this.#active),
+      retry: (message) => void this.#post(this.#active, message),
+    });
+    this.composer = new Composer((text) => this.#write(text));
+    byId("back", HTMLElement).addEventListener("click", () => history.back());
+    addEventListener("popstate", () => this.#showList());
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.#app.classList.contains("reading")) history.back();
+    });
+    addEventListener("online", () => this.socket.hurry());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.socket.hurry();
+      this.#paint();
+    });
+    setInterval(() => void this.#refresh(), REFRESH_MS);
+  }
+
+  /**
+   * @param {import("./api.js").Session} session
+   * @param {string[]} rooms those the session is a member of
+   */
+  async begin(session, rooms) {
+    this.#me = session;
+    this.#conversations = new Conversations();
+    this.#active = this.#conversations.everyone;
+    for (const room of rooms) this.#conversations.room(room).joined = true;
+    byId("me-name", HTMLElement).textContent = session.name;
+    paintAvatar(byId("me-avatar", HTMLElement), { id: session.clientId, name: session.name });
+    this.#app.hidden = false;
+    this.socket.positions.clear();
+    this.socket.start();
+    this.#paint();
+    await Promise.all([this.#refresh(), this.#loadInbox()]);
+  }
+
+  end() {
+    this.socket.stop();
+    this.#app.hidden = true;
+    document.title = "imtier chat";
+  }
+
+  async #freshUrl() {
+    const rooms = this.#conversations.rooms.filter((room) => room.joined).map((room) => room.id);
+    try {
+      return (await this.api.connect(rooms)).url;
+    } catch (error) {
+      this.#checkSession(error);
+      throw error;
+    }
+  }
+
+  /** A session that the server does not accept any more ends here. @param {unknown} error */
+  #checkSession(error) {
+    if (!(error instanceof ApiError) || error.status !== 401) return;
+    this.end();
+    this.signedOut("Your session has ended. Choose a nickname again.");
+    throw Object.assign(error, { fatal: true });
+  }
+
+  /** @param {import("./socket.js").Status} status */
+  #onStatus(status) {
+    this.status.show(status);
+    if (status.state === "online") void this.#refresh();
+  }
+
+  /** @param {import("./socket.js").Frame} frame */
+  #onFrame(frame) {
+    if (frame.type === "message") this.#onMessage(frame);
+    if (frame.type === "started") for (const stream of frame.lost) this.#onGap(stream);
+    if (frame.type === "gap") this.#onGap(frame.stream);
+    this.#paint();
+  }
+
+  /** @param {import("./socket.js").Frame} frame */
+  #onMessage(frame) {
+    if (applyLobby(frame, this.#conversations, this.#me.clientId)) return;
+    const conversation = conversationOf(frame, this.#conversations, this.#me.clientId);
+    const message = toMessage(/** @type {any} */ (frame));
+    if (!conversation || !message) return;
+    if (!conversation.add(message)) return;
+    const seen = conversation === this.#active && !document.hidden && this.#reading();
+    if (message.kind === "chat" && message.from !== this.#me.clientId && !seen) conversation.unread++;
+  }
+
+  /** The server cannot exclude that messages of a stream are missing. @param {string} stream */
+  #onGap(stream) {
+    const conversation = conversationOf({ type: "gap", stream }, this.#conversations, this.#me.clientId);
+    if (stream === "inbox") void this.#loadInbox();
+    if (!conversation) return;
+    conversation.add(ownNotice("Messages may be missing here"));
+    if (conversation.kind === "room") void this.#loadRoom(conversation);
+  }
+
+  /** @param {Conversation} conversation */
+  #open(conversation) {
+    this.#active = conversation;
+    if (NARROW.matches && !this.#app.classList.contains("reading")) history.pushState({ reading: true }, "");
+    this.#app.classList.add("reading");
+    this.#paint(true);
+    if (conversation.kind === "room" && !conversation.joined) void this.#join(conversation);
+    if (NARROW.matches) byId("chat-title", HTMLElement).focus(); // no keyboard over half of the screen unasked
+    else this.composer.focus();
+  }
+
+  #showList() {
+    this.#app.classList.remove("reading");
+    this.#paint();
+  }
+
+  /** Whether the conversation is on the screen: a phone may show the list instead. */
+  #reading() {
+    return !NARROW.matches || this.#app.classList.contains("reading");
+  }
+
+  /** @param {Conversation} room */
+  async #join(room) {
+    try {
+      room.members = (await this.api.join(room.id)).members;
+      room.joined = true;
+      await this.#loadRoom(room);
+    } catch (error) {
+      this.#complain(room, error);
+    }
+    this.#paint();
+    if (room === this.#active && !NARROW.matches) this.composer.focus();
+  }
+
+  /** @param {Conversation} room */
+  async #leave(room) {
+    try {
+      room.members = (await this.api.leave(room.id)).members;
+      room.joined = false;
+      this.socket.positions.delete(streamOfRoom(room.id));
+    } catch (error) {
+      this.#complain(room, error);
+    }
+    this.#paint();
+    byId("chat-title", HTMLElement).focus();
+  }
+
+  /** @param {Conversation} room */
+  async #loadRoom(room) {
+    const { messages } = await this.api.history(room.id);
+    room.merge(messages.map(toMessage).filter((message) => message !== undefined));
+    this.#paint();
+  }
+
+  async #loadInbox() {
+    try {
+      const { messages } = await this.api.history();
+      /** @type {Map<Conversation, Message[]>} */
+      const found = new Map();
+      for (const stored of messages) {
+        const conversation = peerOf(stored, this.#conversations, this.#me.clientId);
+        const message = toMessage(stored);
+        if (conversation && message) found.set(conversation, [...(found.get(conversation) ?? []), message]);
+      }
+      for (const [conversation, stored] of found) conversation.merge(stored);
+      this.#paint();
+    } catch {
+      // Without it the page still works; the connection indicator tells when the server is away.
+    }
+  }
+
+  async #refresh() {
+    if (this.socket.status.state === "stopped" || this.#app.hidden) return;
+    try {
+      const [rooms, people] = await Promise.all([this.api.rooms(), this.api.people()]);
+      this.#conversations.setRooms(rooms.rooms);
+      this.#conversations.setPeople(people.people, this.#me.clientId);
+      this.#paint();
+      for (const room of this.#conversations.rooms) if (room.joined && !room.loaded) await this.#loadRoom(room);
+    } catch {
+      // Tried again at the next tick or connection.
+    }
+  }
+
+  /** @param {string} text */
+  #write(text) {
+    /** @type {Message} */
+    const message = { id: newId(), from: this.#me.clientId, time: Date.now(), text, kind: "chat", state: "sending" };
+    this.#active.add(message);
+    void this.#post(this.#active, message);
+  }
+
+  /**
+   * Sends a message. The server recognises the id when it was sent before, so trying again never doubles it.
+   * @param {Conversation} conversation
+   * @param {Message} message
+   */
+  async #post(conversation, message) {
+    message.state = "sending";
+    this.#paint();
+    const { kind, id } = conversation;
+    const to = kind === "room" ? { room: id } : kind === "person" ? { person: id } : { everyone: /** @type {const} */ (true) };
+    try {
+      await this.api.send({ id: message.id, to, text: message.text });
+      message.state = "sent";
+    } catch (error) {
+      if (/** @type {Message} */ (message).state !== "sent") message.state = "failed";
+      this.#complain(conversation, error);
+    }
+    this.#paint();
+  }
+
+  /** @param {Conversation} conversation @param {unknown} error */
+  #complain(conversation, error) {
+    try {
+      this.#checkSession(error);
+    } catch {
+      return;
+    }
+    conversation.add(ownNotice(error instanceof Error ? error.message : String(error)));
+  }
+
+  /** Shows everything, once per frame however much changed. @param {boolean} [now] */
+  #paint(now = false) {
+    if (now) return this.#paintNow();
+    if (this.#painting) return;
+    this.#painting = true;
+    // A hidden page gets no animation frames, and its title shows the unread messages.
+    if (document.hidden) setTimeout(() => this.#paintNow());
+    else requestAnimationFrame(() => this.#paintNow());
+  }
+
+  #paintNow() {
+    this.#painting = false;
+    if (this.#app.hidden) return;
+    if (!document.hidden && this.#reading()) this.#active.unread = 0;
+    this.list.show(this.#conversations, this.#active);
+    this.thread.show(this.#active, this.#me.clientId, this.#conversations.people.filter((one) => one.online).length);
+    this.composer.show(this.#active);
+    const { unread } = this.#conversations;
+    document.title = unread ? `(${unread}) imtier chat` : "imtier chat";
+  }
+}
