@@ -39,7 +39,7 @@ type Session struct {
 	Device   string
 	IP       string
 	Since    time.Time       // when it was opened; zero means now
-	Meta     json.RawMessage // JSON, travels as it is; empty means none
+	Meta     json.RawMessage // JSON, travels unchanged but for white space; empty means none
 
 	Groups       []string // joined with the connection
 	UntilOffline bool     // those memberships end when the client goes offline

@@ -41,7 +41,7 @@ type consumer struct {
 	workers [eventWorkers]*eventWorker
 }
 
-// ConsumeEvents gives the events of all clients to h until ctx ends, and returns nil then. Each event goes to one of the
+// ConsumeEvents gives the events of all clients to h until ctx ends, and returns its error. Each event goes to one of the
 // consumers of a group, at least once: if h returns an error it is called again with the same event, after a delay that
 // grows, while events of other clients go on; if the consumer dies, another gets the event within 30 seconds. The events
 // of one client come in their order, one at a time; those of different clients side by side, so h must be safe for
@@ -55,7 +55,7 @@ func (s *Store) ConsumeEvents(ctx context.Context, group, consumerName string, h
 		c.workers[i] = newEventWorker(c)
 	}
 	if !c.createGroups(ctx) {
-		return nil
+		return ctx.Err()
 	}
 	defer c.leave(ctx)
 
@@ -68,7 +68,7 @@ func (s *Store) ConsumeEvents(ctx context.Context, group, consumerName string, h
 		wg.Go(func() { w.run(ctx) })
 	}
 	wg.Wait()
-	return nil
+	return ctx.Err()
 }
 
 // createGroups makes the consumer group in every partition that lacks it, however long that takes. It reports false
@@ -85,10 +85,8 @@ func (c *consumer) createGroups(ctx context.Context) bool {
 		if todo = missing; len(todo) == 0 {
 			return true
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, delay) {
 			return false
-		case <-time.After(delay):
 		}
 	}
 }

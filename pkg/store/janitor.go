@@ -40,7 +40,7 @@ type janitor struct {
 	repaired  time.Time
 }
 
-// RunJanitor keeps presence and memberships true until ctx ends, and returns nil then: it turns clients offline whose
+// RunJanitor keeps presence and memberships true until ctx ends, and returns its error: it turns clients offline whose
 // grace is over, takes the connections of dead nodes off the register, and finishes abandoned membership changes. Every
 // program runs one; they agree on who works. name tells them apart in Redis. Trouble goes to onErr, once per round,
 // and is tried again a second later.
@@ -55,7 +55,7 @@ func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) 
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
