@@ -1,0 +1,112 @@
+package imhelper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+// DefaultConnectTTL is how long a pre-connect URL works unless ConnectRequest.TTL says otherwise.
+const DefaultConnectTTL = 30 * time.Second
+
+// ConnectRequest says for whom a pre-connect URL is, and what the connection may do.
+type ConnectRequest struct {
+	ClientID string          // required
+	Device   string          // empty means "default"
+	Meta     json.RawMessage // any JSON up to 4 KiB; shown in the session list and in events
+	Groups   []string        // joined at connect, at most 100
+
+	UntilOffline bool // Groups are left when the client goes offline
+	MayRequest   bool // the client may send requests to backends
+
+	TTL time.Duration // how long the URL works, at most 60 s; zero means 30 s
+}
+
+// Connect is a pre-connect URL. It is a password: it must not be logged or cached.
+type Connect struct {
+	URL       string // ws:// or wss://, opens one connection
+	ClientID  string
+	Node      string // that the URL leads to
+	ExpiresAt time.Time
+}
+
+// PreConnect makes a URL by which a client opens one WebSocket, within ConnectRequest.TTL. Nothing is stored: the
+// URL is signed, and used up by the imserver that accepts it. Clients of one partition are sent to the same node as
+// long as the set of nodes stays the same.
+//
+// Errors: FieldError, ErrNoKeys, ErrNoNode, ErrUnavailable.
+func (h *Helper) PreConnect(ctx context.Context, r ConnectRequest) (*Connect, error) {
+	if h.keys.Empty() {
+		return nil, fmt.Errorf("pre-connect: %w: set Options.SigningKeys", ErrNoKeys)
+	}
+	if r.TTL == 0 {
+		r.TTL = DefaultConnectTTL
+	}
+	if err := checkConnect(r); err != nil {
+		return nil, err
+	}
+	nodes, err := h.nodes.live(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("pre-connect: %w", err)
+	}
+	node, ok := pick(nodes, h.store.Partition(r.ClientID))
+	if !ok {
+		return nil, fmt.Errorf("pre-connect: %w", ErrNoNode)
+	}
+	now := time.Now()
+	c := &Connect{ClientID: r.ClientID, Node: node.ID, ExpiresAt: now.Add(r.TTL)}
+	token, err := h.keys.Sign(ticket.Claims{
+		ClientID:     r.ClientID,
+		Device:       r.Device,
+		Meta:         r.Meta,
+		Groups:       unique(r.Groups),
+		UntilOffline: r.UntilOffline,
+		MayRequest:   r.MayRequest,
+		IssuedAt:     now,
+		ExpiresAt:    c.ExpiresAt,
+	})
+	if errors.Is(err, ticket.ErrTooBig) {
+		return nil, &FieldError{Field: "groups", Problem: "and meta together do not fit into a URL: " + err.Error(), TooBig: true}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pre-connect: %w", err)
+	}
+	c.URL = withToken(node.URL, token)
+	return c, nil
+}
+
+func checkConnect(r ConnectRequest) error {
+	if err := checkAll(
+		checkClientID("clientId", r.ClientID),
+		checkOptional("device", r.Device, protocol.CheckDevice),
+		checkEach("groups", r.Groups, protocol.MaxGroupsJoin, protocol.CheckGroup),
+	); err != nil {
+		return err
+	}
+	if r.TTL < time.Second || r.TTL > ticket.MaxLifetime {
+		return &FieldError{Field: "ttl", Problem: fmt.Sprintf("is %v, want 1s to %v", r.TTL, ticket.MaxLifetime)}
+	}
+	if len(r.Meta) > protocol.MaxMetaLen {
+		return tooBig("meta", len(r.Meta), protocol.MaxMetaLen)
+	}
+	if r.Meta != nil {
+		return checkJSON("meta", r.Meta)
+	}
+	return nil
+}
+
+// withToken appends the token to a node's public URL, which may have a query of its own. A token's characters need
+// no escaping.
+func withToken(url, token string) string {
+	sep := "?"
+	if strings.Contains(url, "?") {
+		sep = "&"
+	}
+	return url + sep + "token=" + token
+}

@@ -1,0 +1,100 @@
+package imhelper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+// HistoryQuery selects a part of a stream. After alone reads forward from there, oldest first. Otherwise it reads
+// backward from Before, newest first; the zero Before is the end. With both the part between them is read forward.
+type HistoryQuery struct {
+	After, Before protocol.Position // exclusive
+	Limit         int               // 0 means 100, at most 1000
+}
+
+// HistoryMessage is a message that is kept.
+type HistoryMessage struct {
+	ID     string
+	Pos    protocol.Position
+	From   string // empty means the system
+	Time   time.Time
+	Data   json.RawMessage // nil when the message is binary
+	Binary []byte
+}
+
+// History is a part of a stream.
+type History struct {
+	Messages []HistoryMessage
+	// Next continues in the same direction when it is given as After (reading forward) or Before (reading backward).
+	// Zero when there is nothing more.
+	Next protocol.Position
+}
+
+// History reads the messages that are kept of a stream: protocol.InboxOf a client, protocol.GroupOf a group, or
+// protocol.AllStream. Whom a message left out (ExceptSender, Devices) plays no part here.
+//
+// Errors: FieldError, ErrUnavailable.
+func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery) (*History, error) {
+	limit, err := checkHistory(s, q)
+	if err != nil {
+		return nil, err
+	}
+	var entries []store.Entry
+	forward := !q.After.IsZero()
+	if forward {
+		entries, err = h.store.After(ctx, s, q.After, limit)
+	} else {
+		entries, err = h.store.Before(ctx, s, q.Before, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	out := &History{Messages: make([]HistoryMessage, 0, len(entries))}
+	if len(entries) == limit {
+		out.Next = entries[limit-1].Pos
+	}
+	for _, e := range entries {
+		if forward && !q.Before.IsZero() && !e.Pos.Less(q.Before) {
+			out.Next = protocol.Position{}
+			break
+		}
+		m, err := historyMessage(e)
+		if err != nil {
+			return nil, fmt.Errorf("read history: %s at %s: %w", s, e.Pos, err)
+		}
+		out.Messages = append(out.Messages, m)
+	}
+	return out, nil
+}
+
+func checkHistory(s protocol.Stream, q HistoryQuery) (limit int, err error) {
+	switch s.Kind {
+	case protocol.Inbox:
+		err = checkClientID("clientId", s.Name)
+	case protocol.Group:
+		err = checkGroup("group", s.Name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return page(q.Limit)
+}
+
+func historyMessage(e store.Entry) (HistoryMessage, error) {
+	env, err := protocol.DecodeEnvelope(e.Envelope)
+	if err != nil {
+		return HistoryMessage{}, err
+	}
+	m := HistoryMessage{ID: env.ID, Pos: e.Pos, From: env.From, Time: time.UnixMilli(env.Time)}
+	if env.Binary {
+		m.Binary = env.Data
+	} else {
+		m.Data = env.Data
+	}
+	return m, nil
+}

@@ -1,0 +1,151 @@
+package imhelper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store"
+)
+
+const (
+	// nodesMaxAge is how old the list of nodes may be when a URL is made. A node that died is offered for the 3 s
+	// that its lease counts as fresh, and this much longer.
+	nodesMaxAge = 500 * time.Millisecond
+	// nodesTimeout bounds reading the list, which many callers may wait for.
+	nodesTimeout = 3 * time.Second
+)
+
+// Node is an imserver that is registered.
+type Node struct {
+	ID          string
+	URL         string // that clients dial
+	Started     time.Time
+	Renewed     time.Time // when it last renewed its lease; it does so every second
+	Connections int
+	Draining    bool // takes no new clients
+}
+
+// Nodes lists the registered imservers, also those that drain and those that stopped renewing a moment ago.
+func (h *Helper) Nodes(ctx context.Context) ([]Node, error) {
+	nodes, err := h.store.Nodes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	out := make([]Node, len(nodes))
+	for i, n := range nodes {
+		out[i] = Node{ID: n.ID, URL: n.URL, Started: n.Started, Renewed: n.Renewed, Connections: n.Conns, Draining: n.Draining}
+	}
+	return out, nil
+}
+
+// Drain asks a node to take no new clients and to hand over those it has. When it returns the order is recorded; the
+// node follows within about a second. ErrNotFound when no such node is registered.
+func (h *Helper) Drain(ctx context.Context, node string) error {
+	err := h.store.DrainNode(ctx, node)
+	if errors.Is(err, store.ErrNoNode) {
+		return fmt.Errorf("drain node: %w: no node %.80q is registered", ErrNotFound, node)
+	}
+	if err != nil {
+		return fmt.Errorf("drain node: %w", err)
+	}
+	h.nodes.forget()
+	return nil
+}
+
+// pick chooses a partition's node by rendezvous hashing: every node gets a weight from its name and the partition,
+// the highest wins. When a node comes or goes only the partitions it wins or won move.
+func pick(nodes []store.Node, partition int) (best store.Node, ok bool) {
+	var top uint64
+	for _, n := range nodes {
+		w := weight(n.ID, partition)
+		if !ok || w > top || w == top && n.ID < best.ID {
+			best, top, ok = n, w, true
+		}
+	}
+	return best, ok
+}
+
+// weight is FNV-1a over the name and the partition, finished by the 64-bit mixer of MurmurHash3: FNV alone leaves
+// the weights of similar names ordered alike for most partitions.
+func weight(node string, partition int) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(node)) // a hash.Hash never fails
+	h.Write([]byte{0, byte(partition >> 8), byte(partition)})
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// nodeCache keeps the list of live nodes for nodesMaxAge. Callers that come while it is being read wait for that
+// one reading instead of starting their own.
+type nodeCache struct {
+	fetch func(context.Context) ([]store.Node, error) // fixed
+
+	mu    sync.Mutex
+	nodes []store.Node
+	until time.Time // nodes may be used before
+	call  *nodeCall // reading under way, or nil
+}
+
+type nodeCall struct {
+	done  chan struct{} // closed when the rest is set
+	nodes []store.Node
+	err   error
+}
+
+func (c *nodeCache) live(ctx context.Context) ([]store.Node, error) {
+	c.mu.Lock()
+	if time.Now().Before(c.until) {
+		defer c.mu.Unlock()
+		return c.nodes, nil
+	}
+	call := c.call
+	if call != nil {
+		c.mu.Unlock()
+		select {
+		case <-call.done:
+			return call.nodes, call.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	call = &nodeCall{done: make(chan struct{})}
+	c.call = call
+	c.mu.Unlock()
+	c.read(ctx, call)
+	return call.nodes, call.err
+}
+
+// errNodesUnread is what callers get if the reading one panics.
+var errNodesUnread = errors.New("the list of nodes was not read")
+
+// read fills call and, on success, the cache. It does not end with the first caller's context: others wait too.
+func (c *nodeCache) read(ctx context.Context, call *nodeCall) {
+	call.err = errNodesUnread
+	defer func() {
+		c.mu.Lock()
+		c.call = nil
+		if call.err == nil {
+			c.nodes, c.until = call.nodes, time.Now().Add(nodesMaxAge)
+		}
+		c.mu.Unlock()
+		close(call.done)
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodesTimeout)
+	defer cancel()
+	call.nodes, call.err = c.fetch(ctx)
+}
+
+// forget makes the next caller read the list.
+func (c *nodeCache) forget() {
+	c.mu.Lock()
+	c.until = time.Time{}
+	c.mu.Unlock()
+}
