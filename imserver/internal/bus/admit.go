@@ -1,0 +1,69 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+// Admit registers a connection in Redis and makes it follow its inbox, its groups and the broadcasts. The
+// returned connection holds everything from that moment on until it is opened or abandoned.
+func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
+	inbox := protocol.InboxOf(se.ClientID)
+	b.o.Hub.Hold(inbox)
+	defer b.o.Hub.Release(inbox)
+	if err := b.subscribe(ctx, inbox); err != nil {
+		return nil, err
+	}
+	c := b.o.Hub.Register(hub.Info{
+		ClientID: se.ClientID, ID: se.ConnID, Device: se.Device, IP: se.IP, Since: se.Since, Meta: se.Meta,
+	})
+	reg, err := b.o.Store.Connect(ctx, se, b.o.Policy)
+	if err != nil {
+		// Whether the script ran may be unknown: leaving is idempotent, and Abandon leads to it.
+		c.Abandon()
+		return nil, fmt.Errorf("register: %w", err)
+	}
+	if err := b.attach(ctx, c, inbox, reg); err != nil {
+		c.Abandon()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, reg *store.Connected) error {
+	c.Cursors, c.Acked = reg.Cursors, reg.Acked
+	b.o.Hub.Settle(inbox, reg.Inbox.Pos)
+	b.o.Hub.Attach(c, inbox, &reg.Inbox.Pos)
+	b.o.Hub.Attach(c, protocol.AllStream(), nil)
+	if len(reg.Groups) == 0 {
+		return nil
+	}
+
+	names := make([]string, len(reg.Groups))
+	sts := make([]protocol.Stream, len(reg.Groups))
+	for i, m := range reg.Groups {
+		names[i], sts[i] = m.Group, protocol.GroupOf(m.Group)
+		b.o.Hub.Hold(sts[i])
+		defer b.o.Hub.Release(sts[i])
+	}
+	if err := b.subscribe(ctx, sts...); err != nil {
+		return err
+	}
+	tails, err := b.o.Store.SyncGroups(ctx, c.ClientID, names)
+	if err != nil {
+		return fmt.Errorf("follow groups: %w", err)
+	}
+	for i, st := range sts {
+		tail, ok := tails[names[i]]
+		if !ok {
+			continue // left meanwhile
+		}
+		b.o.Hub.Settle(st, tail)
+		b.o.Hub.Attach(c, st, &tail)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+// Options of a bus; all are required.
+type Options struct {
+	Store  *store.Store
+	Hub    *hub.Hub
+	Policy store.DevicePolicy
+	Log    *zap.Logger
+}
+
+// Bus is one node's connection to Redis' channels.
+type Bus struct {
+	o       Options
+	sub     *store.Subscriber
+	kinds   map[string]protocol.Kind // channel → what is addressed on it
+	control *control
+	repairs chan repair
+
+	connected atomic.Bool // subscriptions are in force
+	bad       atomic.Int64
+
+	mu         sync.Mutex
+	subscribed map[string]bool // wanted: confirmed, or being confirmed
+}
+
+// New makes a bus; Run makes it work.
+func New(o Options) *Bus {
+	b := &Bus{
+		o:          o,
+		kinds:      make(map[string]protocol.Kind),
+		repairs:    make(chan repair, 1),
+		subscribed: make(map[string]bool),
+	}
+	for p := range o.Store.Partitions() {
+		b.kinds[o.Store.ClientChannel(p)] = protocol.Inbox
+		b.kinds[o.Store.GroupChannel(p)] = protocol.Group
+	}
+	b.kinds[o.Store.AllChannel()] = protocol.All
+	b.control = newControl(b)
+	b.sub = o.Store.NewSubscriber(b)
+	return b
+}
+
+// Run works until ctx ends, then waits for its goroutines.
+func (b *Bus) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b.control.start(ctx, &wg)
+	wg.Go(func() { b.repair(ctx) })
+	wg.Go(func() { b.prune(ctx) })
+	return b.sub.Run(ctx)
+}
+
+// Begin follows the broadcasts; the node serves nobody before it returned nil. Run must be running.
+func (b *Bus) Begin(ctx context.Context) error {
+	_, err := b.hold(ctx, protocol.AllStream()) // never released: the node always follows broadcasts
+	return err
+}
+
+// Connected reports whether the subscriptions are in force.
+func (b *Bus) Connected() bool { return b.connected.Load() }
+
+// Malformed returns how many pushes or envelopes could not be decoded.
+func (b *Bus) Malformed() int64 { return b.bad.Load() }
+
+// Channels returns how many channels the node is subscribed to.
+func (b *Bus) Channels() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.subscribed)
+}

@@ -1,0 +1,114 @@
+package bus
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+type membership = store.Membership
+
+const (
+	// controlWorkers act on joins and leaves at once; one client's are always one worker's, in order.
+	controlWorkers = 8
+	// controlQueue is how many may wait for one worker. Beyond it they are dropped and memberships are compared
+	// with Redis instead.
+	controlQueue = 4096
+)
+
+// control acts on what concerns clients: a new membership needs Redis, so it cannot be done where pushes arrive.
+type control struct {
+	bus    *Bus
+	seed   maphash.Seed
+	queues [controlWorkers]chan *protocol.Push
+}
+
+func newControl(b *Bus) *control {
+	c := &control{bus: b, seed: maphash.MakeSeed()}
+	for i := range c.queues {
+		c.queues[i] = make(chan *protocol.Push, controlQueue)
+	}
+	return c
+}
+
+func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
+	for _, q := range c.queues {
+		wg.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case p := <-q:
+					c.act(ctx, p)
+				}
+			}
+		})
+	}
+}
+
+// add queues a push; it never blocks.
+func (c *control) add(p *protocol.Push) {
+	q := c.queues[maphash.String(c.seed, p.ClientID)%controlWorkers]
+	select {
+	case q <- p:
+	default:
+		c.bus.ask(repair{memberships: true})
+	}
+}
+
+func (c *control) act(ctx context.Context, p *protocol.Push) {
+	conns := c.bus.o.Hub.ConnsOf(p.ClientID)
+	if len(conns) == 0 {
+		return
+	}
+	switch p.Kind {
+	case protocol.PushKick:
+		kick(conns, p)
+	case protocol.PushLeave:
+		for _, conn := range conns {
+			if c.bus.o.Hub.Detach(conn, protocol.GroupOf(p.Group)) {
+				conn.Tell(protocol.LeftFrame(p.Group))
+			}
+		}
+	case protocol.PushJoin:
+		if err := c.bus.join(ctx, conns, p.Group, p.Pos); err != nil && ctx.Err() == nil {
+			c.bus.o.Log.Warn("follow a group, will compare", zap.String("client_id", p.ClientID),
+				zap.String("group", p.Group), zap.Error(err))
+			c.bus.ask(repair{memberships: true})
+		}
+	}
+}
+
+func kick(conns []*hub.Conn, p *protocol.Push) {
+	r, ok := protocol.ReasonOf(p.Code)
+	if !ok {
+		r = protocol.ReasonForcedOffline
+	}
+	for _, conn := range conns {
+		if (p.ConnID == "" || p.ConnID == conn.ID) && (p.Device == "" || p.Device == conn.Device) {
+			conn.End(r)
+		}
+	}
+}
+
+// join makes a client's connections follow a group from after pos.
+func (b *Bus) join(ctx context.Context, conns []*hub.Conn, group string, pos protocol.Position) error {
+	st := protocol.GroupOf(group)
+	release, err := b.hold(ctx, st)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, conn := range conns {
+		if b.o.Hub.Attach(conn, st, &pos) {
+			conn.Tell(protocol.JoinedFrame(group, pos))
+		}
+	}
+	return nil
+}

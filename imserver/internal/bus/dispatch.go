@@ -1,0 +1,44 @@
+package bus
+
+import (
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// Message implements store.Receiver: decode and enqueue, nothing else.
+func (b *Bus) Message(channel string, payload []byte) {
+	kind, ok := b.kinds[channel]
+	if !ok {
+		return
+	}
+	p, err := protocol.DecodePush(payload)
+	if err != nil {
+		b.bad.Add(1)
+		return
+	}
+	switch p.Kind {
+	case protocol.PushMessage, protocol.PushEphemeral:
+		m, err := hub.NewMessage(p.Envelope)
+		if err != nil {
+			b.bad.Add(1)
+			return
+		}
+		for _, t := range p.Targets {
+			b.o.Hub.Deliver(protocol.Stream{Kind: kind, Name: t.Addr}, t.Pos, p.Fence, m)
+		}
+	default:
+		b.control.add(p)
+	}
+}
+
+// Lost implements store.Receiver.
+func (b *Bus) Lost(error) { b.connected.Store(false) }
+
+// Restored implements store.Receiver: what was published meanwhile is found by comparing.
+func (b *Bus) Restored() {
+	b.connected.Store(true)
+	b.ask(repair{memberships: true})
+}
+
+// Dropped is the hub's call for a comparison after it had to drop arrivals.
+func (b *Bus) Dropped() { b.ask(repair{}) }

@@ -1,0 +1,178 @@
+package hub
+
+import "github.com/imtier/imtier/pkg/protocol"
+
+// Deliver takes a message that Redis published for one stream. It only puts it in front of the stream's shard;
+// calls for the same stream must come in the order of publication. A zero pos is an ephemeral message.
+func (h *Hub) Deliver(st protocol.Stream, pos protocol.Position, fence uint64, m *Message) {
+	h.shard(st).arrive(arrival{st, pos, fence, m})
+}
+
+// Hold creates the topic of a stream if there is none, and keeps it until Release. From now on it notes what
+// arrives, so that nothing is missed between subscribing and reading the stream's tail. It reports whether the
+// topic's tail is known already: if not, Settle must follow.
+func (h *Hub) Hold(st protocol.Stream) (settled bool) {
+	s := h.shard(st)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[st]
+	if t == nil {
+		t = &topic{stream: st, wire: st.String(), next: -1}
+		s.topics[st] = t
+	}
+	t.holds++
+	return t.known
+}
+
+// Release ends a Hold.
+func (h *Hub) Release(st protocol.Stream) {
+	s := h.shard(st)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[st]; t != nil {
+		t.holds--
+		s.drop(t)
+	}
+}
+
+// drop forgets a topic that nobody needs. The caller holds mu.
+func (s *shard) drop(t *topic) {
+	if t.unused() && s.topics[t.stream] == t {
+		delete(s.topics, t.stream)
+	}
+}
+
+// Settle gives a held topic the tail that was read after subscribing. A topic that is settled stays as it is.
+func (h *Hub) Settle(st protocol.Stream, tail protocol.Position) {
+	s := h.shard(st)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[st]; t != nil && !t.known {
+		s.adopt(t, tail)
+	}
+}
+
+// adopt makes tail the topic's if nothing newer was seen; otherwise the rest is read from the log. The caller
+// holds mu.
+func (s *shard) adopt(t *topic, tail protocol.Position) {
+	seen := t.seen
+	t.settle(tail)
+	if tail.Less(seen) {
+		t.unsettle(seen)
+		s.hub.catch.repair(t, s)
+	}
+}
+
+// Attach makes a connection follow a held stream from after pos, or from now on when pos is nil. It reports
+// whether the connection did not follow it before.
+func (h *Hub) Attach(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
+	s := h.shard(st)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone || c.find(st) != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[st]
+	if t == nil {
+		return false // not held: a caller's mistake that must not crash a node
+	}
+	f := &follow{conn: c, t: t, pos: t.tail}
+	if pos != nil {
+		f.pos = *pos
+	}
+	t.add(f)
+	c.follows = append(c.follows, f)
+	if c.started {
+		s.resume(f)
+	}
+	return true
+}
+
+// resume lets a follow take messages: live when it has everything, otherwise from the log. The caller holds mu.
+func (s *shard) resume(f *follow) {
+	if f.pos.Less(f.t.head) {
+		f.mode = behind
+		s.hub.catch.conn(f.conn)
+		return
+	}
+	f.mode = live
+}
+
+// Detach makes a connection stop following a stream. It reports whether it followed it.
+func (h *Hub) Detach(c *Conn, st protocol.Stream) bool {
+	c.mu.Lock()
+	f := c.find(st)
+	if f != nil {
+		for i := range c.follows {
+			if c.follows[i] == f {
+				c.follows = append(c.follows[:i:i], c.follows[i+1:]...) // others may hold the old slice
+				break
+			}
+		}
+	}
+	c.mu.Unlock()
+	if f == nil {
+		return false
+	}
+	h.detach(f)
+	return true
+}
+
+func (h *Hub) detach(f *follow) {
+	s := h.shard(f.t.stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.slot >= 0 {
+		f.t.remove(f)
+		s.drop(f.t)
+	}
+}
+
+// find returns the follow of a stream, or nil. The caller holds c.mu.
+func (c *Conn) find(st protocol.Stream) *follow {
+	for _, f := range c.follows {
+		if f.t.stream == st {
+			return f
+		}
+	}
+	return nil
+}
+
+// Following returns the groups that a connection follows.
+func (c *Conn) Following() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var groups []string
+	for _, f := range c.follows {
+		if f.t.stream.Kind == protocol.Group {
+			groups = append(groups, f.t.stream.Name)
+		}
+	}
+	return groups
+}
+
+// release lets all follows of a connection take messages from where they are.
+func (h *Hub) release(c *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started = true
+	for _, f := range c.follows {
+		s := h.shard(f.t.stream)
+		s.mu.Lock()
+		s.resume(f)
+		s.mu.Unlock()
+	}
+}
+
+// Streams calls visit with every stream that has a topic here. visit must not call the hub.
+func (h *Hub) Streams(visit func(protocol.Stream)) {
+	for _, s := range h.shards {
+		s.mu.Lock()
+		for st := range s.topics {
+			visit(st)
+		}
+		s.mu.Unlock()
+	}
+}

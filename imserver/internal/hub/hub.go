@@ -1,0 +1,181 @@
+package hub
+
+import (
+	"context"
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// Log is what the hub reads to repair what is missing.
+type Log interface {
+	// After returns at most limit messages after a position, oldest first.
+	After(ctx context.Context, st protocol.Stream, after protocol.Position, limit int) ([]Entry, error)
+	// Tails returns the last position and the fence of each stream.
+	Tails(ctx context.Context, sts []protocol.Stream) ([]Tail, error)
+}
+
+// Entry is a message in the log.
+type Entry struct {
+	Pos protocol.Position
+	Msg *Message
+}
+
+// Tail is the end of a stream in the log. Positions whose epoch is below Fence were written in an earlier life
+// of Redis: what followed them may be lost.
+type Tail struct {
+	Pos   protocol.Position
+	Fence uint64
+}
+
+// Options of a hub; all are required.
+type Options struct {
+	Log    Log
+	Closed func(*Conn, protocol.Reason)                       // a connection is over and detached
+	Acked  func(*Conn, map[protocol.Stream]protocol.Position) // a client acknowledged
+	Lost   func()                                             // messages were dropped: compare all topics
+
+	PingInterval time.Duration // how often a silent peer is pinged
+	PongTimeout  time.Duration // how long it may stay silent after that
+	StartTimeout time.Duration // how long an imtier.v1 peer may take to start
+}
+
+// Hub holds the connections of one node.
+type Hub struct {
+	opts     Options
+	seed     maphash.Seed
+	shards   []*shard
+	catch    *catcher
+	counters Counters
+
+	mu      sync.Mutex
+	conns   map[string]*Conn   // by connection id
+	clients map[string][]*Conn // by clientId
+	empty   chan struct{}      // closed when draining and no connection is left
+	drained bool
+}
+
+// Counters counts what happened since the start.
+type Counters struct {
+	Delivered atomic.Int64 // frames handed to sockets from live fan-out
+	Replayed  atomic.Int64 // frames handed to sockets from the log
+	Behind    atomic.Int64 // times a follow fell behind because its socket was full
+	Repairs   atomic.Int64 // times a topic was read from the log
+	Gaps      atomic.Int64 // gaps told to clients
+	Dropped   atomic.Int64 // times arrivals were dropped for want of memory
+}
+
+// New makes a hub; Run makes it work.
+func New(o Options) *Hub {
+	h := &Hub{
+		opts: o, seed: maphash.MakeSeed(),
+		conns: make(map[string]*Conn), clients: make(map[string][]*Conn),
+		empty: make(chan struct{}),
+	}
+	h.catch = newCatcher(h)
+	for range max(4, 2*runtime.GOMAXPROCS(0)) {
+		h.shards = append(h.shards, &shard{hub: h, wake: make(chan struct{}, 1), topics: make(map[protocol.Stream]*topic)})
+	}
+	return h
+}
+
+// Run fans out, catches up and sweeps until ctx ends; then it waits for its goroutines. Connections are not
+// closed: see Drain.
+func (h *Hub) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, s := range h.shards {
+		wg.Go(func() { s.loop(ctx) })
+	}
+	wg.Go(func() { h.catch.run(ctx) })
+	wg.Go(func() { h.sweep(ctx) })
+	wg.Wait()
+}
+
+// Counters returns the counters; they may be read at any time.
+func (h *Hub) Counters() *Counters { return &h.counters }
+
+func (h *Hub) shard(st protocol.Stream) *shard {
+	return h.shards[maphash.Comparable(h.seed, st)%uint64(len(h.shards))]
+}
+
+// Register adds a connection that has no socket yet. Exactly one of Open or Abandon must follow.
+func (h *Hub) Register(i Info) *Conn {
+	c := &Conn{Info: i, hub: h}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns[c.ID] = c
+	h.clients[c.ClientID] = append(h.clients[c.ClientID], c)
+	return c
+}
+
+// remove takes a connection out of everything.
+func (h *Hub) remove(c *Conn, r protocol.Reason) {
+	c.mu.Lock()
+	c.gone = true
+	follows := c.follows
+	c.follows = nil
+	c.mu.Unlock()
+	for _, f := range follows {
+		h.detach(f)
+	}
+	h.opts.Closed(c, r)
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, c.ID)
+	rest := h.clients[c.ClientID]
+	for i, other := range rest {
+		if other == c {
+			rest[i] = rest[len(rest)-1]
+			rest[len(rest)-1] = nil
+			rest = rest[:len(rest)-1]
+			break
+		}
+	}
+	if len(rest) == 0 {
+		delete(h.clients, c.ClientID)
+	} else {
+		h.clients[c.ClientID] = rest
+	}
+	h.checkEmpty()
+}
+
+// ConnsOf returns the connections of a client on this node.
+func (h *Hub) ConnsOf(clientID string) []*Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]*Conn(nil), h.clients[clientID]...)
+}
+
+// Conns returns all connections of this node.
+func (h *Hub) Conns() []*Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*Conn, 0, len(h.conns))
+	for _, c := range h.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Clients returns the clients that have a connection on this node.
+func (h *Hub) Clients() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]string, 0, len(h.clients))
+	for id := range h.clients {
+		all = append(all, id)
+	}
+	return all
+}
+
+// Len returns the number of connections.
+func (h *Hub) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}

@@ -1,0 +1,132 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// start notes where a client wants to begin and has it worked on. It reports false for a second start.
+func (h *Hub) start(c *Conn, want map[protocol.Stream]protocol.Position) bool {
+	c.mu.Lock()
+	if c.asked {
+		c.mu.Unlock()
+		return false
+	}
+	c.asked = true
+	c.want = want
+	c.mu.Unlock()
+	h.catch.conn(c)
+	return true
+}
+
+// beginning is where one follow starts.
+type beginning struct {
+	f      *follow
+	pos    protocol.Position
+	proven bool // nothing can be missing before pos
+}
+
+// begin answers a start: it finds out for each stream whether everything after the client's position is still
+// there, tells the client, and lets messages flow.
+func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]protocol.Position) error {
+	c.mu.Lock()
+	follows := c.follows
+	c.mu.Unlock()
+
+	plan := make(map[*follow]*beginning, len(follows))
+	var ask []*beginning
+	for _, f := range follows {
+		b := h.beginningOf(c, f, want)
+		plan[f] = b
+		if !b.proven {
+			ask = append(ask, b)
+		}
+	}
+	if err := h.prove(ctx, ask); err != nil {
+		return err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return nil
+	}
+	st := protocol.Started{Pos: map[string]protocol.Position{}, Recovered: map[string]bool{}}
+	for _, f := range c.follows {
+		s := h.shard(f.t.stream)
+		s.mu.Lock()
+		b := plan[f]
+		if b == nil { // joined while the log was read
+			b = &beginning{f: f, pos: f.pos, proven: true}
+		}
+		f.pos = b.pos
+		s.mu.Unlock()
+		st.Pos[f.t.wire], st.Recovered[f.t.wire] = b.pos, b.proven
+	}
+	c.want, c.Cursors = nil, nil
+	c.Send(st.Frame())
+	c.started = true
+	for _, f := range c.follows {
+		s := h.shard(f.t.stream)
+		s.mu.Lock()
+		s.resume(f)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// beginningOf decides where a follow starts: where the client says, else where its device acknowledged last,
+// else an inbox after what any device of the client acknowledged, and anything else at the moment of connecting.
+func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.Position) *beginning {
+	s := h.shard(f.t.stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &beginning{f: f, pos: f.pos}
+	if p, ok := want[f.t.stream]; ok {
+		b.pos = p
+	} else if p, ok := c.Cursors[f.t.wire]; ok {
+		b.pos = p
+	} else {
+		b.proven = true
+		if f.t.stream.Kind == protocol.Inbox {
+			b.pos = c.Acked
+		}
+		return b
+	}
+	b.proven = f.t.settled && b.pos == f.t.tail // this node has followed it all the time
+	return b
+}
+
+// prove asks the log about positions that this node cannot judge itself.
+func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
+	if len(ask) == 0 {
+		return nil
+	}
+	sts := make([]protocol.Stream, len(ask))
+	for i, b := range ask {
+		sts[i] = b.f.t.stream
+	}
+	tails, err := h.opts.Log.Tails(ctx, sts)
+	if err != nil {
+		return fmt.Errorf("read tails: %w", err)
+	}
+	for i, b := range ask {
+		tail := tails[i]
+		sameLife := b.pos.IsZero() || b.pos.Epoch >= tail.Fence
+		switch {
+		case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end
+			b.pos = tail.Pos
+		case b.pos == tail.Pos:
+			b.proven = sameLife
+		default:
+			first, err := h.opts.Log.After(ctx, sts[i], b.pos, 1)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", sts[i], err)
+			}
+			b.proven = sameLife && len(first) > 0 && b.pos.Next(first[0].Pos)
+		}
+	}
+	return nil
+}

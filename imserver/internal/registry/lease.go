@@ -1,0 +1,144 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/pkg/store"
+)
+
+const (
+	renewInterval = time.Second
+	// renewTimeout keeps one slow renewal from eating the lease.
+	renewTimeout = 3 * time.Second
+	// staleAfter is when a node whose renewals fail calls itself unready: webapi has stopped offering it.
+	staleAfter = 3 * time.Second
+	// restoreBatch is how many connections are registered again in one go.
+	restoreBatch = 500
+)
+
+var errNoLease = errors.New("the lease in redis is not renewed")
+
+// Lease keeps the node's entry in the registry alive.
+type Lease struct {
+	Store    *store.Store
+	Node     store.Node // ID, URL and Started
+	Log      *zap.Logger
+	Count    func() int             // connections now
+	Sessions func() []store.Session // all connections, to register them again
+	Leave    func(store.ConnRef)    // signs a connection off
+	Drain    func()                 // called when an operator asked for it; may be called again
+
+	lost     bool // connections must be registered again; Run's alone
+	draining atomic.Bool
+	renewed  atomic.Int64 // Unix milliseconds
+}
+
+// Register takes the lease for the first time.
+func (l *Lease) Register(ctx context.Context) error {
+	_, err := l.renew(ctx, true)
+	return err
+}
+
+// Run renews the lease until ctx ends.
+func (l *Lease) Run(ctx context.Context) {
+	tick := time.NewTicker(renewInterval)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := l.once(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			l.Log.Warn("renew the lease, will retry", zap.Error(err))
+		}
+		if err == nil && failing {
+			l.Log.Info("lease renewed again")
+		}
+		failing = err != nil
+	}
+}
+
+// once renews the lease. A lease that is gone was lost while the node was paused or cut off: others may have
+// signed its connections off, so all are registered again.
+func (l *Lease) once(ctx context.Context) error {
+	state, err := l.renew(ctx, false)
+	if err != nil {
+		return err
+	}
+	if state.Gone {
+		l.Log.Warn("the lease was lost, registering all connections again")
+		l.lost = true
+	}
+	if l.lost {
+		if _, err := l.renew(ctx, true); err != nil {
+			return err
+		}
+		if err := l.restore(ctx); err != nil {
+			return err
+		}
+		l.lost = false
+	}
+	if state.Drain {
+		l.Drain()
+	}
+	return nil
+}
+
+// restore registers all connections again. One that ended meanwhile may have been signed off before it was
+// registered, so it is signed off once more.
+func (l *Lease) restore(ctx context.Context) error {
+	all := l.Sessions()
+	for rest := all; len(rest) > 0; {
+		part := rest[:min(restoreBatch, len(rest))]
+		if err := l.Store.Restore(ctx, part); err != nil {
+			return fmt.Errorf("register connections again: %w", err)
+		}
+		rest = rest[len(part):]
+	}
+	open := make(map[string]bool, len(all))
+	for _, se := range l.Sessions() {
+		open[se.ConnID] = true
+	}
+	for _, se := range all {
+		if !open[se.ConnID] {
+			l.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
+		}
+	}
+	return nil
+}
+
+func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error) {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	n := l.Node
+	n.Conns, n.Draining = l.Count(), l.draining.Load()
+	state, err := l.Store.RenewNode(ctx, n, first)
+	if err == nil {
+		l.renewed.Store(time.Now().UnixMilli())
+	}
+	return state, err
+}
+
+// SetDraining tells others, now and at every renewal, that no new connection should come here.
+func (l *Lease) SetDraining(ctx context.Context) error {
+	l.draining.Store(true)
+	_, err := l.renew(ctx, false)
+	return err
+}
+
+// Ready returns nil while the lease is fresh.
+func (l *Lease) Ready() error {
+	if time.Since(time.UnixMilli(l.renewed.Load())) > staleAfter {
+		return errNoLease
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/imserver/internal/socket"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+const (
+	// admitTimeout bounds everything that a new connection needs of Redis.
+	admitTimeout = 3 * time.Second
+	// usedMargin is how much longer than a URL's life its use is remembered, for clocks that differ.
+	usedMargin = 10 * time.Second
+)
+
+// Admitter registers a connection and makes it follow its streams; the bus does.
+type Admitter interface {
+	Admit(ctx context.Context, se store.Session) (*hub.Conn, error)
+}
+
+// Options of a server; all are required.
+type Options struct {
+	Keys       ticket.Keys
+	Admitter   Admitter
+	Ready      func() error // why nobody can be let in now
+	Len        func() int   // connections now
+	Partition  func(clientID string) int
+	Opened     func()           // counts
+	Refused    func(status int) // counts
+	Node       string
+	Origins    []string // allowed beside the host itself; "*" allows all
+	MaxConns   int
+	MaxMessage int // bytes
+	OutboxCap  int // bytes
+	Ping       time.Duration
+	Log        *zap.Logger
+}
+
+// Server answers on the public listener.
+type Server struct {
+	o        Options
+	draining atomic.Bool
+	entering atomic.Int64 // connections being let in, not counted by Len yet
+}
+
+// New makes a server.
+func New(o Options) *Server { return &Server{o: o} }
+
+// Drain makes the server let nobody in any more.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Draining reports whether Drain was called.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// Handler serves GET /ws.
+func (s *Server) Handler() http.Handler {
+	r := chi.NewRouter()
+	r.Get("/ws", s.connect)
+	return r
+}
+
+// connect lets a client in. The order matters: whatever can be refused without Redis is refused before, and the
+// URL is used up last, so that a client told to retry later still can.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	s.entering.Add(1)
+	defer s.entering.Add(-1)
+	if p := s.check(r); p != nil {
+		s.refuse(w, p)
+		return
+	}
+	claims, p := s.claims(r)
+	if p != nil {
+		s.refuse(w, p)
+		return
+	}
+	// A client that gives up must not leave half a registration: this goes on without it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), admitTimeout)
+	defer cancel()
+	se := s.session(r, claims)
+	conn, err := s.o.Admitter.Admit(ctx, se)
+	if err != nil {
+		s.refuse(w, s.refusalOf(err, se))
+		return
+	}
+	sock, err := socket.Upgrade(w, r, socket.Options{MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap})
+	if err != nil {
+		conn.Abandon()
+		return
+	}
+	s.o.Opened()
+	conn.Open(sock, protocol.Hello{
+		ClientID: se.ClientID, ConnID: se.ConnID, Node: s.o.Node, Ping: int(s.o.Ping / time.Second),
+	}.Frame())
+}
+
+// check looks at everything but the token.
+func (s *Server) check(r *http.Request) *refusal {
+	switch {
+	case s.draining.Load():
+		return refuseDraining
+	case !isUpgrade(r):
+		return refuseNoUpgrade
+	case !s.allowedOrigin(r):
+		return refuseOrigin
+	case s.o.Len()+int(s.entering.Load()) > s.o.MaxConns:
+		return refuseFull
+	}
+	if s.o.Ready() != nil {
+		return refuseNotReady
+	}
+	return nil
+}
+
+func (s *Server) claims(r *http.Request) (ticket.Claims, *refusal) {
+	token := r.URL.Query().Get("token")
+	if token == "" {
+		return ticket.Claims{}, refuseNoToken
+	}
+	c, err := s.o.Keys.Verify(token)
+	switch {
+	case errors.Is(err, ticket.ErrExpired):
+		return c, refuseExpired
+	case err != nil:
+		return c, refuseInvalid
+	}
+	return c, nil
+}
+
+func (s *Server) session(r *http.Request, c ticket.Claims) store.Session {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	return store.Session{
+		JTI: c.JTI, JTITTL: max(0, time.Until(c.ExpiresAt)) + usedMargin,
+		ClientID: c.ClientID, ConnID: protocol.NewConnID(s.o.Partition(c.ClientID)),
+		Node: s.o.Node, Device: c.Device, IP: ip, Since: time.Now(), Meta: c.Meta,
+		Groups: c.Groups, UntilOffline: c.UntilOffline,
+	}
+}
+
+func (s *Server) refusalOf(err error, se store.Session) *refusal {
+	switch {
+	case errors.Is(err, store.ErrURLUsed):
+		return refuseUsed
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return refuseNotReady
+	}
+	s.o.Log.Error("admit", zap.String("client_id", se.ClientID), zap.String("conn_id", se.ConnID), zap.Error(err))
+	return refuseInternal
+}

@@ -1,0 +1,16 @@
+// Package socket owns one WebSocket connection at the level of bytes: the upgrade, reading without a buffer or a
+// deep stack while nothing arrives, writing without ever blocking the caller, and ending exactly once with the
+// first reason. It knows nothing of clients, streams or Redis.
+//
+//	Upgrade ─ takes the connection over from net/http with small buffers
+//	   │
+//	park ◀──────────────┐   a shallow goroutine waits until the descriptor is readable
+//	   │ readable       │
+//	read ── Handler.Message ── nothing buffered any more
+//
+//	Send ── outbox: write(2) now, keep what does not fit, flush it from a goroutine that lives only as long
+//	End  ── close frame, half close, and the reader sees the peer's answer or the sweep closes the descriptor
+//
+// Framing, masking and the protocol's rules on the way in are coder/websocket's. On the way out a frame is built
+// once by Frame and written to many sockets as it is, since frames of a server are not masked.
+package socket

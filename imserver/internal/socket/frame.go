@@ -1,0 +1,49 @@
+package socket
+
+import "encoding/binary"
+
+// Opcode is the type of a WebSocket frame (RFC 6455 §5.2).
+type Opcode byte
+
+const (
+	OpText   Opcode = 0x1
+	OpBinary Opcode = 0x2
+	opClose  Opcode = 0x8
+	opPing   Opcode = 0x9
+	opPong   Opcode = 0xA
+)
+
+const (
+	finBit  = 0x80
+	maskBit = 0x80
+	lenMask = 0x7f
+
+	maxControlPayload = 125 // RFC 6455 §5.5
+	maskKeyLen        = 4
+	maxHeader         = 10 // of an unmasked frame: 2 bytes and a 64-bit length
+)
+
+// Frame returns one whole, final, unmasked frame. The result may be sent to any number of sockets and must not
+// be changed afterwards.
+func Frame(op Opcode, payload []byte) []byte {
+	b := make([]byte, 0, maxHeader+len(payload))
+	b = append(b, finBit|byte(op))
+	switch n := len(payload); {
+	case n <= maxControlPayload:
+		b = append(b, byte(n))
+	case n <= 0xffff:
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+	}
+	return append(b, payload...)
+}
+
+// closeFrame returns a close frame; the text is cut to what a control frame can carry.
+func closeFrame(code int, text string) []byte {
+	text = text[:min(len(text), maxControlPayload-2)]
+	return Frame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), text...))
+}
+
+// pingFrame is shared by all sockets; its payload carries nothing.
+var pingFrame = Frame(opPing, nil)

@@ -1,0 +1,252 @@
+package socket
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+var (
+	// ErrFull means that the frame was not taken: the peer does not read and the outbox is at its cap.
+	ErrFull = errors.New("outbox full")
+	// ErrClosed means that the connection has ended; nothing is sent any more.
+	ErrClosed = errors.New("socket closed")
+)
+
+// flushTimeout is how long the kernel may refuse to take one chunk before the connection counts as dead.
+const flushTimeout = 30 * time.Second
+
+// outbox is the net.Conn that coder/websocket writes to, and the place where frames of this package are sent.
+// A write never waits: what the kernel does not take at once is kept, up to a cap in bytes, and flushed by a
+// goroutine that exists only while something is kept. So a fan-out is a plain loop, a socket costs no goroutine
+// and no buffer, and one peer that stopped reading delays nobody.
+//
+// Every call of send and Write hands over whole frames, which is why two writers may share it under one lock:
+// coder/websocket's own writes are control frames only, and fit its buffer (see controlBuffer).
+type outbox struct {
+	net.Conn
+	raw  syscall.RawConn // nil: this kind of connection has no descriptor, everything goes through the flusher
+	cap  int             // bytes kept at most, beyond the first frame
+	room func()          // called from the flusher when everything kept is sent, after a frame was refused
+
+	front []byte // bytes that net/http had read before the upgrade; the reader's alone
+
+	mu       sync.Mutex
+	kept     [][]byte // in order; the first may be the rest of a frame
+	bytes    int      // in kept
+	refused  bool     // since the last time kept was empty
+	flushing bool     // the flusher runs
+	sealed   bool     // the close frame is in; nothing more is taken
+	closed   bool     // the descriptor is closed or broken
+	idle     sync.WaitGroup
+
+	// The argument and result of tryWrite, which is one closure for the life of the connection, so that a write
+	// allocates nothing.
+	try struct {
+		buf []byte
+		n   int
+		err error
+	}
+	tryFn func(fd uintptr) bool
+}
+
+func newOutbox(c net.Conn, capBytes int, front []byte, room func()) *outbox {
+	o := &outbox{Conn: c, cap: capBytes, front: front, room: room}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			o.raw = raw
+			o.tryFn = o.tryOnce
+		}
+	}
+	return o
+}
+
+// Read serves what net/http had read ahead, then the connection.
+func (o *outbox) Read(p []byte) (int, error) {
+	if len(o.front) > 0 {
+		n := copy(p, o.front)
+		o.front = o.front[n:]
+		return n, nil
+	}
+	return o.Conn.Read(p)
+}
+
+// Write is for coder/websocket, which writes control frames: pongs, and a close after a protocol error.
+func (o *outbox) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sealed || o.closed {
+		return 0, ErrClosed
+	}
+	if len(p) > 0 && Opcode(p[0]&0x0f) == opClose {
+		o.sealed = true
+	}
+	n, err := o.writeNow(p)
+	if err != nil {
+		return 0, err
+	}
+	if n < len(p) {
+		o.keep(append([]byte(nil), p[n:]...)) // p is the caller's buffer
+	}
+	return len(p), nil
+}
+
+// send takes one whole frame, which must not change any more. It never blocks. force ignores the cap.
+func (o *outbox) send(frame []byte, force bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sealed || o.closed {
+		return ErrClosed
+	}
+	if !force && o.bytes > 0 && o.bytes+len(frame) > o.cap {
+		o.refused = true
+		return ErrFull
+	}
+	return o.take(frame)
+}
+
+// seal sends the close frame as the last one, unless coder/websocket has sent one for the same reason, and then
+// closes the writing side.
+func (o *outbox) seal(frame []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	if !o.sealed {
+		o.sealed = true
+		if o.take(frame) != nil {
+			return
+		}
+	}
+	if len(o.kept) == 0 {
+		o.halfClose()
+	}
+}
+
+// take writes or keeps a frame. The caller holds mu.
+func (o *outbox) take(frame []byte) error {
+	n, err := o.writeNow(frame)
+	if err != nil {
+		return err
+	}
+	if n < len(frame) {
+		o.keep(frame[n:])
+	}
+	return nil
+}
+
+// writeNow gives the kernel what it takes at once; nothing when something is kept already. The caller holds mu.
+func (o *outbox) writeNow(p []byte) (int, error) {
+	if o.raw == nil || len(o.kept) > 0 || len(p) == 0 {
+		return 0, nil
+	}
+	o.try.buf = p
+	err := o.raw.Write(o.tryFn)
+	n, tryErr := o.try.n, o.try.err
+	o.try.buf, o.try.n, o.try.err = nil, 0, nil
+	if err == nil {
+		err = tryErr
+	}
+	if err != nil {
+		o.closed = true
+		_ = o.Conn.Close() // wakes the reader, which ends the connection
+		return 0, ErrClosed
+	}
+	return n, nil
+}
+
+// tryOnce is one write(2) on the non-blocking descriptor. It returns true always: never wait.
+func (o *outbox) tryOnce(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), o.try.buf)
+		switch err {
+		case nil:
+			o.try.n = n
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+		default:
+			o.try.err = err
+		}
+		return true
+	}
+}
+
+// keep queues the rest of a frame and sees to it that a flusher runs. The caller holds mu.
+func (o *outbox) keep(p []byte) {
+	o.kept = append(o.kept, p)
+	o.bytes += len(p)
+	if !o.flushing {
+		o.flushing = true
+		o.idle.Add(1)
+		go o.flush()
+	}
+}
+
+// flush writes what is kept until nothing is left or the connection breaks.
+func (o *outbox) flush() {
+	defer o.idle.Done()
+	for {
+		o.mu.Lock()
+		if o.closed || len(o.kept) == 0 {
+			o.flushing = false
+			wake := o.refused && !o.closed
+			o.refused = false
+			o.kept = nil // give the memory of a burst back
+			if o.closed {
+				o.bytes = 0
+			} else if o.sealed {
+				o.halfClose()
+			}
+			o.mu.Unlock()
+			if wake && o.room != nil {
+				o.room()
+			}
+			return
+		}
+		p := o.kept[0]
+		o.mu.Unlock()
+
+		_ = o.Conn.SetWriteDeadline(time.Now().Add(flushTimeout)) // fails only when closed; so does Write
+		n, err := o.Conn.Write(p)
+
+		o.mu.Lock()
+		o.bytes -= n
+		if err != nil {
+			o.closed = true
+		} else {
+			o.kept[0] = nil
+			o.kept = o.kept[1:]
+		}
+		o.mu.Unlock()
+		if err != nil {
+			_ = o.Conn.Close() // wakes the reader, which ends the connection
+		}
+	}
+}
+
+// halfClose tells the peer that nothing more comes, so that it reads the close frame before anything else.
+// The caller holds mu.
+func (o *outbox) halfClose() {
+	if c, ok := o.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // a broken connection is the reader's to find
+	}
+}
+
+// Close closes the descriptor; a running flusher and reader return.
+func (o *outbox) Close() error {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	return o.Conn.Close()
+}
+
+// queued returns the bytes kept.
+func (o *outbox) queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}

@@ -1,0 +1,114 @@
+package socket
+
+import (
+	"bufio"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// Subprotocol is the one that Upgrade offers.
+const Subprotocol = protocol.Subprotocol
+
+// Handler is told what happens to a socket. Calls of Message, Frame and Closed come one at a time.
+type Handler interface {
+	// Message is called with each data message; data is valid only during the call.
+	Message(text bool, data []byte)
+	// Frame is called for every frame or message that arrived, before Message, for counting.
+	Frame(bytes int)
+	// Room is called when a socket that refused a frame has sent everything it kept. It must not block.
+	Room()
+	// Closed is called once, last, when the descriptor is closed and no goroutine of the socket is left.
+	Closed(protocol.Reason)
+}
+
+// Socket is one WebSocket connection. Send, End, Ping and Kill may be called from anywhere and never block.
+type Socket struct {
+	// Fixed after Upgrade and Serve.
+	ws  *websocket.Conn
+	out *outbox
+	br  *bufio.Reader
+	h   Handler
+
+	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
+
+	once   sync.Once
+	ended  atomic.Bool
+	reason protocol.Reason // written in once, read after done or by the reader after ended
+	since  atomic.Int64    // Unix milliseconds when it ended
+	done   chan struct{}
+}
+
+// Subprotocol reports whether the peer asked for the sub-protocol.
+func (s *Socket) Subprotocol() bool { return s.ws.Subprotocol() == Subprotocol }
+
+// Serve begins to read and returns. h.Closed is called in the end, whatever happens.
+func (s *Socket) Serve(h Handler) {
+	s.h = h
+	s.heard.Store(time.Now().UnixMilli())
+	go s.read()
+}
+
+// Send takes one whole frame made by Frame. It returns ErrFull when the peer does not read and the outbox is at
+// its cap, ErrClosed when the connection has ended, and nil when the frame is in the kernel or kept in order.
+func (s *Socket) Send(frame []byte) error { return s.out.send(frame, false) }
+
+// Ping sends a ping, also past the cap.
+func (s *Socket) Ping() { _ = s.out.send(pingFrame, true) } // a closed socket needs no ping
+
+// End ends the connection; the first reason counts. It sends the close frame if the reason has one. The
+// descriptor is closed when the peer has answered, or by Kill.
+func (s *Socket) End(r protocol.Reason) {
+	s.once.Do(func() {
+		s.reason = r
+		s.since.Store(time.Now().UnixMilli())
+		s.ended.Store(true)
+		if r.Code() == 0 || r == protocol.ReasonPeerClosed {
+			_ = s.out.Close() // wakes the reader, which reports the end
+			return
+		}
+		s.out.seal(closeFrame(r.Code(), r.String()))
+	})
+}
+
+// Kill closes the descriptor at once.
+func (s *Socket) Kill() {
+	s.End(protocol.ReasonPeerGone)
+	_ = s.out.Close() // a second close is harmless
+}
+
+// EndedFor returns how long ago the connection ended, 0 while it is open.
+func (s *Socket) EndedFor(now time.Time) time.Duration {
+	if !s.ended.Load() {
+		return 0
+	}
+	return max(1, now.Sub(time.UnixMilli(s.since.Load())))
+}
+
+// Heard returns when the peer last sent something.
+func (s *Socket) Heard() time.Time { return time.UnixMilli(s.heard.Load()) }
+
+// Queued returns the bytes that wait for the peer to read.
+func (s *Socket) Queued() int { return s.out.queued() }
+
+// Done is closed after Handler.Closed returned.
+func (s *Socket) Done() <-chan struct{} { return s.done }
+
+func (s *Socket) roomAgain() {
+	if s.h != nil {
+		s.h.Room()
+	}
+}
+
+// finish is the reader's last act.
+func (s *Socket) finish(r protocol.Reason) {
+	s.End(r)
+	_ = s.ws.CloseNow() // closes the descriptor; the reason to end is known already
+	s.out.idle.Wait()
+	s.h.Closed(s.reason)
+	close(s.done)
+}

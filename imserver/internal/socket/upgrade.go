@@ -1,0 +1,69 @@
+package socket
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// readBuffer holds a frame's header and small frames; larger payloads are read past it. The largest control
+	// frame (131 bytes with its mask) must fit, see read.go.
+	readBuffer = 256
+	// controlBuffer is coder/websocket's write buffer. It must hold the largest control frame, 127 bytes, so
+	// that each reaches the outbox in one piece; data frames do not go through it.
+	controlBuffer = 128
+)
+
+// Options of a socket. All are required.
+type Options struct {
+	MaxMessage int // bytes of a message that the peer may send
+	OutboxCap  int // bytes kept for a peer that does not read
+}
+
+// Upgrade answers the handshake and takes the connection over; on error the response has been written. The
+// origin has been checked by the caller. Nothing is read before Serve.
+func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error) {
+	s := &Socket{done: make(chan struct{})}
+	hw := &hijacker{ResponseWriter: w, s: s, o: o}
+	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{Subprotocol},
+		InsecureSkipVerify: true, // origins are the server's matter, with its own answer
+		CompressionMode:    websocket.CompressionDisabled,
+		OnPongReceived:     s.onPong,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ws.SetReadLimit(int64(o.MaxMessage))
+	s.ws = ws
+	return s, nil
+}
+
+// hijacker takes the connection from net/http and leaves net/http's 4 KiB buffers behind.
+type hijacker struct {
+	http.ResponseWriter
+	s *Socket
+	o Options
+}
+
+// Hijack implements http.Hijacker for coder/websocket.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// A client may send its first frames together with the handshake; they must not be lost with the buffer.
+	ahead, err := brw.Reader.Peek(brw.Reader.Buffered())
+	if err != nil {
+		_ = c.Close()
+		return nil, nil, err
+	}
+	front := append([]byte(nil), ahead...)
+	out := newOutbox(c, h.o.OutboxCap, front, h.s.roomAgain)
+	h.s.out = out
+	h.s.br = bufio.NewReaderSize(out, readBuffer)
+	return out, bufio.NewReadWriter(h.s.br, bufio.NewWriterSize(out, controlBuffer)), nil
+}

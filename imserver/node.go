@@ -1,0 +1,141 @@
+package imserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/bus"
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/imserver/internal/metrics"
+	"github.com/imtier/imtier/imserver/internal/registry"
+	"github.com/imtier/imtier/imserver/internal/server"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+// startTimeout is what contract gives an imtier.v1 client to start.
+const startTimeout = 10 * time.Second
+
+// node is everything that exists once Redis has been reached.
+type node struct {
+	cfg     Config
+	log     *zap.Logger
+	store   *store.Store
+	hub     *hub.Hub
+	bus     *bus.Bus
+	server  *server.Server
+	leaver  *registry.Leaver
+	acks    *registry.Acks
+	lease   *registry.Lease
+	metrics *metrics.Metrics
+	drain   chan struct{} // closed when an operator asked to drain
+	once    sync.Once
+}
+
+// newNode wires a node; nothing runs yet.
+func newNode(cfg Config, keys ticket.Keys, st *store.Store, id string, log *zap.Logger) *node {
+	n := &node{cfg: cfg, log: log, store: st, drain: make(chan struct{})}
+	n.leaver = registry.NewLeaver(st, id, log)
+	n.acks = registry.NewAcks(st, log)
+	n.hub = hub.New(hub.Options{
+		Log:    bus.StoredLog{Store: st},
+		Closed: n.closed,
+		Acked: func(c *hub.Conn, pos map[protocol.Stream]protocol.Position) {
+			n.acks.Add(c.ClientID, c.Device, pos)
+		},
+		Lost:         func() { n.bus.Dropped() },
+		PingInterval: cfg.PingInterval,
+		PongTimeout:  cfg.PongTimeout,
+		StartTimeout: startTimeout,
+	})
+	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Log: log})
+	n.metrics = metrics.New(metrics.Source{
+		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,
+		Malformed: n.bus.Malformed, Leaving: n.leaver.Waiting, Connected: n.bus.Connected,
+	})
+	n.lease = &registry.Lease{
+		Store: st, Log: log, Node: store.Node{ID: id, Started: time.Now()},
+		Count: n.hub.Len, Sessions: n.sessions, Leave: n.leaver.Add, Drain: n.askDrain,
+	}
+	n.server = server.New(server.Options{
+		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Len, Partition: st.Partition,
+		Opened: n.metrics.Opened, Refused: n.metrics.Refused, Node: id, Origins: cfg.AllowedOrigins,
+		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
+	})
+	return n
+}
+
+// closed is told by the hub of every connection that ended.
+func (n *node) closed(c *hub.Conn, r protocol.Reason) {
+	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID})
+	n.metrics.Closed(r)
+	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
+}
+
+// sessions lists all connections as they are registered.
+func (n *node) sessions() []store.Session {
+	conns := n.hub.Conns()
+	out := make([]store.Session, len(conns))
+	for i, c := range conns {
+		out[i] = store.Session{
+			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.Node.ID, Device: c.Device, IP: c.IP,
+			Since: c.Since, Meta: c.Meta, Policy: n.cfg.DevicePolicy,
+		}
+	}
+	return out
+}
+
+func (n *node) askDrain() { n.once.Do(func() { close(n.drain) }) }
+
+var (
+	errNoSubscription = errors.New("not subscribed: the connection to redis is broken")
+	errDraining       = errors.New("draining")
+)
+
+// ready says why this node should not be offered to clients.
+func (n *node) ready() error {
+	switch {
+	case n.server.Draining():
+		return errDraining
+	case !n.bus.Connected():
+		return errNoSubscription
+	}
+	return n.lease.Ready()
+}
+
+// start runs everything but the public listener, and returns when clients can be let in.
+func (n *node) start(ctx context.Context, wg *sync.WaitGroup, failed func(error)) error {
+	wg.Go(func() { n.hub.Run(ctx) })
+	wg.Go(func() { failed(n.bus.Run(ctx)) })
+	wg.Go(func() { n.leaver.Run(ctx) })
+	wg.Go(func() { n.acks.Run(ctx) })
+	wg.Go(func() {
+		failed(n.store.RunJanitor(ctx, n.lease.Node.ID, func(err error) { n.log.Warn("sweep", zap.Error(err)) }))
+	})
+	return n.bus.Begin(ctx)
+}
+
+// publicURL is what clients dial when nothing else was set.
+func publicURL(set, addr string) string {
+	if set != "" {
+		return set
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "ws://" + addr + "/ws"
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return "ws://" + host + ":" + port + "/ws"
+}

@@ -1,0 +1,202 @@
+package imserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/internal/admin"
+	"github.com/imtier/imtier/internal/httpd"
+	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+const (
+	// openRetry is the pause between two attempts to reach Redis at the start.
+	openRetry = time.Second
+	// stopTimeout is what the node takes to sign off after its connections are gone.
+	stopTimeout = 3 * time.Second
+	// drainPace spreads the closing of connections: 100 a second, but never beyond drainShare of the time.
+	drainPace  = 10 * time.Millisecond
+	drainShare = 0.8
+)
+
+var errStarting = errors.New("starting: redis has not been reached yet")
+
+// Server is one imserver.
+type Server struct {
+	cfg   Config
+	log   *zap.Logger
+	keys  ticket.Keys
+	admin *httpd.Server
+	addr  chan string
+	node  atomic.Pointer[node]
+}
+
+// New checks the configuration and opens the admin listener. Nothing runs before Run.
+func New(cfg Config, log *zap.Logger) (*Server, error) {
+	keys, err := ticket.ParseKeys(cfg.SigningKeys)
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	s := &Server{cfg: cfg, log: log, keys: keys, addr: make(chan string, 1)}
+	s.admin, err = httpd.Listen(cfg.AdminListen, admin.Handler(admin.Options{
+		Ready: s.ready, State: s.state, Metrics: prometheus.GathererFunc(s.gather),
+	}), httpd.Options{ErrorLog: zap.NewStdLog(log)})
+	if err != nil {
+		return nil, fmt.Errorf("admin listener: %w", err)
+	}
+	return s, nil
+}
+
+// AdminAddr is the address of the admin listener.
+func (s *Server) AdminAddr() string { return s.admin.Addr() }
+
+// PublicURL waits until clients can be let in and returns the URL they dial; empty when ctx ended first.
+func (s *Server) PublicURL(ctx context.Context) string {
+	select {
+	case url := <-s.addr:
+		return url
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// Run serves until ctx ends, then lets go of all connections and returns. Redis may be away at the start: Run
+// waits for it.
+func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAdmin()
+	wg.Go(func() {
+		if err := s.admin.Serve(adminCtx); err != nil {
+			s.log.Error("admin listener", zap.Error(err))
+		}
+	})
+	s.log.Info("admin listener", zap.String("addr", s.admin.Addr()))
+
+	st, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if st == nil {
+		return nil // told to stop before Redis was reached
+	}
+	defer st.Close()
+	n := newNode(s.cfg, s.keys, st, incarnation(s.cfg.NodeID), s.log)
+	s.node.Store(n)
+	return s.serve(ctx, n)
+}
+
+// serve runs a node: what it starts it stops, in the opposite order.
+func (s *Server) serve(ctx context.Context, n *node) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	failed := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+
+	public, err := httpd.Listen(s.cfg.Listen, n.server.Handler(), httpd.Options{ErrorLog: zap.NewStdLog(s.log)})
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	n.lease.Node.URL = publicURL(s.cfg.PublicURL, public.Addr())
+	if err := n.start(background, &wg, failed); err != nil {
+		return fmt.Errorf("follow broadcasts: %w", err)
+	}
+	if err := n.lease.Register(ctx); err != nil {
+		return fmt.Errorf("register the node: %w", err)
+	}
+	wg.Go(func() { n.lease.Run(background) })
+	s.log.Info("ready", zap.String("node", n.lease.Node.ID), zap.String("addr", public.Addr()),
+		zap.String("url", n.lease.Node.URL), zap.Int("max_connections", s.cfg.maxConns()))
+	s.addr <- n.lease.Node.URL
+
+	wg.Go(func() { s.drainOnRequest(ctx, n) })
+	serveErr := public.Serve(ctx)
+	return errors.Join(serveErr, failure(ctx), s.stop(ctx, n))
+}
+
+// failure is why ctx ended, unless it was told to.
+func failure(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// drainOnRequest lets go of all connections when an operator asked for it. The process goes on: it is the
+// operator who ends it.
+func (s *Server) drainOnRequest(ctx context.Context, n *node) {
+	select {
+	case <-ctx.Done():
+	case <-n.drain:
+		s.log.Info("draining on request")
+		s.letGo(ctx, n)
+		s.log.Info("drained")
+	}
+}
+
+// letGo announces that the node goes away and ends its connections, spread over the drain time.
+func (s *Server) letGo(ctx context.Context, n *node) {
+	n.server.Drain()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	if err := n.lease.SetDraining(end); err != nil {
+		s.log.Warn("announce the drain", zap.Error(err))
+	}
+	spread := min(time.Duration(drainShare*float64(s.cfg.DrainTimeout)), time.Duration(n.hub.Len())*drainPace)
+	n.hub.Drain(end, spread)
+}
+
+// stop ends a node that lets nobody in any more: sockets first, for they still need Redis to sign off.
+func (s *Server) stop(ctx context.Context, n *node) error {
+	s.log.Info("stopping", zap.Int("connections", n.hub.Len()))
+	s.letGo(ctx, n)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	err := errors.Join(n.acks.Flush(end), n.leaver.Flush(end), n.store.RemoveNode(end, n.lease.Node.ID))
+	s.log.Info("stopped")
+	if err != nil {
+		return fmt.Errorf("sign off, others will do it when the lease has run out: %w", err)
+	}
+	return nil
+}
+
+// open reaches Redis, however long it takes. It returns nil without an error when ctx ended first.
+func (s *Server) open(ctx context.Context) (*store.Store, error) {
+	for {
+		st, err := store.Open(ctx, store.Options{
+			URL: s.cfg.RedisURL, Partitions: s.cfg.Partitions, HistorySize: s.cfg.HistorySize,
+			HistoryTTL: s.cfg.HistoryTTL, OfflineGrace: s.cfg.OfflineGrace, Embedded: s.cfg.Embedded, Name: "imserver",
+		})
+		switch {
+		case err == nil:
+			return st, nil
+		case ctx.Err() != nil:
+			return nil, nil
+		case !errors.Is(err, store.ErrUnavailable):
+			return nil, err
+		}
+		s.log.Warn("redis is not reachable, will retry", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(openRetry):
+		}
+	}
+}
