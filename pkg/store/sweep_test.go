@@ -1,0 +1,205 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// onBothWithoutGrace is onBoth with clients that are due to go offline with their last connection.
+func onBothWithoutGrace(t *testing.T, test func(t *testing.T, s *Store)) {
+	t.Run("redis", func(t *testing.T) {
+		test(t, open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: noGrace}))
+	})
+	t.Run("embedded", func(t *testing.T) {
+		test(t, open(t, Options{URL: redistest.Embedded(t), Embedded: true, OfflineGrace: noGrace}))
+	})
+}
+
+func TestLastDeviceOffline(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		web, phone := session(s, "anna"), session(s, "anna")
+		phone.Device, phone.Meta = "phone", json.RawMessage(`{"empty":[]}`)
+		web.Groups = []string{"news", "chat"}
+		connect(t, s, web, AnyDevice)
+		connect(t, s, phone, AnyDevice)
+
+		disconnect(t, s, web)
+		must(t, s.sweep(ctxb))
+		if !clientOf(t, s, "anna").Online {
+			t.Fatal("offline although the phone is connected")
+		}
+		before := time.Now().Add(-time.Second)
+		disconnect(t, s, phone, phone, web)
+		if !clientOf(t, s, "anna").Online {
+			t.Fatal("offline before anybody swept")
+		}
+		must(t, s.sweep(ctxb))
+		must(t, s.sweep(ctxb))
+		info := clientOf(t, s, "anna")
+		if info.Online || len(info.Connections) != 0 || len(info.Groups) != 2 || info.LastSeen.Before(before) {
+			t.Fatalf("after the last device left: %+v", info)
+		}
+		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online", "join news", "join chat", "offline"})
+		last := eventsIn(t, s, "anna")[3]
+		if last.Device != "phone" || last.Node != "n1" || string(last.Meta) != `{"empty":[]}` {
+			t.Fatalf("offline event: %+v", last)
+		}
+		wantEqual(t, "groups of the event", last.Groups, []string{"chat", "news"})
+	})
+}
+
+func TestGraceCoversAReconnect(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: 150 * time.Millisecond})
+	a := session(s, "anna")
+	connect(t, s, a, AnyDevice)
+	disconnect(t, s, a)
+	must(t, s.sweep(ctxb)) // not due yet
+	b := session(s, "anna")
+	if connect(t, s, b, AnyDevice).Online {
+		t.Fatal("coming back within the grace counted as coming online")
+	}
+	disconnect(t, s, b)
+	eventually(t, "the grace is over", func() bool {
+		must(t, s.sweep(ctxb))
+		return !clientOf(t, s, "anna").Online
+	})
+	wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online", "offline"})
+}
+
+func TestOfflineEndsMembershipsUntilThen(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		heard := listen(t, s, "anna")
+		se := session(s, "anna")
+		se.Groups, se.UntilOffline = []string{"room"}, true
+		connect(t, s, se, AnyDevice)
+		_, err := s.SyncGroups(ctxb, "anna", []string{"room"})
+		must(t, err)
+		_, err = s.Join(ctxb, "team", []string{"anna"}, false)
+		must(t, err)
+		wantEqual(t, "room", indexOf(t, s, "room"), []string{"anna"})
+
+		disconnect(t, s, se)
+		must(t, s.sweep(ctxb))
+		wantEqual(t, "room", indexOf(t, s, "room"), []string{})
+		wantEqual(t, "team", indexOf(t, s, "team"), []string{"anna"})
+		wantEqual(t, "events", typesIn(t, s, "anna"),
+			[]string{"online", "join room", "join team", "offline", "leave room"})
+		events := eventsIn(t, s, "anna")
+		wantEqual(t, "groups of offline", events[3].Groups, []string{"room", "team"})
+		eventually(t, "leaving is announced", func() bool {
+			ls := heard.lines()
+			return len(ls) > 0 && ls[len(ls)-1] == "L\nanna\nroom\n"
+		})
+		if n := marks(t, s); n != 0 {
+			t.Fatalf("%d marks are left", n)
+		}
+	})
+}
+
+func TestSweepTakesManyAtOnce(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: noGrace, Partitions: 1})
+	var gone []ConnRef
+	const n = 2*sweepBatch + 7
+	for i := range n {
+		se := session(s, fmt.Sprint("c", i))
+		connect(t, s, se, AnyDevice)
+		gone = append(gone, ConnRef{se.ClientID, se.ConnID})
+	}
+	must(t, s.Disconnect(ctxb, "n1", gone))
+	must(t, s.sweep(ctxb))
+	ids, _, err := s.OnlineClients(ctxb, "", 0)
+	must(t, err)
+	wantEqual(t, "online", len(ids), 0)
+}
+
+func TestUnknownConnectionsAreSkipped(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		must(t, s.Disconnect(ctxb, "n1", []ConnRef{{"anna", "nope"}, {"bob", se.ConnID}}))
+		must(t, s.Disconnect(ctxb, "n1", nil))
+		must(t, s.sweep(ctxb))
+		wantEqual(t, "anna", typesIn(t, s, "anna"), []string{"online"})
+		wantEqual(t, "bob", typesIn(t, s, "bob"), []string{})
+	})
+}
+
+func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		const n = 2*reapBatch + 5
+		for i := range n {
+			se := session(s, fmt.Sprint("c", i))
+			se.Node = "dead"
+			connect(t, s, se, AnyDevice)
+		}
+		both, moved := session(s, "both"), session(s, "moved")
+		both.Node, moved.Node = "dead", "dead"
+		connect(t, s, both, AnyDevice)
+		connect(t, s, moved, AnyDevice)
+		alive := session(s, "both")
+		connect(t, s, alive, AnyDevice)
+		moved.Node = "dead-2" // it came back under a new name before it was reaped
+		must(t, s.Restore(ctxb, []Session{moved}))
+
+		must(t, s.reapNode(ctxb, "dead"))
+		must(t, s.reapNode(ctxb, "dead"))
+		must(t, s.sweep(ctxb)) // the grace of a dead node's clients is over
+		ids, _, err := s.OnlineClients(ctxb, "", 0)
+		must(t, err)
+		if len(ids) != 2 {
+			t.Fatalf("online: %v", ids)
+		}
+		wantEqual(t, "both", connIDs(clientOf(t, s, "both")), []string{alive.ConnID})
+		wantEqual(t, "moved", connIDs(clientOf(t, s, "moved")), []string{moved.ConnID})
+		wantEqual(t, "c0", typesIn(t, s, "c0"), []string{"online", "offline"})
+		wantEqual(t, "node of the event", eventsIn(t, s, "c0")[1].Node, "dead")
+	})
+}
+
+// A client that comes back at the moment of the sweep is either in time, and nothing is reported, or late, and goes
+// offline and online.
+func TestSweepRacesWithReconnect(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: noGrace, Partitions: 1})
+	first := session(s, "anna")
+	connect(t, s, first, AnyDevice)
+	current := first
+	for range 200 {
+		next := session(s, "anna")
+		var wg sync.WaitGroup
+		wg.Go(func() { must(t, s.sweep(ctxb)) })
+		wg.Go(func() {
+			must(t, s.Disconnect(ctxb, "n1", []ConnRef{{"anna", current.ConnID}}))
+			_, err := s.Connect(ctxb, next, AnyDevice)
+			must(t, err)
+		})
+		wg.Wait()
+		current = next
+	}
+	wantAlternating(t, s, "anna", true)
+}
+
+// wantAlternating checks that online and offline alternate, and that the last one is the truth.
+func wantAlternating(t testing.TB, s *Store, client string, online bool) {
+	t.Helper()
+	last := EventOffline
+	for i, e := range eventsIn(t, s, client) {
+		if e.Type != EventOnline && e.Type != EventOffline {
+			continue
+		}
+		if e.Type == last {
+			t.Fatalf("%s: event %d says %s twice in a row", client, i, e.Type)
+		}
+		last = e.Type
+	}
+	if (last == EventOnline) != online {
+		t.Fatalf("%s: the last event says %s, the truth is online=%v", client, last, online)
+	}
+	if got := clientOf(t, s, client).Online; got != online {
+		t.Fatalf("%s: online=%v, the truth is %v", client, got, online)
+	}
+}
