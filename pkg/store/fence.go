@@ -131,7 +131,7 @@ func parseFence(text string) uint64 {
 }
 
 // newLife makes Redis accept messages again after it did not know the publish script of partition p by the name
-// seen. Whoever waited here while somebody else of this process did it returns at once.
+// seen. It returns early when somebody else turns out to have done it.
 func (s *Store) newLife(ctx context.Context, p int, seen string) error {
 	select {
 	case s.lives.turn <- struct{}{}:
@@ -141,6 +141,12 @@ func (s *Store) newLife(ctx context.Context, p int, seen string) error {
 	}
 	if s.lives.of(p).sha != seen {
 		return nil
+	}
+	if err := s.readLives(ctx); err != nil {
+		return err
+	}
+	if s.lives.of(p).sha != seen {
+		return nil // another process did it
 	}
 	fence, err := s.chooseFence(ctx)
 	if err != nil {
@@ -152,15 +158,9 @@ func (s *Store) newLife(ctx context.Context, p int, seen string) error {
 	return s.raiseFences(ctx, fence)
 }
 
-// chooseFence finds one above all that Redis and this process know, and not in the past.
+// chooseFence finds one above all that Redis has, as readLives just found, and not in the past.
 func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	var top uint64
-	for i := range s.lives.known {
-		top = max(top, s.lives.known[i].Load().fence)
-	}
-	if err := s.readLives(ctx); err != nil {
-		return 0, err
-	}
 	for i := range s.lives.known {
 		top = max(top, s.lives.known[i].Load().fence)
 	}

@@ -149,7 +149,7 @@ func (s *Server) start() error {
 	defer tick.Stop()
 	deadline := time.After(startTimeout)
 	for {
-		if answer, err := roundTrip(s.Addr, "PING"); err == nil && answer == "+PONG" {
+		if answer, err := roundTrip(s.Addr, "PING"); err == nil && ready(answer) {
 			return nil
 		}
 		select {
@@ -162,6 +162,9 @@ func (s *Server) start() error {
 		}
 	}
 }
+
+// ready tells from the answer to PING whether the server takes commands: one with a password asks for it.
+func ready(answer string) bool { return answer == "+PONG" || strings.HasPrefix(answer, "-NOAUTH") }
 
 func (s *Server) end(sig syscall.Signal) {
 	s.mu.Lock()

@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// fences reads the fence of every partition.
+func fences(t testing.TB, s *Store) []uint64 {
+	t.Helper()
+	var out []uint64
+	for _, p := range s.keys.everywhere() {
+		text, _ := s.do(context.Background(), s.client.B().Get().Key(s.keys.epoch(p)).Build()).ToString()
+		out = append(out, parseFence(text))
+	}
+	return out
+}
+
+func flushScripts(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.do(context.Background(), s.client.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFirstSendRaisesEveryFence(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		send(t, s, "x", "m")
+		fs := fences(t, s)
+		for _, f := range fs {
+			if f == 0 || f != fs[0] {
+				t.Fatalf("fences are %v", fs)
+			}
+		}
+	})
+}
+
+func TestForgottenScriptBeginsAnEpoch(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		h := hear(t, s)
+		h.subscribe(t, s.ClientChannel(s.Partition("x")))
+		first := send(t, s, "x", "1")
+		before := fences(t, s)
+		flushScripts(t, s)
+		second := send(t, s, "x", "2")
+		third := send(t, s, "x", "3")
+		if second.Epoch <= first.Epoch || second.Seq != 1 || !second.Next(third) {
+			t.Fatalf("positions are %v, %v, %v", first, second, third)
+		}
+		for i, f := range fences(t, s) {
+			if f <= before[i] {
+				t.Fatalf("fence %d stayed at %d", i, f)
+			}
+		}
+		h.waitFor(t, "3")
+		if got := h.ids(); !slices.Equal(got, []string{"1", "2", "3"}) {
+			t.Fatalf("heard %v", got)
+		}
+		tails, err := s.Tails(context.Background(), []protocol.Stream{protocol.InboxOf("x")})
+		if err != nil || tails[0].Pos != third || tails[0].Fence != second.Epoch {
+			t.Fatalf("tail %+v, %v", tails, err)
+		}
+	})
+}
+
+// Another process that knows the old fence only must follow, not append under it.
+func TestOtherStoreFollowsTheFence(t *testing.T) {
+	srv := redistest.Start(t)
+	a, b := open(t, Options{URL: srv.URL()}), open(t, Options{URL: srv.URL()})
+	one := send(t, a, "x", "1")
+	two := send(t, b, "x", "2")
+	if !one.Next(two) {
+		t.Fatalf("%v then %v: the second store needed no new life", one, two)
+	}
+	flushScripts(t, a)
+	three := send(t, a, "x", "3")
+	four := send(t, b, "x", "4")
+	if three.Epoch <= two.Epoch || !three.Next(four) {
+		t.Fatalf("positions are %v, %v, %v", two, three, four)
+	}
+}
+
+// A server that still has the script in its cache although its data is of another life: it was master, became a
+// replica while another took messages, and is master again.
+func TestScriptOfAnOlderLifeIsRefused(t *testing.T) {
+	srvA, srvB := redistest.Start(t), redistest.Start(t)
+	onA := open(t, Options{URL: srvA.URL()})
+	one := send(t, onA, "x", "1")
+
+	follow(t, srvB, srvA)
+	srvB.Do("REPLICAOF", "NO", "ONE")
+	onB := open(t, Options{URL: srvB.URL()})
+	two := send(t, onB, "x", "2")
+	if two.Epoch <= one.Epoch {
+		t.Fatalf("the promoted replica continued: %v then %v", one, two)
+	}
+
+	follow(t, srvA, srvB)
+	srvB.Do("REPLICAOF", "127.0.0.1", srvA.Port()) // detached in effect: what it takes from now on is lost
+	srvA.Do("REPLICAOF", "NO", "ONE")
+	three := send(t, onA, "x", "3")
+	if three.Epoch <= two.Epoch {
+		t.Fatalf("the server that came back continued: %v then %v", two, three)
+	}
+}
+
+// follow makes a server a replica of another and waits until it has its data.
+func follow(t testing.TB, replica, master *redistest.Server) {
+	t.Helper()
+	replica.Do("REPLICAOF", "127.0.0.1", master.Port())
+	eventually(t, "replica in sync", func() bool {
+		info := replica.Do("INFO", "replication")
+		return infoField(info, "master_link_status") == "up" &&
+			infoField(info, "slave_repl_offset") == infoField(master.Do("INFO", "replication"), "master_repl_offset")
+	})
+}
+
+func TestRestartWithLostDataBeginsALargerEpoch(t *testing.T) {
+	for name, opts := range map[string][]redistest.Option{
+		"empty": nil,
+		"aof":   {redistest.AOF()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := redistest.Start(t, opts...)
+			s := open(t, Options{URL: srv.URL()})
+			var last protocol.Position
+			for range 10 {
+				last = send(t, s, "x", "m")
+			}
+			srv.Kill()
+			_, err := s.PublishInbox(context.Background(), message("down"), []string{"x"}, false)
+			wantUnavailable(t, err)
+			srv.Restart()
+			var pos protocol.Position
+			eventually(t, "a send succeeds", func() bool {
+				rs, err := s.PublishInbox(context.Background(), message("up"), []string{"x"}, true)
+				pos = rs[0].Pos
+				return err == nil
+			})
+			if pos.Epoch <= last.Epoch || pos.Seq != 1 {
+				t.Fatalf("%v before the restart, %v after", last, pos)
+			}
+		})
+	}
+}
+
+func TestFlushedDatabaseBeginsALargerEpoch(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		first := send(t, s, "x", "1")
+		if err := s.do(context.Background(), s.client.B().Flushall().Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		if second := send(t, s, "x", "2"); second.Epoch <= first.Epoch {
+			t.Fatalf("%v, then %v", first, second)
+		}
+	})
+}
+
+func TestScriptFlushLoopFailsNoSend(t *testing.T) {
+	srv := redistest.Start(t)
+	stores := []*Store{open(t, Options{URL: srv.URL()}), open(t, Options{URL: srv.URL()}), open(t, Options{URL: srv.URL()})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var flusher, senders sync.WaitGroup
+	flusher.Go(func() {
+		for ctx.Err() == nil {
+			srv.Do("SCRIPT", "FLUSH")
+			pause(ctx, 20e6)
+		}
+	})
+	const each = 150
+	for i, s := range stores {
+		for j := range 2 {
+			senders.Go(func() {
+				to := fmt.Sprintf("%d/%d", i, j)
+				var last protocol.Position
+				for n := range each {
+					rs, err := s.PublishInbox(context.Background(), message(fmt.Sprint(n)), []string{to, "shared"}, false)
+					if err != nil {
+						t.Errorf("send %d of %s: %v", n, to, err)
+						return
+					}
+					if !last.Less(rs[0].Pos) {
+						t.Errorf("%v follows %v", rs[0].Pos, last)
+					}
+					last = rs[0].Pos
+				}
+			})
+		}
+	}
+	senders.Wait()
+	cancel()
+	flusher.Wait()
+	if got := stored(t, stores[0], protocol.InboxOf("0/0")); len(got) != each || got[0] != "0" || got[each-1] != fmt.Sprint(each-1) {
+		t.Errorf("%d messages are stored: %v", len(got), got)
+	}
+	if got := stored(t, stores[0], protocol.InboxOf("shared")); len(got) != 6*each {
+		t.Errorf("%d messages are in the shared inbox, want %d", len(got), 6*each)
+	}
+}
+
+// Whoever loses the race for a new life finds the winner's script loaded.
+func TestRacingNewLives(t *testing.T) {
+	srv := redistest.Start(t)
+	var stores []*Store
+	for range 8 {
+		stores = append(stores, open(t, Options{URL: srv.URL()}))
+	}
+	for range 5 {
+		srv.Do("SCRIPT", "FLUSH")
+		var wg sync.WaitGroup
+		for _, s := range stores {
+			wg.Go(func() {
+				if _, err := s.PublishGroup(context.Background(), message("m"), "g", false); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if got := stored(t, stores[0], protocol.GroupOf("g")); len(got) != 40 {
+		t.Errorf("%d messages are stored, want 40", len(got))
+	}
+	for _, f := range fences(t, stores[0]) {
+		if f != fences(t, stores[0])[0] {
+			t.Fatalf("fences differ: %v", fences(t, stores[0]))
+		}
+	}
+}
+
+func TestReplicaRefusesAndNothingIsPublished(t *testing.T) {
+	master, srv := redistest.Start(t), redistest.Start(t)
+	s := open(t, Options{URL: srv.URL()})
+	h := hear(t, s)
+	h.subscribe(t, s.ClientChannel(s.Partition("x")), s.AllChannel())
+	send(t, s, "x", "1")
+	send(t, open(t, Options{URL: master.URL()}), "x", "1") // so that the data agrees on being in use
+	srv.Do("REPLICAOF", "127.0.0.1", master.Port())
+	h.waitFor(t, "1")
+
+	_, err := s.PublishInbox(context.Background(), message("2"), []string{"x"}, false)
+	wantUnavailable(t, err)
+	_, err = s.PublishAll(context.Background(), message("2"), true)
+	wantUnavailable(t, err)
+	srv.Do("REPLICAOF", "NO", "ONE")
+	eventually(t, "writable", func() bool {
+		_, err := s.PublishInbox(context.Background(), message("3"), []string{"x"}, true)
+		return err == nil
+	})
+	h.waitFor(t, "3")
+	if got := h.ids(); slices.Contains(got, "2") {
+		t.Fatalf("heard %v", got)
+	}
+	if got := stored(t, s, protocol.InboxOf("x")); slices.Contains(got, "2") {
+		t.Fatalf("stored %v", got)
+	}
+}
+
+func TestFullMemoryRefusesAndNothingIsHalfDone(t *testing.T) {
+	srv := redistest.Start(t, redistest.Args("--maxmemory-policy", "noeviction"))
+	s := open(t, Options{URL: srv.URL()})
+	h := hear(t, s)
+	to := names("c", 40)
+	for p := range s.Partitions() {
+		h.subscribe(t, s.ClientChannel(p))
+	}
+	if _, err := s.PublishInbox(context.Background(), message("1"), to, true); err != nil {
+		t.Fatal(err)
+	}
+	srv.Do("CONFIG", "SET", "maxmemory", "1")
+	rs, err := s.PublishInbox(context.Background(), message("2"), to, true)
+	wantUnavailable(t, err)
+	if !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("the error hides the reason: %v", err)
+	}
+	for _, r := range rs {
+		if !r.Pos.IsZero() || r.Addr == "" {
+			t.Fatalf("receipt %+v", r)
+		}
+	}
+	srv.Do("CONFIG", "SET", "maxmemory", "0")
+	for _, addr := range to {
+		if got := stored(t, s, protocol.InboxOf(addr)); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("%s has %v", addr, got)
+		}
+	}
+	rs, err = s.PublishInbox(context.Background(), message("2"), to, true)
+	if err != nil || rs[0].Duplicate {
+		t.Fatalf("after: %+v, %v", rs[0], err)
+	}
+}
