@@ -107,7 +107,7 @@ func wantEqual[T any](t testing.TB, what string, got, want T) {
 	w, err := json.Marshal(want)
 	must(t, err)
 	if string(g) != string(w) {
-		t.Fatalf("%s:\ngot  %s\nwant %s", what, g, w)
+		t.Fatalf("%s:\ngot  %.500s\nwant %.500s", what, g, w)
 	}
 }
 
@@ -162,11 +162,16 @@ func listen(t testing.TB, s *Store, addrs ...string) *pushEar {
 // indexOf returns who the index says is in a group.
 func indexOf(t testing.TB, s *Store, group string) []string {
 	t.Helper()
-	members, _, err := s.Members(ctxb, group, "", 0)
-	must(t, err)
 	ids := []string{}
-	for _, m := range members {
-		ids = append(ids, m.ClientID)
+	for cursor := ""; ; {
+		members, next, err := s.Members(ctxb, group, cursor, 0)
+		must(t, err)
+		for _, m := range members {
+			ids = append(ids, m.ClientID)
+		}
+		if cursor = next; next == "" {
+			break
+		}
 	}
 	return ids
 }

@@ -1,0 +1,282 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// inbasket is a handler that keeps what it gets.
+type inbasket struct {
+	mu     sync.Mutex
+	events []Event
+	refuse func(Event) bool
+	tries  int
+}
+
+func (b *inbasket) handle(_ context.Context, e Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tries++
+	if b.refuse != nil && b.refuse(e) {
+		return errors.New("refused")
+	}
+	b.events = append(b.events, e)
+	return nil
+}
+
+func (b *inbasket) accept() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse = nil
+}
+
+func (b *inbasket) tried() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tries
+}
+
+// of returns what happened to a client, in the order of handling.
+func (b *inbasket) of(client string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := []string{}
+	for _, e := range b.events {
+		if e.ClientID == client {
+			out = append(out, e.Type+e.Group)
+		}
+	}
+	return out
+}
+
+func (b *inbasket) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.events)
+}
+
+// consume runs a consumer; the returned function ends it and waits.
+func consume(t testing.TB, s *Store, group, name string, b *inbasket) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctxb)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.ConsumeEvents(ctx, group, name, b.handle); !errors.Is(err, context.Canceled) {
+			t.Errorf("consumer %s ended with %v", name, err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	eventually(t, "the group is there", func() bool {
+		for _, p := range s.allPartitions() {
+			n, err := s.do(ctxb, s.client.B().XinfoGroups().Key(s.keys.events(p)).Build()).ToArray()
+			if err != nil || len(n) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return stop
+}
+
+func TestEventsArriveInOrder(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		connect(t, s, session(s, "before"), AnyDevice)
+		b := &inbasket{}
+		consume(t, s, "g", "one", b)
+		for i := range 5 {
+			se := session(s, "anna")
+			connect(t, s, se, AnyDevice)
+			_, err := s.Join(ctxb, fmt.Sprint(i), []string{"anna"}, true)
+			must(t, err)
+			disconnect(t, s, se)
+			must(t, s.sweep(ctxb))
+		}
+		eventually(t, "all events", func() bool { return len(b.of("anna")) >= 20 })
+		wantEqual(t, "events", b.of("anna")[:8], []string{"online", "join0", "offline", "leave0", "online", "join1", "offline", "leave1"})
+		wantEqual(t, "what was before the group", b.of("before"), []string{})
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		seen := map[string]bool{}
+		for _, e := range b.events {
+			if seen[e.Seq] {
+				t.Errorf("%s came twice", e.Seq)
+			}
+			seen[e.Seq] = true
+		}
+	})
+}
+
+func TestHintsWakeTheConsumer(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	b := &inbasket{}
+	consume(t, s, "g", "one", b)
+	connect(t, s, session(s, "first"), AnyDevice)
+	eventually(t, "the consumer works", func() bool { return b.count() == 1 })
+	fast := 0
+	for i := range 10 {
+		began := time.Now()
+		connect(t, s, session(s, fmt.Sprint("c", i)), AnyDevice)
+		eventually(t, "the event", func() bool { return b.count() == i+2 })
+		if time.Since(began) < eventScan/4 {
+			fast++
+		}
+	}
+	if fast < 8 {
+		t.Fatalf("%d of 10 events came before a scan would have found them", fast)
+	}
+}
+
+func TestRefusedEventsComeAgainInOrder(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		b := &inbasket{refuse: func(e Event) bool { return e.ClientID == "anna" && e.Type == EventJoin }}
+		consume(t, s, "g", "one", b)
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+		must(t, err)
+		disconnect(t, s, se)
+		must(t, s.sweep(ctxb))
+		other := "bob"
+		for i := 0; s.Partition(other) == s.Partition("anna"); i++ {
+			other = fmt.Sprint("bob", i)
+		}
+		connect(t, s, session(s, other), AnyDevice)
+		eventually(t, "others go on", func() bool { return len(b.of(other)) == 1 })
+		eventually(t, "a few tries", func() bool { return b.tried() > 5 })
+		wantEqual(t, "anna so far", b.of("anna"), []string{"online"})
+		b.accept()
+		eventually(t, "the rest", func() bool {
+			return slices.Equal(b.of("anna"), []string{"online", "joinroom", "offline"})
+		})
+	})
+}
+
+func TestConsumersShareAndTakeOver(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 32})
+	a, b := &inbasket{}, &inbasket{}
+	stopA := consume(t, s, "g", "same name", a)
+	consume(t, s, "g", "same name", b)
+	other := &inbasket{}
+	consume(t, s, "another group", "x", other)
+
+	n := 0
+	eventually(t, "both have a share", func() bool {
+		for range 20 {
+			connect(t, s, session(s, fmt.Sprint("c", n)), AnyDevice)
+			n++
+		}
+		return a.count() > 0 && b.count() > 0
+	})
+	stopA()
+	before := b.count()
+	for range 50 {
+		connect(t, s, session(s, fmt.Sprint("c", n)), AnyDevice)
+		n++
+	}
+	eventually(t, "everything once", func() bool { return a.count()+b.count() >= n && other.count() >= n })
+	if b.count()-before < 50 {
+		t.Fatalf("b took %d of 50", b.count()-before)
+	}
+	for i := range n {
+		id := fmt.Sprint("c", i)
+		if got := len(a.of(id)) + len(b.of(id)); got != 1 {
+			t.Errorf("%s was handled %d times", id, got)
+		}
+	}
+}
+
+// Events that a consumer had in hand when it died are the first that its successor gets.
+func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		for _, err := range s.createEventGroups(ctxb, s.allPartitions(), "g", "$") {
+			must(t, err)
+		}
+		dead := newEventWorker(&consumer{s: s, group: "g", token: "dead"})
+		p := s.Partition("anna")
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		got, err := dead.take(ctxb, p)
+		must(t, err)
+		if !got.held || len(got.entries) != 1 {
+			t.Fatalf("took %+v", got)
+		}
+		disconnect(t, s, se)
+		must(t, s.sweep(ctxb))
+
+		b := &inbasket{}
+		w := newEventWorker(&consumer{s: s, group: "g", token: "heir", handle: b.handle})
+		got, err = w.take(ctxb, p)
+		must(t, err)
+		if got.held {
+			t.Fatal("two consumers have the partition")
+		}
+		must(t, s.do(ctxb, s.client.B().Del().Key(s.keys.eventLock(p, "g")).Build()).Error()) // its time is over
+		w.drain(ctxb, p)
+		wantEqual(t, "events", b.of("anna"), []string{"online", "offline"})
+		if got, err = dead.take(ctxb, p); err != nil || got.held {
+			t.Fatalf("the dead one still reads: %+v, %v", got, err)
+		}
+		left, err := s.do(ctxb, s.client.B().Xpending().Key(s.keys.events(p)).Group("g").Build()).ToArray()
+		must(t, err)
+		n, err := left[0].AsInt64()
+		must(t, err)
+		wantEqual(t, "unacknowledged", n, int64(0))
+	})
+}
+
+func TestEventsTrimmedInHandAreSkipped(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, err := range s.createEventGroups(ctxb, s.allPartitions(), "g", "$") {
+			must(t, err)
+		}
+		connect(t, s, session(s, "anna"), AnyDevice)
+		p := s.Partition("anna")
+		b := &inbasket{}
+		w := newEventWorker(&consumer{s: s, group: "g", token: "x", handle: b.handle})
+		_, err := w.take(ctxb, p)
+		must(t, err)
+		must(t, s.do(ctxb, s.client.B().Xtrim().Key(s.keys.events(p)).Maxlen().Threshold("0").Build()).Error())
+		_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		must(t, err)
+		w.drain(ctxb, p)
+		wantEqual(t, "events", b.of("anna"), []string{"joinroom"})
+	})
+}
+
+func TestConsumerSurvivesALostRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := open(t, Options{URL: redis.URL(), OfflineGrace: noGrace})
+	b := &inbasket{}
+	consume(t, s, "g", "one", b)
+	connect(t, s, session(s, "anna"), AnyDevice)
+	eventually(t, "the first event", func() bool { return b.count() == 1 })
+	redis.Kill()
+	redis.Restart() // empty: there is no append-only file
+	eventually(t, "an event after the loss", func() bool {
+		_, err := s.Connect(ctxb, session(s, "bob"), AnyDevice)
+		return err == nil
+	})
+	eventually(t, "it arrives", func() bool { return len(b.of("bob")) > 0 })
+}
+
+func TestConsumerStartsWithoutRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := open(t, Options{URL: redis.URL()})
+	redis.Kill()
+	ctx, cancel := context.WithCancel(ctxb)
+	done := make(chan error, 1)
+	go func() { done <- s.ConsumeEvents(ctx, "g", "one", (&inbasket{}).handle) }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("ended with %v", err)
+	}
+}

@@ -1,0 +1,282 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+func TestJoinAndLeave(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		heard := listen(t, s, "anna", "bob")
+		added, err := s.Join(ctxb, "room", []string{"anna", "bob", "anna"}, false)
+		must(t, err)
+		wantEqual(t, "added", added, 2)
+		added, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		must(t, err)
+		wantEqual(t, "added again", added, 0)
+		wantEqual(t, "members", indexOf(t, s, "room"), []string{"anna", "bob"})
+		groups, err := s.GroupsOf(ctxb, "anna")
+		must(t, err)
+		wantEqual(t, "groups", groups, []Membership{{Group: "room", Synced: true}})
+
+		removed, err := s.Leave(ctxb, "room", []string{"anna", "carl"})
+		must(t, err)
+		wantEqual(t, "removed", removed, 1)
+		wantEqual(t, "members", indexOf(t, s, "room"), []string{"bob"})
+		wantEqual(t, "anna's events", typesIn(t, s, "anna"), []string{"join room", "leave room"})
+		wantEqual(t, "carl's events", typesIn(t, s, "carl"), []string{})
+		eventually(t, "both are told", func() bool {
+			lines := heard.lines()
+			return slices.Contains(lines, "J\nanna\nroom\n0-0\n") && slices.Contains(lines, "J\nbob\nroom\n0-0\n") &&
+				slices.Contains(lines, "L\nanna\nroom\n")
+		})
+		wantEqual(t, "marks", marks(t, s), 0)
+	})
+}
+
+func TestOneClientInManyGroups(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		groups := names("g", 150)
+		added, err := s.JoinGroups(ctxb, "anna", groups, false)
+		must(t, err)
+		wantEqual(t, "added", added, 150)
+		infos, next, err := s.Groups(ctxb, "", 0)
+		must(t, err)
+		if len(infos) != 150 || next != "" {
+			t.Fatalf("%d groups, next %q", len(infos), next)
+		}
+		removed, err := s.LeaveGroups(ctxb, "anna", groups)
+		must(t, err)
+		wantEqual(t, "removed", removed, 150)
+		infos, _, err = s.Groups(ctxb, "", 0)
+		must(t, err)
+		wantEqual(t, "groups", len(infos), 0)
+	})
+}
+
+func TestJoinManyAtOnce(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 2})
+	ids := names("c", 2*scriptBatch+200)
+	added, err := s.Join(ctxb, "room", ids, false)
+	must(t, err)
+	wantEqual(t, "added", added, len(ids))
+	for _, id := range ids[:3] {
+		connect(t, s, session(s, id), AnyDevice)
+	}
+	info, err := s.Group(ctxb, "room")
+	must(t, err)
+	wantEqual(t, "count", info, GroupInfo{"room", len(ids), 3})
+}
+
+func TestMembershipModes(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		join := func(untilOffline bool) Membership {
+			_, err := s.Join(ctxb, "room", []string{"anna"}, untilOffline)
+			must(t, err)
+			groups, err := s.GroupsOf(ctxb, "anna")
+			must(t, err)
+			return groups[0]
+		}
+		if m := join(true); !m.UntilOffline || !m.Synced {
+			t.Fatalf("joined until offline: %+v", m)
+		}
+		if m := join(false); m.UntilOffline || !m.Synced {
+			t.Fatalf("made lasting: %+v", m)
+		}
+		if m := join(true); m.UntilOffline {
+			t.Fatalf("a lasting membership became a passing one: %+v", m)
+		}
+		se := session(s, "bob")
+		se.Groups, se.UntilOffline = []string{"room"}, true
+		connect(t, s, se, AnyDevice)
+		se = session(s, "bob")
+		se.Groups = []string{"room"}
+		if m := connect(t, s, se, AnyDevice).Groups[0]; m.UntilOffline || m.Synced {
+			t.Fatalf("made lasting by a URL: %+v", m)
+		}
+	})
+}
+
+// What is published after Join returned comes after the position at which the membership starts, and the client's node
+// was told that position only after the index had the client.
+func TestMembershipStartsBeforeWhatFollowsJoin(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		old, err := s.PublishGroup(ctxb, message("before"), "room", false)
+		must(t, err)
+		heard := listen(t, s, "anna", "room")
+		_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		must(t, err)
+		groups, err := s.GroupsOf(ctxb, "anna")
+		must(t, err)
+		wantEqual(t, "start", groups[0].Pos, old.Pos)
+		next, err := s.PublishGroup(ctxb, message("after"), "room", false)
+		must(t, err)
+		if !groups[0].Pos.Less(next.Pos) {
+			t.Fatalf("starts at %v, the next message is %v", groups[0].Pos, next.Pos)
+		}
+		eventually(t, "join and message are heard", func() bool { return len(heard.heard()) == 2 })
+		first := heard.heard()[0]
+		if first.Kind != protocol.PushJoin || first.Pos != groups[0].Pos {
+			t.Fatalf("heard first: %+v", first)
+		}
+	})
+}
+
+// While messages flow, a join is announced with a position, and everything published after the announcement lies
+// behind it.
+func TestJoinIsAnnouncedAfterTheIndex(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	token := newToken()
+	todo, changed, err := s.writeTruth(ctxb, opJoin, "p", token, []pair{{"anna", "room"}})
+	must(t, err)
+	wantEqual(t, "changed", changed, 1)
+	heard := listen(t, s, "anna")
+	groups, err := s.GroupsOf(ctxb, "anna")
+	must(t, err)
+	if groups[0].Synced || len(indexOf(t, s, "room")) != 0 {
+		t.Fatal("step 1 did more than the truth")
+	}
+	between, err := s.PublishGroup(ctxb, message("between"), "room", false)
+	must(t, err)
+	written, err := s.writeIndex(ctxb, todo)
+	must(t, err)
+	wantEqual(t, "index", indexOf(t, s, "room"), []string{"anna"})
+	if n := len(heard.heard()); n != 0 {
+		t.Fatalf("announced before it was compared: %v", heard.lines())
+	}
+	_, again, err := s.compare(ctxb, token, written)
+	must(t, err)
+	wantEqual(t, "to do again", len(again), 0)
+	eventually(t, "the announcement", func() bool {
+		return slices.Equal(heard.lines(), []string{"J\nanna\nroom\n" + between.Pos.String() + "\n"})
+	})
+}
+
+func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		_, err := s.Join(ctxb, "old", []string{"anna"}, false)
+		must(t, err)
+		old, err := s.PublishGroup(ctxb, message("1"), "old", false)
+		must(t, err)
+		fresh, err := s.PublishGroup(ctxb, message("2"), "new", false)
+		must(t, err)
+		se := session(s, "anna")
+		se.Groups = []string{"new", "old"}
+		c := connect(t, s, se, AnyDevice)
+		if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced {
+			t.Fatalf("groups at connect: %+v", c.Groups)
+		}
+		tails, err := s.SyncGroups(ctxb, "anna", []string{"new", "old", "left meanwhile"})
+		must(t, err)
+		wantEqual(t, "tails", tails, map[string]protocol.Position{"new": fresh.Pos, "old": old.Pos})
+		wantEqual(t, "index", indexOf(t, s, "new"), []string{"anna"})
+		wantEqual(t, "marks", marks(t, s), 0)
+		groups, err := s.GroupsOf(ctxb, "anna")
+		must(t, err)
+		if !groups[0].Synced || groups[0].Pos != fresh.Pos {
+			t.Fatalf("groups afterwards: %+v", groups)
+		}
+	})
+}
+
+func TestDissolve(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ids := names("c", 30)
+		_, err := s.Join(ctxb, "room", ids, false)
+		must(t, err)
+		last, err := s.PublishGroup(ctxb, message("1"), "room", false)
+		must(t, err)
+		heard := listen(t, s, ids...)
+		must(t, s.Dissolve(ctxb, "room"))
+		must(t, s.Dissolve(ctxb, "room"))
+		info, err := s.Group(ctxb, "room")
+		must(t, err)
+		wantEqual(t, "group", info, GroupInfo{Group: "room"})
+		wantEqual(t, "history", stored(t, s, protocol.GroupOf("room")), []string{})
+		eventually(t, "all are told", func() bool { return len(heard.heard()) == 30 })
+		for _, id := range ids {
+			wantEqual(t, id, typesIn(t, s, id), []string{"join room", "leave room"})
+		}
+		next, err := s.PublishGroup(ctxb, message("2"), "room", false)
+		must(t, err)
+		if !last.Pos.Less(next.Pos) {
+			t.Fatalf("positions fell from %v to %v", last.Pos, next.Pos)
+		}
+	})
+}
+
+func TestPagesAreCompleteAndStable(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ids := append(names("c", 137), "übergröße", "a b")
+		for i, id := range ids {
+			connect(t, s, session(s, id), AnyDevice)
+			_, err := s.JoinGroups(ctxb, id, []string{"all", fmt.Sprint("only ", i)}, false)
+			must(t, err)
+		}
+		walks := map[string]func(cursor string, limit int) ([]string, string, error){
+			"online": func(c string, n int) ([]string, string, error) { return s.OnlineClients(ctxb, c, n) },
+			"members": func(c string, n int) ([]string, string, error) {
+				ms, next, err := s.Members(ctxb, "all", c, n)
+				var out []string
+				for _, m := range ms {
+					if !m.Online {
+						t.Errorf("%s is not online", m.ClientID)
+					}
+					out = append(out, m.ClientID)
+				}
+				return out, next, err
+			},
+			"groups": func(c string, n int) ([]string, string, error) {
+				gs, next, err := s.Groups(ctxb, c, n)
+				var out []string
+				for _, g := range gs {
+					if g.Group != "all" {
+						wantEqual(t, g.Group, []int{g.Members, g.Online}, []int{1, 1})
+						out = append(out, g.Group)
+					} else {
+						wantEqual(t, g.Group, []int{g.Members, g.Online}, []int{len(ids), len(ids)})
+					}
+				}
+				return out, next, err
+			},
+		}
+		for name, walk := range walks {
+			for _, limit := range []int{1, 7, 50, len(ids), 0} {
+				var got []string
+				cursor, pages := "", 0
+				for {
+					page, next, err := walk(cursor, limit)
+					must(t, err)
+					if limit > 0 && len(page) > limit {
+						t.Fatalf("%s: a page of %d, the limit is %d", name, len(page), limit)
+					}
+					got = append(got, page...)
+					if pages++; next == "" || pages > 1000 {
+						break
+					}
+					cursor = next
+				}
+				slices.Sort(got)
+				if want := len(ids); len(got) != want || len(slices.Compact(got)) != want {
+					t.Fatalf("%s by %d: %d items in %d pages", name, limit, len(got), pages)
+				}
+			}
+		}
+	})
+}
+
+func TestBadCursors(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	for _, c := range []string{"%", "x", "OTk6YQ" /* 99:a */, "LTE6YQ" /* -1:a */, "YTph" /* a:a */} {
+		if _, _, err := s.OnlineClients(ctxb, c, 1); err == nil {
+			t.Errorf("accepted %q", c)
+		}
+		if _, _, err := s.Members(ctxb, "g", c, 1); err == nil {
+			t.Errorf("accepted %q", c)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+func newTestJanitor(s *Store) *janitor { return &janitor{s: s, token: newToken()} }
+
+// runJanitor runs one until the returned function is called, which waits for its end.
+func runJanitor(t testing.TB, s *Store, onErr func(error)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctxb)
+	done := make(chan error, 1)
+	go func() { done <- s.RunJanitor(ctx, "test", onErr) }()
+	var once atomic.Bool
+	stop = func() {
+		cancel()
+		if once.CompareAndSwap(false, true) {
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("the janitor ended with %v", err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestOneJanitorWorks(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		a, b := newTestJanitor(s), newTestJanitor(s)
+		must(t, a.round(ctxb))
+		must(t, b.round(ctxb))
+		must(t, a.round(ctxb))
+		if a.calmSince.IsZero() || !b.calmSince.IsZero() {
+			t.Fatal("two janitors work, or none")
+		}
+		b.release(ctxb) // not b's to give
+		must(t, b.round(ctxb))
+		if !b.calmSince.IsZero() {
+			t.Fatal("b released the lock of a")
+		}
+		a.release(ctxb)
+		must(t, b.round(ctxb))
+		if b.calmSince.IsZero() {
+			t.Fatal("the lock was not released")
+		}
+	})
+}
+
+func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, id := range []string{"n1", "n2"} {
+			_, err := s.RenewNode(ctxb, Node{ID: id}, true)
+			must(t, err)
+		}
+		anna, bob := session(s, "anna"), session(s, "bob")
+		bob.Node = "n2"
+		anna.Groups, anna.UntilOffline = []string{"room"}, true
+		connect(t, s, anna, AnyDevice)
+		connect(t, s, bob, AnyDevice)
+		_, err := s.SyncGroups(ctxb, "anna", []string{"room"})
+		must(t, err)
+		expireLease(t, s, "n1")
+
+		j := newTestJanitor(s)
+		j.calmFor = time.Hour // Redis has just come back
+		must(t, j.round(ctxb))
+		if !clientOf(t, s, "anna").Online {
+			t.Fatal("a node was declared dead although it had no time to renew")
+		}
+		j.calmFor = 0
+		must(t, j.round(ctxb))
+		if clientOf(t, s, "anna").Online || !clientOf(t, s, "bob").Online {
+			t.Fatal("wrong clients are online")
+		}
+		wantEqual(t, "room", indexOf(t, s, "room"), []string{})
+		ids, err := s.nodeIDs(ctxb)
+		must(t, err)
+		wantEqual(t, "registry", ids, []string{"n2"})
+		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online", "join room", "offline", "leave room"})
+	})
+}
+
+func TestJanitorSurvivesAnOutage(t *testing.T) {
+	redis := redistest.Start(t, redistest.AOF())
+	s := open(t, Options{URL: redis.URL(), OfflineGrace: noGrace})
+	var failures atomic.Int32
+	stop := runJanitor(t, s, func(err error) {
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("reported %v", err)
+		}
+		failures.Add(1)
+	})
+	redis.Kill()
+	eventually(t, "the outage is reported", func() bool { return failures.Load() > 0 })
+	redis.Restart()
+	eventually(t, "a client goes offline after the outage", func() bool {
+		se := session(s, "anna")
+		_, err := s.Connect(ctxb, se, AnyDevice)
+		return err == nil && s.Disconnect(ctxb, "n1", []ConnRef{{"anna", se.ConnID}}) == nil
+	})
+	eventually(t, "anna is offline", func() bool {
+		info, err := s.Client(ctxb, "anna")
+		return err == nil && !info.Online
+	})
+	stop()
+	left, err := s.do(ctxb, s.client.B().Exists().Key(s.keys.janitor()).Build()).AsInt64()
+	must(t, err)
+	wantEqual(t, "locks left", left, 0)
+}
+
+func TestJanitorEndsWhileRedisIsAway(t *testing.T) {
+	redis := redistest.Start(t)
+	s := open(t, Options{URL: redis.URL()})
+	var failures atomic.Int32
+	stop := runJanitor(t, s, func(error) { failures.Add(1) })
+	redis.Kill()
+	eventually(t, "the outage is reported", func() bool { return failures.Load() > 0 })
+	began := time.Now()
+	stop()
+	if d := time.Since(began); d > 5*time.Second {
+		t.Fatalf("it took %v to stop", d)
+	}
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// wantIndexTrue checks that the indexes of groups say what the clients' truth says, and that nothing is unfinished.
+func wantIndexTrue(t testing.TB, s *Store, clients, groups []string) {
+	t.Helper()
+	for _, group := range groups {
+		want := []string{}
+		for _, client := range clients {
+			ms, err := s.GroupsOf(ctxb, client)
+			must(t, err)
+			for _, m := range ms {
+				if m.Group == group {
+					want = append(want, client)
+					if !m.Synced {
+						t.Errorf("%s in %s is not synced", client, group)
+					}
+				}
+			}
+		}
+		slices.Sort(want)
+		wantEqual(t, "index of "+group, indexOf(t, s, group), want)
+		infos, _, err := s.Groups(ctxb, "", 0)
+		must(t, err)
+		listed := slices.ContainsFunc(infos, func(i GroupInfo) bool { return i.Group == group })
+		if listed != (len(want) > 0) {
+			t.Errorf("%s: listed=%v with %d members", group, listed, len(want))
+		}
+	}
+	if n := marks(t, s); n != 0 {
+		t.Errorf("%d marks are left", n)
+	}
+}
+
+func TestJoinsAndLeavesRace(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 4})
+	clients, groups := names("c", 3), names("g", 2)
+	var wg sync.WaitGroup
+	for w := range 12 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(w), 1))
+			for range 60 {
+				client, group := clients[rnd.IntN(3)], groups[rnd.IntN(2)]
+				var err error
+				switch rnd.IntN(6) {
+				case 0, 1:
+					_, err = s.Join(ctxb, group, []string{client}, false)
+				case 2, 3:
+					_, err = s.Leave(ctxb, group, []string{client})
+				case 4:
+					_, err = s.SyncGroups(ctxb, client, groups)
+				case 5:
+					_, err = s.reconcile(ctxb, []pair{{client, group}})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	age(t, s) // settleRounds may have run out
+	must(t, s.repair(ctxb))
+	wantIndexTrue(t, s, clients, groups)
+	for _, c := range clients { // joins and leaves alternate per membership
+		last := map[string]string{}
+		for _, e := range eventsIn(t, s, c) {
+			if last[e.Group] == e.Type || last[e.Group] == "" && e.Type == EventLeave {
+				t.Errorf("%s %s: %s follows %q", c, e.Group, e.Type, last[e.Group])
+			}
+			last[e.Group] = e.Type
+		}
+	}
+}
+
+// Whoever changes a membership may die after any step, and another may change it meanwhile. The janitor finishes it.
+func TestAbandonedChangesAreFinished(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		step := func(op, client string, steps int) {
+			token := newToken()
+			todo, _, err := s.writeTruth(ctxb, op, "p", token, []pair{{client, "room"}})
+			must(t, err)
+			if steps > 1 {
+				_, err = s.writeIndex(ctxb, todo)
+				must(t, err)
+			}
+		}
+		step(opJoin, "joined 1", 1)
+		step(opJoin, "joined 2", 2)
+		for _, id := range []string{"left 1", "left 2", "late"} {
+			_, err := s.Join(ctxb, "room", []string{id}, false)
+			must(t, err)
+		}
+		step(opLeave, "left 1", 1)
+		step(opLeave, "left 2", 2)
+
+		// A leaver stands still between step 1 and step 2, the client joins again, then the leaver writes the
+		// index and dies.
+		token := newToken()
+		todo, _, err := s.writeTruth(ctxb, opLeave, "", token, []pair{{"late", "room"}})
+		must(t, err)
+		_, err = s.Join(ctxb, "room", []string{"late"}, false)
+		must(t, err)
+		_, err = s.writeIndex(ctxb, todo)
+		must(t, err)
+		if slices.Contains(indexOf(t, s, "room"), "late") {
+			t.Fatal("the leaver did not spoil the index: the test tests nothing")
+		}
+
+		must(t, s.repair(ctxb))
+		if marks(t, s) != 5 {
+			t.Fatal("changes that are under way were taken for abandoned")
+		}
+		age(t, s)
+		must(t, s.repair(ctxb))
+		wantIndexTrue(t, s, []string{"joined 1", "joined 2", "left 1", "left 2", "late"}, []string{"room"})
+		wantEqual(t, "members", indexOf(t, s, "room"), []string{"joined 1", "joined 2", "late"})
+	})
+}
+
+// A slow leaver finds the client joined again, and writes the index back.
+func TestOvertakenLeaverPutsTheIndexRight(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+	must(t, err)
+	token := newToken()
+	todo, _, err := s.writeTruth(ctxb, opLeave, "", token, []pair{{"anna", "room"}})
+	must(t, err)
+	_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+	must(t, err)
+	done, err := s.settle(ctxb, token, todo)
+	must(t, err)
+	if len(done) != 1 || !done[0].member {
+		t.Fatalf("settled as %+v", done)
+	}
+	wantIndexTrue(t, s, []string{"anna"}, []string{"room"})
+}
+
+func TestRepairOfMany(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 2})
+	var pairs []pair
+	var clients []string
+	for i := range 3 * repairScan {
+		clients = append(clients, fmt.Sprint("c", i))
+		pairs = append(pairs, pair{clients[i], "room"})
+	}
+	_, _, err := s.writeTruth(ctxb, opJoin, "o", newToken(), pairs)
+	must(t, err)
+	age(t, s)
+	must(t, s.repair(ctxb))
+	wantIndexTrue(t, s, clients, []string{"room"})
+}
