@@ -12,7 +12,7 @@ var (
 	}
 	programNames = map[string][]string{
 		"imserver": {
-			"device-policy", "drain-timeout", "node-id", "offline-grace",
+			"device-policy", "drain-timeout", "max-connections", "node-id", "offline-grace", "outbox-size",
 			"ping-interval", "pong-timeout", "public-url",
 		},
 		"webapi": {

@@ -28,8 +28,9 @@ type Bus struct {
 	control *control
 	repairs chan repair
 
-	connected atomic.Bool // subscriptions are in force
-	bad       atomic.Int64
+	begun atomic.Bool // subscribed to the broadcasts for the first time
+	lost  atomic.Bool // the subscriptions are interrupted
+	bad   atomic.Int64
 
 	mu         sync.Mutex
 	subscribed map[string]bool // wanted: confirmed, or being confirmed
@@ -68,11 +69,12 @@ func (b *Bus) Run(ctx context.Context) error {
 // Begin follows the broadcasts; the node serves nobody before it returned nil. Run must be running.
 func (b *Bus) Begin(ctx context.Context) error {
 	_, err := b.hold(ctx, protocol.AllStream()) // never released: the node always follows broadcasts
+	b.begun.Store(err == nil)
 	return err
 }
 
 // Connected reports whether the subscriptions are in force.
-func (b *Bus) Connected() bool { return b.connected.Load() }
+func (b *Bus) Connected() bool { return b.begun.Load() && !b.lost.Load() }
 
 // Malformed returns how many pushes or envelopes could not be decoded.
 func (b *Bus) Malformed() int64 { return b.bad.Load() }

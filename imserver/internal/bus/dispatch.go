@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"go.uber.org/zap"
+
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -32,11 +34,14 @@ func (b *Bus) Message(channel string, payload []byte) {
 }
 
 // Lost implements store.Receiver.
-func (b *Bus) Lost(error) { b.connected.Store(false) }
+func (b *Bus) Lost(err error) {
+	b.lost.Store(true)
+	b.o.Log.Warn("subscription interrupted", zap.Error(err))
+}
 
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
-	b.connected.Store(true)
+	b.lost.Store(false)
 	b.ask(repair{memberships: true})
 }
 

@@ -97,10 +97,30 @@ func (c *catcher) add(t task) {
 	}
 }
 
+// A connection is worked on by one catcher at a time: two would send the same batch twice.
+const (
+	idle    int32 = iota
+	queued        // in tasks, or waiting for its delay
+	working       // a catcher has it
+	wanted        // a catcher has it, and it is to be queued again
+)
+
 // conn queues a connection that has to start or to catch up.
 func (c *catcher) conn(k *Conn) {
-	if k.catching.CompareAndSwap(false, true) {
-		c.add(task{conn: k})
+	for {
+		switch k.catching.Load() {
+		case idle:
+			if k.catching.CompareAndSwap(idle, queued) {
+				c.add(task{conn: k})
+				return
+			}
+		case working:
+			if k.catching.CompareAndSwap(working, wanted) {
+				return
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -125,11 +145,15 @@ func (t task) do(ctx context.Context, h *Hub) (again bool, delay time.Duration) 
 	if t.topic != nil {
 		return h.repairTopic(ctx, t.shard, t.topic)
 	}
-	// From here on a new reason to catch up queues the connection again.
-	t.conn.catching.Store(false)
+	t.conn.catching.Store(working)
 	again, delay = h.catchUp(ctx, t.conn)
-	if again && !t.conn.catching.CompareAndSwap(false, true) {
-		return false, 0 // it is queued already
+	if again {
+		t.conn.catching.Store(queued)
+		return true, delay
 	}
-	return again, delay
+	if t.conn.catching.CompareAndSwap(working, idle) {
+		return false, 0
+	}
+	t.conn.catching.Store(queued)
+	return true, 0
 }

@@ -25,7 +25,7 @@ type Conn struct {
 
 	input    meter        // the reader's alone
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
-	catching atomic.Bool  // in the catch-up's queue
+	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
 
 	mu      sync.Mutex
 	follows []*follow

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -42,6 +43,7 @@ func (s *Socket) wait() bool {
 	if s.out.raw == nil || s.br.Buffered() > 0 || len(s.out.front) > 0 {
 		return false
 	}
+	_ = s.out.SetReadDeadline(time.Time{}) // fails only when closed; then parking ends at once
 	go s.park()
 	return true
 }

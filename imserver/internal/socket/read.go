@@ -24,9 +24,10 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // maxPooled is the largest buffer kept for the next message, in bytes.
 const maxPooled = 64 << 10
 
-// read takes what has arrived, then parks. It is called on a fresh goroutine each time.
+// read takes what has arrived, then parks. It is called on a fresh goroutine each time, when there is something
+// to read.
 func (s *Socket) read() {
-	for !s.wait() {
+	for {
 		if s.out.raw != nil {
 			_ = s.out.SetReadDeadline(time.Now().Add(frameTimeout)) // fails only when closed; so does the read
 		}
@@ -42,8 +43,8 @@ func (s *Socket) read() {
 			}
 			continue // the peer may still answer the close frame
 		}
-		if s.out.raw != nil && s.br.Buffered() == 0 {
-			_ = s.out.SetReadDeadline(time.Time{}) // as above
+		if s.wait() {
+			return
 		}
 	}
 }

@@ -50,7 +50,9 @@ func (s *Socket) Subprotocol() bool { return s.ws.Subprotocol() == Subprotocol }
 func (s *Socket) Serve(h Handler) {
 	s.h = h
 	s.heard.Store(time.Now().UnixMilli())
-	go s.read()
+	if !s.wait() {
+		go s.read()
+	}
 }
 
 // Send takes one whole frame made by Frame. It returns ErrFull when the peer does not read and the outbox is at
