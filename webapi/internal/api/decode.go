@@ -1,0 +1,139 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/imtier/imtier/pkg/imhelper"
+)
+
+const (
+	// bodyTimeout is how long a client may take to send a body: the largest takes 30 s at 4 Mbit/s.
+	bodyTimeout = 30 * time.Second
+	// maxKeptBuffer bounds the buffers that are kept for later requests; a rare large body is given back.
+	maxKeptBuffer = 64 << 10
+)
+
+// buffers are reused: what is decoded from one is copied out of it.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readJSON decodes a request's body into v, strictly. An empty body counts as {}.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if err := checkContentType(r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	if r.ContentLength > limit {
+		return bodyTooBig(limit)
+	}
+	// Errors mean that w cannot do it (a test's recorder): then nothing has to be done.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+
+	buf := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxKeptBuffer {
+			buf.Reset()
+			buffers.Put(buf)
+		}
+	}()
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		var big *http.MaxBytesError
+		if errors.As(err, &big) {
+			return bodyTooBig(limit)
+		}
+		return problem(http.StatusBadRequest, codeInvalidJSON, "the body could not be read to its end")
+	}
+	if buf.Len() == 0 {
+		return nil
+	}
+	return decodeStrict(buf.Bytes(), v)
+}
+
+func bodyTooBig(limit int64) *Problem {
+	p := problem(http.StatusRequestEntityTooLarge, codeTooBig, fmt.Sprintf("the body has more than %d bytes", limit))
+	p.Field = "body"
+	return p
+}
+
+func checkContentType(ct string) error {
+	if ct == "" || ct == "application/json" {
+		return nil
+	}
+	kind, _, err := mime.ParseMediaType(ct)
+	if err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json")) {
+		return nil
+	}
+	return problem(http.StatusUnsupportedMediaType, codeMediaType, "the body has to be JSON: Content-Type: application/json")
+}
+
+// decodeStrict decodes one JSON value and refuses unknown fields, wrong types and anything behind the value.
+func decodeStrict(b []byte, v any) error {
+	if !utf8.Valid(b) { // encoding/json would replace bad bytes, and a name would become another one
+		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is not valid UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return decodeProblem(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return problem(http.StatusBadRequest, codeInvalidJSON, "something follows the JSON in the body")
+	}
+	return nil
+}
+
+// unknownPrefix starts encoding/json's error about an unknown field, which has no type of its own.
+const unknownPrefix = "json: unknown field "
+
+// decodeProblem says what encoding/json did not like, in terms of fields.
+func decodeProblem(err error) error {
+	var (
+		syntax *json.SyntaxError
+		wrong  *json.UnmarshalTypeError
+		field  *imhelper.FieldError
+		base   base64.CorruptInputError
+	)
+	switch {
+	case errors.As(err, &field):
+		return field
+	case errors.As(err, &syntax):
+		return problem(http.StatusBadRequest, codeInvalidJSON, fmt.Sprintf("the body is not valid JSON, see byte %d", syntax.Offset))
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is a JSON "+wrong.Value+", want an object")
+	case errors.As(err, &wrong):
+		return fieldProblem(codeInvalidField, wrong.Field, fmt.Sprintf("is a JSON %s, want %s", wrong.Value, jsonName(wrong.Type.Kind().String())))
+	case errors.As(err, &base):
+		return fieldProblem(codeInvalidField, "binary", "is not base64")
+	case strings.HasPrefix(err.Error(), unknownPrefix):
+		name := strings.Trim(strings.TrimPrefix(err.Error(), unknownPrefix), `"`)
+		return fieldProblem(codeUnknownField, name, "is not a field of this request")
+	}
+	return problem(http.StatusBadRequest, codeInvalidJSON, "the body is not valid JSON")
+}
+
+// jsonName translates a Go kind into JSON's words.
+func jsonName(kind string) string {
+	switch {
+	case kind == "string":
+		return "a string"
+	case kind == "bool":
+		return "true or false"
+	case kind == "slice":
+		return "a list"
+	case strings.HasPrefix(kind, "int"):
+		return "a whole number"
+	}
+	return "an object"
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/imtier/imtier/pkg/imhelper"
+)
+
+// groups lists, counts and dissolves groups. Joining a group makes it; it is gone when its last member left.
+type groups struct{ h *imhelper.Helper }
+
+func (g groups) routes() []route {
+	return []route{
+		serve(route{
+			method: http.MethodGet, path: "/v1/groups", id: "listGroups", tag: "Groups", timeout: bulkTimeout,
+			summary: "List the groups that have members",
+		}, g.list),
+		serve(route{
+			method: http.MethodGet, path: "/v1/groups/{group}", id: "getGroup", tag: "Groups", timeout: bulkTimeout,
+			summary: "Count a group's members",
+			detail:  "A group without members has 0; it is not an error to ask for one.",
+		}, g.count),
+		serve(route{
+			method: http.MethodDelete, path: "/v1/groups/{group}", id: "dissolveGroup", tag: "Groups", timeout: bulkTimeout,
+			summary: "End all memberships of a group", status: http.StatusNoContent,
+		}, g.dissolve),
+	}
+}
+
+type groupIn struct {
+	Group string `path:"group" json:"-"`
+}
+
+type groupOut struct {
+	Group   string `json:"group" example:"room-1"`
+	Members int    `json:"members"`
+	Online  int    `json:"online" description:"Members that are online."`
+}
+
+type groupsOut struct {
+	Groups []groupOut `json:"groups"`
+	Next   string     `json:"next" description:"cursor of the next page; empty when this is the last one."`
+}
+
+func (g groups) list(ctx context.Context, in *paging) (*groupsOut, error) {
+	infos, next, err := g.h.Groups(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &groupsOut{Groups: make([]groupOut, len(infos)), Next: next}
+	for i, x := range infos {
+		out.Groups[i] = groupOut(x)
+	}
+	return out, nil
+}
+
+func (g groups) count(ctx context.Context, in *groupIn) (*groupOut, error) {
+	info, err := g.h.Group(ctx, in.Group)
+	if err != nil {
+		return nil, err
+	}
+	out := groupOut(info)
+	out.Group = in.Group
+	return &out, nil
+}
+
+func (g groups) dissolve(ctx context.Context, in *groupIn) (empty, error) {
+	return empty{}, g.h.Dissolve(ctx, in.Group)
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// handle makes the handler of a route: parameters, body, work, answer.
+func handle[In, Out any](a *API, r *route, b *binder, f func(context.Context, *In) (Out, error)) http.HandlerFunc {
+	count := a.metrics.route(r.id)
+	return func(w http.ResponseWriter, req *http.Request) {
+		start := time.Now()
+		status := r.status
+		out, err := call(r, b, f, w, req)
+		if err != nil {
+			status = a.fail(w, r, err)
+		} else {
+			r.answer(w, out)
+		}
+		count.observe(status, time.Since(start))
+	}
+}
+
+func call[In, Out any](r *route, b *binder, f func(context.Context, *In) (Out, error), w http.ResponseWriter, req *http.Request) (out Out, err error) {
+	var in In
+	if err := b.fill(req, &in); err != nil {
+		return out, err
+	}
+	if b.body {
+		if err := readJSON(w, req, r.maxBody, &in); err != nil {
+			return out, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), r.timeout)
+	defer cancel()
+	return f(ctx, &in)
+}
+
+// fail answers with an error's problem. Only what nobody expects is logged: the rest is the caller's to read.
+func (a *API) fail(w http.ResponseWriter, r *route, err error) (status int) {
+	p, unexpected := problemOf(err)
+	if unexpected {
+		a.log.Error("request failed", zap.String("route", r.id), zap.Error(err))
+	}
+	p.write(w)
+	return p.Status
+}
+
+// answer writes a success.
+func (r *route) answer(w http.ResponseWriter, out any) {
+	h := w.Header()
+	if r.noStore {
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+	}
+	if r.status == http.StatusNoContent {
+		w.WriteHeader(r.status)
+		return
+	}
+	body, err := json.Marshal(out)
+	if err != nil { // an output type that does not encode is a mistake of ours: the recoverer reports it
+		panic("encode the answer of " + r.id + ": " + err.Error())
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(r.status)
+	_, _ = w.Write(body) // the client may be gone
+}
