@@ -1,0 +1,73 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver"
+	"github.com/imtier/imtier/webapi"
+)
+
+// Run serves until ctx ends; it prints the addresses to out once everything answers.
+func Run(ctx context.Context, cfg Config, log *zap.Logger, out io.Writer) error {
+	redisURL, stopRedis, err := startRedis()
+	if err != nil {
+		return err
+	}
+	defer stopRedis()
+	common, err := cfg.common(redisURL)
+	if err != nil {
+		return err
+	}
+	web, err := webapi.New(cfg.web(common), log.Named("webapi"))
+	if err != nil {
+		return fmt.Errorf("webapi: %w", err)
+	}
+	nodeCfg, err := cfg.node(common, web.Addr())
+	if err != nil {
+		web.Close()
+		return err
+	}
+	node, err := imserver.New(nodeCfg, log.Named("imserver"))
+	if err != nil {
+		web.Close()
+		return fmt.Errorf("imserver: %w", err)
+	}
+	return serve(ctx, web, node, out)
+}
+
+// serve runs both programs; when one fails the other stops too.
+func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		wg           sync.WaitGroup
+		webErr, nErr error
+	)
+	wg.Go(func() { defer cancel(); webErr = web.Run(ctx) })
+	wg.Go(func() { defer cancel(); nErr = node.Run(ctx) })
+	if url := node.PublicURL(ctx); url != "" {
+		fmt.Fprintf(out, banner, web.Addr(), web.Addr(), url, APIKey, web.AdminAddr(), node.AdminAddr(), web.Addr(), APIKey)
+	}
+	wg.Wait()
+	return errors.Join(webErr, nErr)
+}
+
+const banner = `
+imtier is running, with an embedded Redis: nothing is kept when it stops.
+
+  chat page    http://%s/         open it twice and talk
+  API          http://%s/docs
+  sockets      %s
+  API key      %s
+  operators    http://%s/state   http://%s/state
+
+  try          curl http://%s/v1/connect -H 'Authorization: Bearer %s' --json '{"clientId":"alice"}'
+
+Ctrl-C stops it.
+`
