@@ -1,10 +1,9 @@
 package demo
 
 import (
+	"context"
 	"fmt"
 	"net/http"
-
-	"github.com/imtier/imtier/pkg/imhelper"
 )
 
 const (
@@ -57,15 +56,33 @@ func (d *Demo) join(w http.ResponseWriter, r *http.Request, p person) {
 	if !ok {
 		return
 	}
-	in, err := d.roomsOf(r.Context(), p.id)
-	if err == nil && len(in) >= maxRoomsJoined {
-		refuse(w, http.StatusConflict, "too_many_rooms", fmt.Sprintf("Leave a room first: nobody can be in more than %d.", maxRoomsJoined))
+	if err := d.mayJoin(r.Context(), p); err != nil {
+		d.fail(w, err)
 		return
 	}
-	if err == nil {
-		_, err = d.im.Join(r.Context(), p.id, []string{groupOfRoom(name)}, imhelper.UntilOffline())
-	}
+	_, err := d.im.JoinUntilOffline(r.Context(), p.id, groupOfRoom(name))
 	d.answerRoom(w, r, name, err)
+}
+
+// mayJoin refuses those who are in many rooms, and those who are offline: their membership would wait for them to
+// come, maybe for ever.
+func (d *Demo) mayJoin(ctx context.Context, p person) error {
+	online, err := d.im.Online(ctx, p.id)
+	if err != nil {
+		return err
+	}
+	if !online[p.id] {
+		return &refusal{http.StatusConflict, "offline", "You are not connected. Try again when you are."}
+	}
+	in, err := d.roomsOf(ctx, p.id)
+	if err != nil {
+		return err
+	}
+	if len(in) >= maxRoomsJoined {
+		return &refusal{http.StatusConflict, "too_many_rooms",
+			fmt.Sprintf("Leave a room first: nobody can be in more than %d.", maxRoomsJoined)}
+	}
+	return nil
 }
 
 // leave answers POST /demo/rooms/leave.

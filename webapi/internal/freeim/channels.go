@@ -1,10 +1,6 @@
 package freeim
 
-import (
-	"context"
-
-	"github.com/imtier/imtier/pkg/imhelper"
-)
+import "context"
 
 const (
 	groupsPage = 1000 // groups asked for at once
@@ -45,6 +41,6 @@ func (a *api) subscribe(ctx context.Context, f form) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = a.im.Join(ctx, id, []string{group}, imhelper.UntilOffline())
+	_, err = a.im.JoinUntilOffline(ctx, id, group)
 	return nil, err
 }

@@ -1,0 +1,103 @@
+// Real Chromium windows with the demo page.
+import { existsSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** Starts Chromium: CHROMIUM, or where it usually is. */
+export function startBrowser() {
+  const executablePath = process.env["CHROMIUM"] ?? PLACES.find((path) => existsSync(path));
+  if (!executablePath) throw new Error("no Chromium found: install it, or set CHROMIUM to its path");
+  return chromium.launch({ executablePath, args: FLAGS });
+}
+
+/**
+ * A window of its own, like a separate person's browser.
+ * @typedef {{ page: import("playwright-core").Page, name: string, id: string, asked: string[], errors: string[] }} Window
+ *   asked: every URL the window asked for; errors: what the page threw or the browser complained about
+ */
+
+/**
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} web
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function openPage(browser, web, options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  /** @type {string[]} */
+  const asked = [];
+  /** @type {string[]} */
+  const errors = [];
+  page.on("request", (request) => asked.push(request.url()));
+  page.on("websocket", (socket) => asked.push(socket.url()));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  // Lets a test cut the connection.
+  await page.addInitScript(() => {
+    const sockets = /** @type {WebSocket[]} */ ([]);
+    Object.assign(window, { sockets });
+    const Original = window.WebSocket;
+    window.WebSocket = class extends Original {
+      /** @param {string | URL} url @param {string | string[]} [protocols] */
+      constructor(url, protocols) {
+        super(url, protocols);
+        sockets.push(this);
+      }
+    };
+  });
+  await page.goto(web);
+  return { page, asked, errors };
+}
+
+/**
+ * Opens the page, chooses a nickname and waits until it is online.
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} web
+ * @param {string} name
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ * @returns {Promise<Window>}
+ */
+export async function enter(browser, web, name, options) {
+  const { page, asked, errors } = await openPage(browser, web, options);
+  await page.getByLabel("Nickname").fill(name);
+  await page.keyboard.press("Enter");
+  await online(page);
+  const id = await page.evaluate(() => JSON.parse(sessionStorage.getItem("imtier.session") ?? "{}").clientId);
+  return { page, name, id, asked, errors };
+}
+
+/** @param {import("playwright-core").Page} page */
+export function online(page) {
+  return page.locator("#status[data-state=online]").waitFor({ state: "attached" });
+}
+
+/** @param {Window} window @param {string} name */
+export async function openRoom({ page }, name) {
+  await page.locator("#rooms").getByRole("button", { name }).click();
+  await page.getByRole("button", { name: "Leave room" }).waitFor();
+}
+
+/** @param {Window} window @param {string} name */
+export async function openPerson({ page }, name) {
+  await page.locator("#people").getByRole("button", { name }).click();
+  await page.locator("#chat-title", { hasText: name }).waitFor();
+}
+
+/** @param {Window} window @param {string} text */
+export async function say({ page }, text) {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** Waits for a message or notice in the open conversation. @param {Window} window @param {string} text */
+export function sees({ page }, text) {
+  return page.locator("#log").getByText(text, { exact: true }).first().waitFor();
+}

@@ -1,0 +1,128 @@
+// Two people with real browsers.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { enter, online, openPerson, openRoom, say, sees, startBrowser } from "../rig/browser.js";
+import { startImdev } from "../rig/imdev.js";
+
+describe("the demo page", () => {
+  /** @type {Awaited<ReturnType<typeof startImdev>>} */
+  let server;
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  /** @type {import("../rig/browser.js").Window} */
+  let ada;
+  /** @type {import("../rig/browser.js").Window} */
+  let bo;
+
+  before(async () => {
+    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    ada = await enter(browser, server.web, "Ada");
+    bo = await enter(browser, server.web, "Bo");
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  it("shows who is online, live", async () => {
+    await ada.page.locator("#people").getByRole("button", { name: "Bo" }).waitFor();
+    await bo.page.locator("#people").getByRole("button", { name: "Ada" }).waitFor();
+    assert.equal(await ada.page.locator("#people-count").textContent(), "2");
+  });
+
+  it("tells a room who enters, and counts its members", async () => {
+    await openRoom(ada, "Lounge");
+    await openRoom(bo, "Lounge");
+    await sees(ada, "Bo came in");
+    await ada.page.locator("#chat-note", { hasText: "2 members" }).waitFor();
+    await ada.page.locator("#rooms .note", { hasText: "2 members, you are in" }).waitFor();
+  });
+
+  it("carries room chat both ways, each message once", async () => {
+    await say(ada, "Hello from Ada");
+    await sees(bo, "Hello from Ada");
+    await say(bo, "Hello from Bo");
+    await sees(ada, "Hello from Bo");
+    await sees(bo, "Hello from Bo");
+    for (const { page } of [ada, bo]) {
+      assert.equal(await page.locator("#log .msg").count(), 2);
+      assert.equal(await page.locator("#log .msg.mine").count(), 1);
+      assert.equal(await page.locator("#log .sending").count(), 0);
+    }
+  });
+
+  it("keeps the order of a burst", async () => {
+    for (let i = 0; i < 20; i++) await say(ada, `burst ${i}`);
+    await sees(bo, "burst 19");
+    const texts = await bo.page.locator("#log .body").allTextContents();
+    assert.deepEqual(texts.filter((text) => text.startsWith("burst")), Array.from({ length: 20 }, (_, i) => `burst ${i}`));
+  });
+
+  it("carries direct messages both ways, with an unread badge", async () => {
+    await openPerson(ada, "Bo");
+    await say(ada, "just for Bo");
+    const row = bo.page.locator("#people li", { hasText: "Ada" });
+    await row.locator(".badge", { hasText: "1" }).waitFor();
+    assert.match(await bo.page.title(), /^\(1\)/u);
+    await openPerson(bo, "Ada");
+    await sees(bo, "just for Bo");
+    await row.locator(".badge").waitFor({ state: "hidden" });
+    await say(bo, "just for Ada");
+    await sees(ada, "just for Ada");
+  });
+
+  it("broadcasts to everybody", async () => {
+    await bo.page.locator("#everyone button").click();
+    await say(bo, "to all of you");
+    await ada.page.locator("#everyone .badge", { hasText: "1" }).waitFor();
+    await ada.page.locator("#everyone button").click();
+    await sees(ada, "to all of you");
+  });
+
+  it("creates rooms that others see at once", async () => {
+    await ada.page.getByLabel("Name of a new room").fill("Tea & cake");
+    await ada.page.keyboard.press("Enter");
+    await ada.page.getByRole("button", { name: "Leave room" }).waitFor();
+    await say(ada, "first words");
+    await openRoom(bo, "Tea & cake");
+    await sees(bo, "first words"); // said before Bo came: from the history
+  });
+
+  it("tells a room who leaves", async () => {
+    await sees(ada, "Bo came in");
+    await bo.page.getByRole("button", { name: "Leave room" }).click();
+    await sees(ada, "Bo left");
+    await bo.page.getByRole("button", { name: "Join room" }).waitFor();
+    await say(ada, "not for Bo");
+    await sees(ada, "not for Bo");
+    assert.equal(await bo.page.locator("#log").getByText("not for Bo").count(), 0);
+  });
+
+  it("is somebody else in each window, and the same after a reload", async () => {
+    await openPerson(bo, "Ada");
+    await bo.page.reload();
+    await online(bo.page);
+    assert.equal(await bo.page.locator("#me-name").textContent(), "Bo");
+    await openPerson(bo, "Ada");
+    await sees(bo, "just for Bo");
+    await sees(bo, "just for Ada");
+    assert.notEqual(ada.id, bo.id);
+  });
+
+  it("notices a closed window: offline, out of its rooms, with a notice", async () => {
+    const cy = await enter(browser, server.web, "Cy");
+    await openRoom(cy, "Tea & cake");
+    await ada.page.locator("#rooms").getByRole("button", { name: "Tea & cake" }).click();
+    await sees(ada, "Cy came in");
+    await cy.page.context().close();
+    await sees(ada, "Cy left");
+    await ada.page.locator("#people").getByRole("button", { name: "Cy" }).waitFor({ state: "detached" });
+    await ada.page.locator("#chat-note", { hasText: "1 member" }).waitFor();
+  });
+
+  it("asks for nothing outside, and reports no errors", async () => {
+    const hosts = new Set([...ada.asked, ...bo.asked].map((url) => new URL(url).hostname));
+    assert.deepEqual([...hosts], ["127.0.0.1"]);
+    assert.deepEqual([...ada.errors, ...bo.errors], []);
+  });
+});

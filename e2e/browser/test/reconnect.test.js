@@ -1,0 +1,116 @@
+// The page comes back by itself, unless it was told to stay away.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { enter, online, openPerson, openRoom, say, sees, startBrowser } from "../rig/browser.js";
+import { eventually } from "../rig/eventually.js";
+import { startImdev } from "../rig/imdev.js";
+import { backoff } from "../../../webapi/web/demo/backoff.js";
+
+describe("reconnecting", () => {
+  /** @type {Awaited<ReturnType<typeof startImdev>>} */
+  let server;
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  /** @type {import("../rig/browser.js").Window} */
+  let ada;
+  /** @type {import("../rig/browser.js").Window} */
+  let bo;
+
+  before(async () => {
+    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    ada = await enter(browser, server.web, "Ada");
+    bo = await enter(browser, server.web, "Bo");
+    await openRoom(ada, "Lounge");
+    await openRoom(bo, "Lounge");
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  /** Closes the page's socket behind its back. @param {import("playwright-core").Page} page */
+  const cut = (page) => page.evaluate(() => /** @type {any} */ (window).sockets.at(-1).close());
+  /** @param {import("playwright-core").Page} page @returns {Promise<string[]>} */
+  const urls = (page) => page.evaluate(() => /** @type {any} */ (window).sockets.map((/** @type {WebSocket} */ socket) => socket.url));
+
+  it("uses a fresh URL, and misses nothing", async () => {
+    // No new URL for a moment: what is sent meanwhile has to come from the log.
+    let release = () => {};
+    const held = new Promise((resolve) => (release = () => resolve(undefined)));
+    await bo.page.route("**/demo/connect", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await cut(bo.page);
+    await bo.page.locator("#status:not([data-state=online])").waitFor();
+    await say(ada, "said while Bo was away");
+    await openPerson(ada, "Bo");
+    await say(ada, "and this in private");
+    await sees(ada, "and this in private");
+    release();
+    await online(bo.page);
+    await sees(bo, "said while Bo was away");
+    await bo.page.locator("#people li", { hasText: "Ada" }).locator(".badge", { hasText: "1" }).waitFor();
+    const used = await urls(bo.page);
+    assert.equal(new Set(used).size, used.length, "a URL was used twice");
+    await bo.page.unroute("**/demo/connect");
+    await openRoom(ada, "Lounge");
+  });
+
+  it("shows a countdown while the server is away, and comes back", async () => {
+    await bo.page.route("**/demo/connect", (route) => route.abort());
+    await cut(bo.page);
+    await bo.page.locator("#status-text", { hasText: /retry in \d+ s/u }).waitFor();
+    await bo.page.getByRole("alert").getByText("Not connected").waitFor();
+    await bo.page.unroute("**/demo/connect");
+    await bo.page.getByRole("button", { name: "Try now" }).click();
+    await online(bo.page);
+    await bo.page.locator("#banner").waitFor({ state: "hidden" });
+  });
+
+  it("marks a message that could not be sent, and sends it once when asked to", async () => {
+    await bo.page.route("**/demo/messages", (route) => route.abort());
+    await say(bo, "a stubborn message");
+    await bo.page.getByText("Not sent.").waitFor();
+    await bo.page.unroute("**/demo/messages");
+    await bo.page.getByRole("button", { name: "Try again" }).click();
+    await sees(ada, "a stubborn message");
+    await bo.page.getByText("Not sent.").waitFor({ state: "detached" });
+    assert.equal(await bo.page.locator("#log").getByText("a stubborn message").count(), 1);
+  });
+
+  it("goes back into its rooms after an absence longer than the grace", async () => {
+    await bo.page.route("**/demo/connect", (route) => route.abort());
+    await cut(bo.page);
+    await sees(ada, "Bo left");
+    await bo.page.unroute("**/demo/connect");
+    await bo.page.evaluate(() => dispatchEvent(new Event("online")));
+    await online(bo.page);
+    await ada.page.locator("#chat-note", { hasText: "2 members" }).waitFor();
+    await say(ada, "welcome back");
+    await sees(bo, "welcome back");
+  });
+
+  it("stays away when it was forced offline, until the reader wants otherwise", async () => {
+    const before = (await urls(bo.page)).length;
+    const { closed } = await server.call("DELETE", `/v1/clients/${encodeURIComponent(bo.id)}/connections`);
+    assert.equal(closed, 1);
+    await bo.page.getByRole("alert").getByText("The server signed you out. (4500)").waitFor();
+    await assert.rejects(eventually("another attempt", async () => (await urls(bo.page)).length > before, 3000));
+    await bo.page.getByRole("button", { name: "Connect again" }).click();
+    await online(bo.page);
+    await say(ada, "there again");
+    await sees(bo, "there again");
+  });
+});
+
+describe("backoff", () => {
+  it("doubles up to 30 s, the upper half random", () => {
+    assert.equal(backoff(0, () => 0), 250);
+    assert.equal(backoff(0, () => 1), 500);
+    assert.equal(backoff(3, () => 0), 2000);
+    assert.equal(backoff(50, () => 1), 30_000);
+    const spread = new Set(Array.from({ length: 100 }, () => backoff(5)));
+    assert.ok(spread.size > 50);
+  });
+});
