@@ -33,7 +33,8 @@ func (a *API) document() ([]byte, error) {
 	r.SpecEns().SetHTTPBearerTokenSecurity(schemeKey, "", "An API key.")
 	r.SpecEns().SetAPIKeySecurity(schemeHeader, "X-API-Key", openapi.InHeader, "An API key.")
 	r.SpecEns().SetHTTPBearerTokenSecurity(schemeUser, "JWT", "The product's own user token, when the server is set up for them.")
-	r.DefaultOptions = append(r.DefaultOptions, jsonschema.InterceptDefName(defName), jsonschema.InterceptSchema(describeTypes))
+	r.DefaultOptions = append(r.DefaultOptions, jsonschema.InterceptDefName(defName), jsonschema.InterceptSchema(describeTypes),
+		jsonschema.InterceptNullability(neverNull))
 	for i := range a.routes {
 		if err := describe(r, &a.routes[i]); err != nil {
 			return nil, fmt.Errorf("describe %s %s: %w", a.routes[i].method, a.routes[i].path, err)
@@ -94,15 +95,39 @@ func defName(t reflect.Type, _ string) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// describeTypes corrects schemas of types whose JSON is not what their Go type looks like.
+// describeTypes corrects schemas where the JSON is not what the Go type looks like.
 func describeTypes(p jsonschema.InterceptSchemaParams) (stop bool, err error) {
-	if p.Processed || p.Value.Type() != reflect.TypeFor[receivers]() {
-		return false, nil
+	t := p.Value.Type()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	id := jsonschema.String.ToSchemaOrBool()
-	list := (&jsonschema.Schema{}).WithItems(jsonschema.Items{SchemaOrBool: &id}).WithMinItems(1).WithMaxItems(1000)
-	list.AddType(jsonschema.Array)
-	p.Schema.Type = nil
-	p.Schema.OneOf = []jsonschema.SchemaOrBool{id, list.ToSchemaOrBool()}
-	return true, nil
+	switch {
+	case t == reflect.TypeFor[receivers]() && !p.Processed:
+		id := jsonschema.String.ToSchemaOrBool()
+		list := (&jsonschema.Schema{}).WithItems(jsonschema.Items{SchemaOrBool: &id}).WithMinItems(1).WithMaxItems(1000)
+		list.AddType(jsonschema.Array)
+		p.Schema.Type = nil
+		p.Schema.OneOf = []jsonschema.SchemaOrBool{id, list.ToSchemaOrBool()}
+		return true, nil
+	case t.Kind() == reflect.Struct && p.Processed && strings.HasSuffix(t.Name(), "Out"):
+		p.Schema.Required = always(t)
+	}
+	return false, nil
+}
+
+// always lists the fields of an output that are never left out.
+func always(t reflect.Type) (names []string) {
+	for _, f := range reflect.VisibleFields(t) {
+		if tag := f.Tag.Get("json"); tag != "" && !strings.Contains(tag, ",omitempty") {
+			names = append(names, tag)
+		}
+	}
+	return names
+}
+
+// neverNull says that nothing is null: absent fields are left out, empty lists are [], and inputs do not want it.
+func neverNull(p jsonschema.InterceptNullabilityParams) {
+	if p.Schema != nil && p.Schema.Type != nil {
+		p.Schema.RemoveType(jsonschema.Null)
+	}
 }
