@@ -194,6 +194,25 @@ func TestConsumersShareAndTakeOver(t *testing.T) {
 	}
 }
 
+func TestPartitionsAreSharedFairly(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 256})
+	for range 20 {
+		alive := []string{"same:" + newToken(), "same:" + newToken(), "same:" + newToken(), "same:" + newToken()}
+		total := 0
+		for _, token := range alive {
+			n := 0
+			for _, share := range (&consumer{s: s, token: token}).share(alive) {
+				n += len(share)
+			}
+			if n < 32 || n > 96 { // 64 each, give or take
+				t.Errorf("%d of 256 partitions for one of four", n)
+			}
+			total += n
+		}
+		wantEqual(t, "partitions given out", total, 256)
+	}
+}
+
 // Events that a consumer had in hand when it died are the first that its successor gets.
 func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 	onBothWithoutGrace(t, func(t *testing.T, s *Store) {

@@ -28,8 +28,7 @@ const (
 // sweep turns all clients whose grace is over offline, in every partition, and ends their memberships that last until
 // then.
 func (s *Store) sweep(ctx context.Context) error {
-	todo := s.allPartitions()
-	var errs error
+	todo, errs := s.leaving(ctx)
 	for len(todo) > 0 {
 		calls := make([]call, len(todo))
 		for i, p := range todo {
@@ -56,6 +55,27 @@ func (s *Store) sweep(ctx context.Context) error {
 		todo = more
 	}
 	return nil
+}
+
+// leaving returns the partitions in which somebody is in the grace: in most rounds few, and asking is cheaper than a
+// script.
+func (s *Store) leaving(ctx context.Context) ([]int, error) {
+	cmds := make([]rueidis.Completed, s.Partitions())
+	for p := range cmds {
+		cmds[p] = s.client.B().Zcard().Key(s.keys.leaving(p)).Build()
+	}
+	var out []int
+	var errs error
+	for p, r := range s.doMulti(ctx, cmds...) {
+		n, err := r.AsInt64()
+		if err != nil && errs == nil {
+			errs = wrap("look for leaving clients", err)
+		}
+		if n > 0 {
+			out = append(out, p)
+		}
+	}
+	return out, errs
 }
 
 func (s *Store) allPartitions() []int {

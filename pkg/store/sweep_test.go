@@ -131,8 +131,7 @@ func TestUnknownConnectionsAreSkipped(t *testing.T) {
 
 func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
-		const n = 2*reapBatch + 5
-		for i := range n {
+		for i := range 20 {
 			se := session(s, fmt.Sprint("c", i))
 			se.Node = "dead"
 			connect(t, s, se, AnyDevice)
@@ -159,6 +158,18 @@ func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
 		wantEqual(t, "c0", typesIn(t, s, "c0"), []string{"online", "offline"})
 		wantEqual(t, "node of the event", eventsIn(t, s, "c0")[1].Node, "dead")
 	})
+}
+
+func TestReapTakesManyAtOnce(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 1})
+	for i := range 2*reapBatch + 7 {
+		connect(t, s, session(s, fmt.Sprint("c", i)), AnyDevice)
+	}
+	must(t, s.reapNode(ctxb, "n1"))
+	must(t, s.sweep(ctxb))
+	ids, _, err := s.OnlineClients(ctxb, "", 0)
+	must(t, err)
+	wantEqual(t, "online", len(ids), 0)
 }
 
 // A client that comes back at the moment of the sweep is either in time, and nothing is reported, or late, and goes
