@@ -1,0 +1,158 @@
+package protocol
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// The files in testdata are golden: they describe what is stored in Redis and sent by running servers. A test that
+// fails against them has found an incompatible change.
+
+func golden(t *testing.T, name string, into any) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// encoded is a row of envelope.json and push.json; the value that it encodes is in the table of that name.
+type encoded struct {
+	Name string `json:"name"`
+	Hex  string `json:"hex"`
+}
+
+func envelopeVectors() map[string]*Envelope {
+	return map[string]*Envelope{
+		"smallest": {},
+		"usual": {
+			ID: "0190a5a8-7c1b-7000-8000-000000000001", From: "alice", Time: 1795302328961, Data: []byte(`{"text":"hi"}`),
+		},
+		"system": {ID: "1", Time: 1, Data: []byte(`null`)},
+		"binary": {ID: "b", From: "x", Time: 2, Data: []byte{0, 255, '\n'}, Binary: true},
+		"everything": {
+			ID: "id ✓", From: "日本", Time: 1795302328961, Data: []byte(`"x"`), ExceptSender: true,
+			ExceptConn: "00ff0123456789abcdef", Devices: []string{"phone", "web"}, Receipt: ReceiptRead, TTL: 3600,
+		},
+		"delivered": {ID: "d", From: "a", Time: 3, Data: []byte(`1`), Receipt: ReceiptDelivered},
+	}
+}
+
+func pushVectors() map[string]*Push {
+	pos := Position{Epoch: 1795302328961, Seq: 7}
+	return map[string]*Push{
+		"message to two clients": {
+			Kind: PushMessage, Fence: 1795302328000, Targets: []Target{{"alice", pos}, {"bob", Position{1, 2}}}, Envelope: []byte("E\nnvelope"),
+		},
+		"broadcast":            {Kind: PushMessage, Fence: 1, Targets: []Target{{"", pos}}, Envelope: []byte{1, 0}},
+		"ephemeral to a group": {Kind: PushEphemeral, Targets: []Target{{Addr: "room 1"}}, Envelope: []byte("x")},
+		"join":                 {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos},
+		"join, empty stream":   {Kind: PushJoin, ClientID: "alice", Group: "room"},
+		"leave":                {Kind: PushLeave, ClientID: "alice", Group: "room"},
+		"kick a client":        {Kind: PushKick, ClientID: "alice", Code: 4500},
+		"kick a device":        {Kind: PushKick, ClientID: "alice", ConnID: "00ff0123456789abcdef", Device: "web", Code: 4501},
+	}
+}
+
+func TestGoldenPartitions(t *testing.T) {
+	var rows []struct {
+		Address               string
+		Partitions, Partition int
+	}
+	golden(t, "partition.json", &rows)
+	for _, r := range rows {
+		if got := Partition(r.Address, r.Partitions); got != r.Partition {
+			t.Errorf("partition of %q in %d is %d, want %d", r.Address, r.Partitions, got, r.Partition)
+		}
+	}
+}
+
+func TestGoldenTags(t *testing.T) {
+	var rows map[string][]string
+	golden(t, "tags.json", &rows)
+	for n, want := range rows {
+		count, err := strconv.Atoi(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Tags(count); !slices.Equal(got, want) {
+			t.Errorf("tags of %d are %v, want %v", count, got, want)
+		}
+	}
+}
+
+func TestGoldenPositions(t *testing.T) {
+	var rows []struct{ Text, Epoch, Seq string }
+	golden(t, "position.json", &rows)
+	for _, r := range rows {
+		p, err := ParsePosition(r.Text)
+		if err != nil || strconv.FormatUint(p.Epoch, 10) != r.Epoch || strconv.FormatUint(p.Seq, 10) != r.Seq || p.String() != r.Text {
+			t.Errorf("%q is %+v (%v), %v", r.Text, p, p, err)
+		}
+	}
+}
+
+func TestGoldenEnvelopes(t *testing.T) {
+	vectors := envelopeVectors()
+	for name, raw := range goldenBytes(t, "envelope.json", len(vectors)) {
+		want := vectors[name]
+		if got := hex.EncodeToString(want.Encode()); got != hex.EncodeToString(raw) {
+			t.Errorf("%s is encoded as %s, want %x", name, got, raw)
+		}
+		got, err := DecodeEnvelope(raw)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(got.Data) == 0 && len(want.Data) == 0 {
+			got.Data = want.Data // nil and empty mean the same
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is decoded as %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+func TestGoldenPushes(t *testing.T) {
+	vectors := pushVectors()
+	for name, raw := range goldenBytes(t, "push.json", len(vectors)) {
+		want := vectors[name]
+		if got := want.Encode(); string(got) != string(raw) {
+			t.Errorf("%s is encoded as %q, want %q", name, got, raw)
+		}
+		got, err := DecodePush(raw)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is decoded as %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+}
+
+func goldenBytes(t *testing.T, file string, count int) map[string][]byte {
+	t.Helper()
+	var rows []encoded
+	golden(t, file, &rows)
+	if len(rows) != count {
+		t.Fatalf("%s has %d rows, the table has %d", file, len(rows), count)
+	}
+	out := make(map[string][]byte, len(rows))
+	for _, r := range rows {
+		raw, err := hex.DecodeString(r.Hex)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Name, err)
+		}
+		out[r.Name] = raw
+	}
+	return out
+}
