@@ -1,0 +1,95 @@
+// Command imbench measures imtier: it starts real processes, opens real connections and prints a table.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/imtier/imtier/bench/internal/bare"
+	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/scenario"
+)
+
+// Exit codes.
+const (
+	exitFailed   = 1 // also: a number is over its limit
+	exitBadUsage = 2
+)
+
+const usage = `imbench measures imtier on this machine. Each benchmark starts the processes it needs.
+
+  imbench idle     memory and goroutines of connections that do nothing
+  imbench fanout   one message to a large group, next to a bare loop
+
+  imbench <benchmark> -h lists its flags. It exits with 1 when a number is over its limit.
+`
+
+// benchmark is one subcommand.
+type benchmark interface {
+	Register(*flag.FlagSet) error
+	Run(context.Context, io.Writer) error
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return exitBadUsage
+	}
+	var b benchmark
+	switch args[0] {
+	case "idle":
+		b = &scenario.Idle{}
+	case "fanout":
+		b = &scenario.Fanout{}
+	case clients.Role: // the other roles are imbench's own workers
+		return worker(clients.Work)
+	case bare.FanoutRole:
+		return worker(bare.WorkFanout)
+	case "help", "-h", "--help":
+		fmt.Print(usage)
+		return 0
+	default:
+		fmt.Fprintf(os.Stderr, "unknown benchmark %q\n\n%s", args[0], usage)
+		return exitBadUsage
+	}
+	return measure(b, args[0], args[1:])
+}
+
+func measure(b benchmark, name string, args []string) int {
+	fs := flag.NewFlagSet("imbench "+name, flag.ContinueOnError)
+	if err := b.Register(fs); err != nil {
+		return failed(err)
+	}
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return exitBadUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := b.Run(ctx, os.Stdout); err != nil {
+		return failed(fmt.Errorf("%s: %w", name, err))
+	}
+	return 0
+}
+
+func worker(work func(io.Reader, io.Writer) error) int {
+	if err := work(os.Stdin, os.Stdout); err != nil {
+		return failed(err)
+	}
+	return 0
+}
+
+func failed(err error) int {
+	fmt.Fprintln(os.Stderr, "imbench:", err)
+	return exitFailed
+}

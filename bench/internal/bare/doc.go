@@ -1,0 +1,6 @@
+// Package bare holds what imtier is compared with: programs that do only the part that cannot be avoided, driven by
+// the same generator and the same clients in the same run.
+//
+//	Fanout   accepts WebSockets and writes one frame to all of them with write(2) in a plain loop
+//	Handler  a chi route that parses the body of a send and answers; nothing is sent anywhere
+package bare

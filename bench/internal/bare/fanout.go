@@ -1,0 +1,132 @@
+package bare
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+
+	"github.com/imtier/imtier/bench/internal/procs"
+)
+
+// FanoutRole is the name of imbench's role as the bare loop.
+const FanoutRole = "bare-fanout"
+
+// Names of the operations.
+const (
+	opListen = "listen"
+	opWrite  = "write"
+)
+
+// fanout is the bare server.
+type fanout struct {
+	listener net.Listener
+
+	mu    sync.Mutex
+	conns []net.Conn // keeps the descriptors open
+	fds   []int
+}
+
+// WorkFanout is the server, driven through in and out.
+func WorkFanout(in io.Reader, out io.Writer) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	f := &fanout{listener: l}
+	go f.accept()
+	return procs.Work(in, out, procs.Ops{
+		opListen: func(json.RawMessage) (any, error) { return "ws://" + l.Addr().String() + "/ws", nil },
+		opWrite: func(raw json.RawMessage) (any, error) {
+			var payload []byte
+			if err := json.Unmarshal(raw, &payload); err != nil {
+				return nil, err
+			}
+			return nil, f.write(textFrame(payload))
+		},
+	})
+}
+
+// accept takes connections until the listener is closed.
+func (f *fanout) accept() {
+	for {
+		c, err := f.listener.Accept()
+		if err != nil {
+			return
+		}
+		go f.shake(c)
+	}
+}
+
+// shake answers a handshake. The client notices if that fails.
+func (f *fanout) shake(c net.Conn) {
+	req, err := http.ReadRequest(bufio.NewReader(c))
+	if err != nil {
+		c.Close()
+		return
+	}
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		c.Close()
+		return
+	}
+	f.mu.Lock()
+	f.conns = append(f.conns, c)
+	if raw.Control(func(fd uintptr) { f.fds = append(f.fds, int(fd)) }) != nil {
+		c.Close()
+	}
+	f.mu.Unlock()
+	// RFC 6455 §4.2.2
+	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// write is the plain loop.
+func (f *fanout) write(frame []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fd := range f.fds {
+		n, err := syscall.Write(fd, frame)
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		if n < len(frame) {
+			return errors.New("write: a socket has no room")
+		}
+	}
+	return nil
+}
+
+// textFrame is one unmasked frame; the payload has at most 65,535 bytes.
+func textFrame(payload []byte) []byte {
+	b := []byte{0x81}
+	if n := len(payload); n < 126 {
+		b = append(b, byte(n))
+	} else {
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	}
+	return append(b, payload...)
+}
+
+// Fanout is the bare server in a process of its own.
+type Fanout struct{ W *procs.Worker }
+
+// URL is where clients connect.
+func (f Fanout) URL() (string, error) {
+	var url string
+	err := f.W.Call(opListen, nil, &url)
+	return url, err
+}
+
+// Write writes a frame with this payload to all connections.
+func (f Fanout) Write(payload []byte) error { return f.W.Call(opWrite, payload, nil) }

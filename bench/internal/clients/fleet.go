@@ -1,0 +1,192 @@
+package clients
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+// Plan says which connections to open.
+type Plan struct {
+	URL      string   // ws://host:port/path
+	Keys     string   // signing keys; empty: the server asks for no token
+	Count    int      // connections, each of a client of its own
+	V1       int      // of them, how many speak imtier.v1; spread evenly
+	Groups   []string // that each client joins through its token
+	Parallel int      // handshakes at once
+}
+
+// Opened is how opening went.
+type Opened struct {
+	Elapsed time.Duration // from the first handshake until the last connection takes messages
+}
+
+// Stats is what a fleet has seen so far.
+type Stats struct {
+	Open     int64 // connections
+	Started  int64 // of them, imtier.v1 connections that have started
+	Pings    int64 // pings answered
+	Ponged   int64 // connections that have answered a ping
+	Messages int64
+	Failure  string // the first thing that went wrong
+}
+
+const (
+	// openTimeout bounds the opening of a fleet.
+	openTimeout = 5 * time.Minute
+	openPoll    = 5 * time.Millisecond
+	tokenLife   = 60 * time.Second
+)
+
+// Fleet is a set of clients.
+type Fleet struct {
+	loop *loop
+	rec  *recorder
+	done chan struct{}
+}
+
+// NewFleet starts the thread that serves the clients; Close ends it.
+func NewFleet() (*Fleet, error) {
+	rec := newRecorder()
+	l, err := newLoop(rec)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{loop: l, rec: rec, done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		l.run()
+	}()
+	return f, nil
+}
+
+// Close closes all connections.
+func (f *Fleet) Close() {
+	f.loop.end()
+	<-f.done
+}
+
+// ClientID names the i-th client of a fleet.
+func ClientID(i int) string { return fmt.Sprintf("bench-%06d", i) }
+
+// Open opens the planned connections and returns when all of them take messages.
+func (f *Fleet) Open(p Plan) (Opened, error) {
+	d, err := newDialer(p.URL)
+	if err != nil {
+		return Opened{}, err
+	}
+	tokens, err := sign(p)
+	if err != nil {
+		return Opened{}, err
+	}
+	begin := time.Now()
+	if err := f.dialAll(d, p, tokens); err != nil {
+		return Opened{}, err
+	}
+	err = f.until("all connections are open and started", openTimeout, func() bool {
+		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1)
+	})
+	return Opened{Elapsed: time.Since(begin)}, err
+}
+
+// sign returns a function that makes the i-th client's token when it is needed: tokens live for a minute.
+func sign(p Plan) (func(i int) (string, error), error) {
+	if p.Keys == "" {
+		return func(int) (string, error) { return "", nil }, nil
+	}
+	keys, err := ticket.ParseKeys(p.Keys)
+	if err != nil {
+		return nil, err
+	}
+	return func(i int) (string, error) {
+		return keys.Sign(ticket.Claims{
+			ClientID: ClientID(i), Groups: p.Groups, ExpiresAt: time.Now().Add(tokenLife - time.Second),
+		})
+	}, nil
+}
+
+// dialAll opens connections, p.Parallel at a time. The first error ends it.
+func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) error {
+	var (
+		wg    sync.WaitGroup
+		next  atomic.Int64
+		once  sync.Once
+		first error
+	)
+	fail := func(err error) {
+		once.Do(func() { first = err })
+		next.Store(int64(p.Count))
+	}
+	for range max(1, p.Parallel) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= p.Count {
+					return
+				}
+				if err := f.dialOne(d, i, spread(i, p.V1, p.Count), token); err != nil {
+					fail(fmt.Errorf("connection %d: %w", i, err))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// spread chooses k of n evenly.
+func spread(i, k, n int) bool { return (i+1)*k/n > i*k/n }
+
+func (f *Fleet) dialOne(d *dialer, i int, v1 bool, token func(int) (string, error)) error {
+	t, err := token(i)
+	if err != nil {
+		return err
+	}
+	fd, ahead, err := d.dial(t, v1)
+	if err != nil {
+		return err
+	}
+	return f.loop.add(fd, v1, ahead)
+}
+
+// Stats returns what has happened so far.
+func (f *Fleet) Stats() Stats {
+	s := Stats{
+		Open: f.loop.open.Load(), Started: f.loop.started.Load(), Pings: f.loop.pings.Load(),
+		Ponged: f.loop.ponged.Load(), Messages: f.rec.total.Load(),
+	}
+	if why := f.loop.failure.Load(); why != nil {
+		s.Failure = *why
+	}
+	return s
+}
+
+// until polls cond; a connection that breaks ends it.
+func (f *Fleet) until(what string, limit time.Duration, cond func() bool) error {
+	tick := time.NewTicker(openPoll)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		if why := f.loop.failure.Load(); why != nil {
+			return errors.New(*why)
+		}
+		if cond() {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// arguments reads the arguments of an operation.
+func arguments[T any](raw json.RawMessage) (T, error) {
+	var v T
+	err := json.Unmarshal(raw, &v)
+	return v, err
+}

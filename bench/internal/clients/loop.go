@@ -1,0 +1,170 @@
+package clients
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	readSize  = 64 << 10 // bytes of one read
+	eventSize = 256      // events of one wait
+	// wakeInterval is how often the loop looks whether it should end, in milliseconds.
+	wakeInterval = 100
+)
+
+// conn is one client; after it was added the loop's alone.
+type conn struct {
+	fd      int
+	v1      bool
+	ponged  bool
+	frames  decoder
+	round   int // of the last message counted
+	started bool
+}
+
+// loop serves all sockets of a fleet from one thread.
+type loop struct {
+	epoll int
+	conns []atomic.Pointer[conn] // by descriptor
+	rec   *recorder
+	buf   []byte
+	ended atomic.Bool
+
+	// What has happened, for Fleet.Stats.
+	open, started, pings, ponged, closed atomic.Int64
+	failure                              atomic.Pointer[string] // the first one
+}
+
+func newLoop(rec *recorder) (*loop, error) {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return nil, fmt.Errorf("read the limit of open files: %w", err)
+	}
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return &loop{
+		epoll: fd, rec: rec, buf: make([]byte, readSize),
+		conns: make([]atomic.Pointer[conn], min(lim.Cur, 1<<20)),
+	}, nil
+}
+
+// add takes over a descriptor; ahead is what was read of its stream already.
+func (l *loop) add(fd int, v1 bool, ahead []byte) error {
+	c := &conn{fd: fd, v1: v1, round: -1}
+	if len(ahead) > 0 { // nobody else has the connection yet
+		if err := c.frames.feed(ahead, func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
+			return err
+		}
+	}
+	l.conns[fd].Store(c)
+	l.open.Add(1)
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
+	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	return nil
+}
+
+// run serves until end is called.
+func (l *loop) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	events := make([]syscall.EpollEvent, eventSize)
+	for !l.ended.Load() {
+		n, err := syscall.EpollWait(l.epoll, events, wakeInterval)
+		if err != nil && err != syscall.EINTR {
+			l.fail("epoll: " + err.Error())
+			return
+		}
+		for _, ev := range events[:max(n, 0)] {
+			if c := l.conns[ev.Fd].Load(); c != nil {
+				l.read(c)
+			}
+		}
+	}
+	for i := range l.conns {
+		if c := l.conns[i].Load(); c != nil {
+			_ = syscall.Close(c.fd) // nothing is written that could be lost
+		}
+	}
+	_ = syscall.Close(l.epoll) // as above
+}
+
+func (l *loop) end() { l.ended.Store(true) }
+
+// read takes what is there; epoll is level-triggered and tells again if more came.
+func (l *loop) read(c *conn) {
+	n, err := syscall.Read(c.fd, l.buf)
+	switch {
+	case err == syscall.EINTR || err == syscall.EAGAIN:
+	case err != nil:
+		l.drop(c, "read: "+err.Error())
+	case n == 0:
+		l.drop(c, "the server closed the connection")
+	default:
+		if err := c.frames.feed(l.buf[:n], func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
+			l.drop(c, err.Error())
+		}
+	}
+}
+
+func (l *loop) drop(c *conn, why string) {
+	l.fail(why)
+	l.conns[c.fd].Store(nil)
+	l.open.Add(-1)
+	l.closed.Add(1)
+	_ = syscall.Close(c.fd) // the server is gone
+}
+
+func (l *loop) fail(why string) { l.failure.CompareAndSwap(nil, &why) }
+
+var (
+	helloPrefix   = []byte(`{"type":"hello"`)
+	startedPrefix = []byte(`{"type":"started"`)
+	messagePrefix = []byte(`{"type":"message"`)
+	startFrame    = masked(opText, []byte(`{"type":"start"}`))
+)
+
+// frame acts on one frame.
+func (l *loop) frame(c *conn, op byte, payload []byte) {
+	switch op {
+	case opPing:
+		l.write(c, masked(opPong, payload))
+		l.pings.Add(1)
+		if !c.ponged {
+			c.ponged = true
+			l.ponged.Add(1)
+		}
+	case opClose:
+		l.fail(fmt.Sprintf("closed by the server: %q", payload))
+	case opText, opBinary:
+		l.message(c, payload)
+	}
+}
+
+func (l *loop) message(c *conn, payload []byte) {
+	if c.v1 && !bytes.HasPrefix(payload, messagePrefix) {
+		switch {
+		case bytes.HasPrefix(payload, helloPrefix):
+			l.write(c, startFrame)
+		case bytes.HasPrefix(payload, startedPrefix) && !c.started:
+			c.started = true
+			l.started.Add(1)
+		}
+		return
+	}
+	l.rec.message(c, payload, time.Now())
+}
+
+// write sends a small frame; loopback sockets that are served have room for it.
+func (l *loop) write(c *conn, frame []byte) {
+	if n, err := syscall.Write(c.fd, frame); err != nil || n < len(frame) {
+		l.fail(fmt.Sprintf("write of %d bytes: %d, %v", len(frame), n, err))
+	}
+}

@@ -1,0 +1,77 @@
+package clients
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/imtier/imtier/bench/internal/procs"
+)
+
+// Role is the name of imbench's role as a fleet of clients.
+const Role = "clients"
+
+// Names of a fleet's operations.
+const (
+	opOpen  = "open"
+	opStats = "stats"
+	opArm   = "arm"
+	opAwait = "await"
+)
+
+type armArgs struct{ Round, Want int }
+
+type awaitArgs struct{ Limit time.Duration }
+
+// Work is a fleet that is driven through in and out; it returns when in ends.
+func Work(in io.Reader, out io.Writer) error {
+	f, err := NewFleet()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return procs.Work(in, out, procs.Ops{
+		opOpen: func(raw json.RawMessage) (any, error) {
+			p, err := arguments[Plan](raw)
+			if err != nil {
+				return nil, err
+			}
+			return f.Open(p)
+		},
+		opStats: func(json.RawMessage) (any, error) { return f.Stats(), nil },
+		opArm: func(raw json.RawMessage) (any, error) {
+			a, err := arguments[armArgs](raw)
+			f.rec.arm(a.Round, a.Want)
+			return nil, err
+		},
+		opAwait: func(raw json.RawMessage) (any, error) {
+			a, err := arguments[awaitArgs](raw)
+			if err != nil {
+				return nil, err
+			}
+			return f.rec.await(a.Limit)
+		},
+	})
+}
+
+// Remote is a fleet in a process of its own.
+type Remote struct{ W *procs.Worker }
+
+// Open opens the planned connections.
+func (r Remote) Open(p Plan) (Opened, error) { return call[Opened](r, opOpen, p) }
+
+// Stats asks what has happened so far.
+func (r Remote) Stats() (Stats, error) { return call[Stats](r, opStats, nil) }
+
+// Arm prepares for a round's message, which want clients will get.
+func (r Remote) Arm(round, want int) error { return r.W.Call(opArm, armArgs{round, want}, nil) }
+
+// Await returns the armed round when all clients have its message.
+func (r Remote) Await(limit time.Duration) (Round, error) {
+	return call[Round](r, opAwait, awaitArgs{limit})
+}
+
+func call[T any](r Remote, op string, args any) (result T, err error) {
+	err = r.W.Call(op, args, &result)
+	return result, err
+}

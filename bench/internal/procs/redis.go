@@ -1,0 +1,115 @@
+package procs
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+)
+
+const (
+	redisPoll     = 10 * time.Millisecond
+	redisAttempts = 5 // a free port may be taken by another process before the server binds it
+)
+
+// Redis is a redis-server that keeps nothing on disk, so that a slow disk does not show in the numbers.
+type Redis struct {
+	*process
+	URL string
+	dir string
+}
+
+// StartRedis runs a redis-server and returns when it answers.
+func StartRedis(ctx context.Context) (*Redis, error) {
+	var err error
+	for range redisAttempts {
+		var r *Redis
+		if r, err = startRedis(ctx); err == nil {
+			return r, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+func startRedis(ctx context.Context) (*Redis, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "imbench-redis-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for redis: %w", err)
+	}
+	_, port, _ := net.SplitHostPort(addr) // an address of the kernel's
+	log := &tail{}
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no")
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := start(ctx, "redis-server", cmd)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	r := &Redis{process: p, URL: "redis://" + addr, dir: dir}
+	if err := r.await(ctx, addr); err != nil {
+		r.Stop()
+		return nil, fmt.Errorf("%w\n%s", err, log)
+	}
+	return r, nil
+}
+
+// await returns when the server answers PING.
+func (r *Redis) await(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(redisPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("redis-server on %s does not answer: %w", addr, ctx.Err())
+		case <-r.done:
+			return fmt.Errorf("redis-server ended: %w", r.err)
+		case <-tick.C:
+			if answersPing(addr) {
+				return nil
+			}
+		}
+	}
+}
+
+func answersPing(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second)) // fails only when closed; so does the write
+	if _, err := c.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+	var b [7]byte
+	n, err := c.Read(b[:])
+	return err == nil && n > 0 && b[0] == '+'
+}
+
+// Stop ends the server; its folder goes too.
+func (r *Redis) Stop() {
+	r.Kill() // nothing to save
+	_ = os.RemoveAll(r.dir)
+}
+
+// freeAddr asks the kernel for a port that nobody listens on.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
