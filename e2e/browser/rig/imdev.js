@@ -4,6 +4,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { eventually } from "./eventually.js";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const START_MS = 30_000; // a cold machine under load
@@ -43,7 +44,10 @@ export async function startImdev({ args = [] } = {}) {
     }
   });
   const { web, node } = await ready;
-  return new Imdev(child, web, node, output);
+  const imdev = new Imdev(child, web, node, output);
+  // The addresses are printed as soon as they are known.
+  await eventually("the API answers", () => imdev.url("rig").catch(() => undefined), START_MS);
+  return imdev;
 }
 
 class Imdev {

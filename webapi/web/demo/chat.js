@@ -169,7 +169,7 @@ export class Chat {
     } catch (error) {
       this.#complain(room, error);
     }
-    this.#paint();
+    this.#paint(true); // now: what is still hidden cannot take the focus
     if (room === this.#active && !NARROW.matches) this.composer.focus();
   }
 
@@ -182,7 +182,7 @@ export class Chat {
     } catch (error) {
       this.#complain(room, error);
     }
-    this.#paint();
+    this.#paint(true);
     byId("chat-title", HTMLElement).focus();
   }
 
