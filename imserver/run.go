@@ -179,10 +179,14 @@ func (s *Server) stop(ctx context.Context, n *node) error {
 
 // open reaches Redis, however long it takes. It returns nil without an error when ctx ended first.
 func (s *Server) open(ctx context.Context) (*store.Store, error) {
+	grace := s.cfg.OfflineGrace
+	if grace == 0 {
+		grace = -1 // the store takes 0 for its default
+	}
 	for {
 		st, err := store.Open(ctx, store.Options{
 			URL: s.cfg.RedisURL, Partitions: s.cfg.Partitions, HistorySize: s.cfg.HistorySize,
-			HistoryTTL: s.cfg.HistoryTTL, OfflineGrace: s.cfg.OfflineGrace, Embedded: s.cfg.Embedded, Name: "imserver",
+			HistoryTTL: s.cfg.HistoryTTL, OfflineGrace: grace, Embedded: s.cfg.Embedded, Name: "imserver",
 		})
 		switch {
 		case err == nil:
