@@ -193,6 +193,7 @@ func (o *outbox) flush() {
 		o.mu.Lock()
 		if o.closed || len(o.kept) == 0 {
 			o.flushing = false
+			_ = o.Conn.SetWriteDeadline(time.Time{}) // or a later write of the loop would find it expired
 			wake := o.refused && !o.closed
 			o.refused = false
 			o.kept = nil // give the memory of a burst back

@@ -29,7 +29,7 @@ const maxPooled = 64 << 10
 func (s *Socket) read() {
 	for {
 		if s.out.raw != nil {
-			_ = s.out.SetReadDeadline(time.Now().Add(frameTimeout)) // fails only when closed; so does the read
+			_ = s.out.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does the read
 		}
 		if s.ended.Load() {
 			s.discard()
@@ -112,8 +112,20 @@ func (s *Socket) readControl(n int) protocol.Reason {
 	return protocol.ReasonNone
 }
 
-// onPong is called for a pong between the fragments of a message.
-func (s *Socket) onPong(context.Context, []byte) { s.heard.Store(time.Now().UnixMilli()) }
+// onPing and onPong are called for control frames between the fragments of a message. They count like others, and
+// pings are not left to coder/websocket to answer: its writes may not be refused, so that a peer that pings and does
+// not read would fill the memory.
+func (s *Socket) onPing(_ context.Context, payload []byte) (answer bool) {
+	s.heard.Store(time.Now().UnixMilli())
+	s.h.Frame(len(payload))
+	_ = s.out.send(Frame(opPong, payload), false) // a peer that reads nothing gets no pong
+	return false
+}
+
+func (s *Socket) onPong(_ context.Context, payload []byte) {
+	s.heard.Store(time.Now().UnixMilli())
+	s.h.Frame(len(payload))
+}
 
 // why maps what ended a read to a reason.
 func (s *Socket) why(err error) protocol.Reason {
@@ -135,7 +147,7 @@ func (s *Socket) why(err error) protocol.Reason {
 // connection, and the peer might never see the close frame. Kill bounds it.
 func (s *Socket) discard() {
 	var scratch [512]byte
-	_ = s.out.SetReadDeadline(time.Now().Add(frameTimeout)) // fails only when closed; so does the read
+	_ = s.out.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does the read
 	for {
 		if _, err := s.out.Read(scratch[:]); err != nil {
 			s.finish(s.reason)

@@ -34,6 +34,8 @@ type Socket struct {
 	br  *bufio.Reader
 	h   Handler
 
+	patience time.Duration // frameTimeout, shorter in tests
+
 	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
 
 	once   sync.Once

@@ -26,12 +26,13 @@ type Options struct {
 // Upgrade answers the handshake and takes the connection over; on error the response has been written. The
 // origin has been checked by the caller. Nothing is read before Serve.
 func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error) {
-	s := &Socket{done: make(chan struct{})}
+	s := &Socket{patience: frameTimeout, done: make(chan struct{})}
 	hw := &hijacker{ResponseWriter: w, s: s, o: o}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
 		InsecureSkipVerify: true, // origins are the server's matter, with its own answer
 		CompressionMode:    websocket.CompressionDisabled,
+		OnPingReceived:     s.onPing,
 		OnPongReceived:     s.onPong,
 	})
 	if err != nil {
