@@ -31,9 +31,10 @@ const (
 type Server struct {
 	Addr string // host:port
 
-	t    testing.TB
-	dir  string
-	args []string
+	t     testing.TB
+	dir   string
+	args  []string
+	fixed bool // Addr was given
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -54,6 +55,12 @@ func Args(args ...string) Option {
 // Dir uses a folder of the caller's instead of a temporary one.
 func Dir(dir string) Option { return func(s *Server) { s.dir = dir } }
 
+// At runs the server on an address of the caller's, for a test that restarts it: while it is down nothing else must
+// take a port of the range from which outgoing connections get theirs.
+func At(addr string) Option {
+	return func(s *Server) { s.Addr, s.fixed = addr, true }
+}
+
 // Start runs a redis-server on a free port of the loopback interface, with its data in a temporary folder, and
 // stops it when the test ends. It fails the test when there is no redis-server.
 func Start(t testing.TB, opts ...Option) *Server {
@@ -72,7 +79,9 @@ func Start(t testing.TB, opts ...Option) *Server {
 	t.Cleanup(s.Stop)
 	var err error
 	for range portAttempts {
-		s.Addr = freeAddr(t)
+		if !s.fixed {
+			s.Addr = freeAddr(t)
+		}
 		if err = s.start(); err == nil {
 			return s
 		}
@@ -89,6 +98,9 @@ func (s *Server) Port() string {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	return port
 }
+
+// DataDir is where the server keeps what it writes to disk.
+func (s *Server) DataDir() string { return s.dir }
 
 // Stop ends the server in order (SIGTERM: it saves what it is configured to save) and waits for it.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
@@ -127,8 +139,12 @@ func (s *Server) Do(args ...string) string {
 }
 
 func (s *Server) start() error {
+	host, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return err
+	}
 	args := append([]string{
-		"--port", s.Port(), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no",
+		"--port", port, "--bind", host, "--dir", s.dir, "--save", "", "--daemonize", "no",
 		"--logfile", filepath.Join(s.dir, "redis.log"),
 	}, s.args...)
 	cmd := exec.Command("redis-server", args...)
