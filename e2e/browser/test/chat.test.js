@@ -51,9 +51,18 @@ describe("the demo page", () => {
     }
   });
 
-  it("keeps the order of a burst", async () => {
+  it("keeps the order of a burst, also when the first is slow", async () => {
+    let slow = true;
+    await ada.page.route("**/demo/messages", async (route) => {
+      if (slow) {
+        slow = false;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+      await route.continue();
+    });
     for (let i = 0; i < 20; i++) await say(ada, `burst ${i}`);
     await sees(bo, "burst 19");
+    await ada.page.unroute("**/demo/messages");
     const texts = await bo.page.locator("#log .body").allTextContents();
     assert.deepEqual(texts.filter((text) => text.startsWith("burst")), Array.from({ length: 20 }, (_, i) => `burst ${i}`));
   });

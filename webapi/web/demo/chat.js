@@ -24,6 +24,8 @@ export class Chat {
   #active = this.#conversations.everyone;
   #app = byId("app", HTMLElement);
   #painting = false;
+  /** Ends when all that was written is sent: one after the other, so that the order stays. @type {Promise<void>} */
+  #sending = Promise.resolve();
   #me = { clientId: "", name: "" };
 
   /**
@@ -46,7 +48,7 @@ export class Chat {
     this.thread = new ThreadView({
       join: () => void this.#join(this.#active),
       leave: () => void this.#leave(this.#active),
-      retry: (message) => void this.#post(this.#active, message),
+      retry: (message) => this.#enqueue(this.#active, message),
     });
     this.composer = new Composer((text) => this.#write(text));
     byId("back", HTMLElement).addEventListener("click", () => history.back());
@@ -228,7 +230,14 @@ export class Chat {
     /** @type {Message} */
     const message = { id: newId(), from: this.#me.clientId, time: Date.now(), text, kind: "chat", state: "sending" };
     this.#active.add(message);
-    void this.#post(this.#active, message);
+    this.#enqueue(this.#active, message);
+  }
+
+  /** @param {Conversation} conversation @param {Message} message */
+  #enqueue(conversation, message) {
+    message.state = "sending";
+    this.#paint();
+    this.#sending = this.#sending.then(() => this.#post(conversation, message));
   }
 
   /**
@@ -237,8 +246,6 @@ export class Chat {
    * @param {Message} message
    */
   async #post(conversation, message) {
-    message.state = "sending";
-    this.#paint();
     const { kind, id } = conversation;
     const to = kind === "room" ? { room: id } : kind === "person" ? { person: id } : { everyone: /** @type {const} */ (true) };
     try {
