@@ -3,11 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/pkg/imhelper"
+	"github.com/imtier/imtier/pkg/protocol"
 )
 
 // batches makes many sends at once.
@@ -68,6 +70,12 @@ func (r batchResult) MarshalJSON() ([]byte, error) { return json.Marshal(r.value
 func (batchResult) JSONSchemaOneOf() []any { return []any{sendOut{}, postOut{}, Problem{}} }
 
 func (b batches) batch(ctx context.Context, in *batchIn) (*batchOut, error) {
+	if len(in.Sends) > protocol.MaxReceivers {
+		return nil, &imhelper.FieldError{
+			Field:   "sends",
+			Problem: fmt.Sprintf("has %d entries, at most %d are allowed", len(in.Sends), protocol.MaxReceivers),
+		}
+	}
 	out := &batchOut{Results: make([]batchResult, len(in.Sends))}
 	items := make([]imhelper.BatchItem, 0, len(in.Sends))
 	at := make([]int, 0, len(in.Sends)) // where each item's result goes

@@ -113,7 +113,9 @@ func decodeProblem(err error) error {
 	case errors.As(err, &wrong) && wrong.Field == "":
 		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is a JSON "+wrong.Value+", want an object")
 	case errors.As(err, &wrong):
-		return fieldProblem(codeInvalidField, wrong.Field, fmt.Sprintf("is a JSON %s, want %s", wrong.Value, jsonName(wrong.Type.Kind().String())))
+		// The path starts with the names of embedded structs, which are not in the JSON.
+		name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
+		return fieldProblem(codeInvalidField, name, fmt.Sprintf("is a JSON %s, want %s", wrong.Value, jsonName(wrong.Type.Kind().String())))
 	case errors.As(err, &base):
 		return fieldProblem(codeInvalidField, "binary", "is not base64")
 	case strings.HasPrefix(err.Error(), unknownPrefix):
