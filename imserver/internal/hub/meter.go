@@ -13,15 +13,16 @@ const (
 // meter is a leaky bucket.
 type meter struct {
 	level float32
-	last  time.Time
+	last  int64 // Unix milliseconds; zero: never
 }
 
 // take counts one frame and reports whether it is within the limits.
 func (m *meter) take(bytes int, now time.Time) bool {
-	if !m.last.IsZero() {
-		m.level = max(0, m.level-float32(now.Sub(m.last).Seconds())*inputRate)
+	at := now.UnixMilli()
+	if m.last != 0 {
+		m.level = max(0, m.level-float32(at-m.last)/1000*inputRate)
 	}
-	m.last = now
+	m.last = at
 	m.level += 1 + float32(bytes)/inputUnit
 	return m.level <= inputBurst
 }

@@ -10,8 +10,8 @@ import (
 
 const (
 	// readBuffer holds a frame's header and small frames; larger payloads are read past it. The largest control
-	// frame (131 bytes with its mask) must fit, see read.go.
-	readBuffer = 256
+	// frame (131 bytes with its mask) must fit, see read.go; 144 is the next size that Go allocates.
+	readBuffer = 144
 	// controlBuffer is coder/websocket's write buffer. It must hold the largest control frame, 127 bytes, so
 	// that each reaches the outbox in one piece; data frames do not go through it.
 	controlBuffer = 128
@@ -38,6 +38,9 @@ func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error)
 	if err != nil {
 		return nil, err
 	}
+	// Accept has put a reader of its own in front, for bytes that were read ahead: here outbox.Read serves those,
+	// and an idle connection need not keep what is empty.
+	s.br.Reset(s.out)
 	ws.SetReadLimit(int64(o.MaxMessage))
 	s.ws = ws
 	return s, nil
