@@ -14,6 +14,9 @@ import (
 // APIKey is the key that the development webapi takes. It is printed; use it nowhere else.
 const APIKey = "dev-key"
 
+// partitions are few: the embedded Redis runs scripts slowly, and sweeping a partition is a script a second.
+const partitions = "16"
+
 // drainTimeout is short: whoever presses Ctrl-C wants to go on.
 const drainTimeout = 2 * time.Second
 
@@ -44,7 +47,7 @@ func (c *Config) common(redisURL string) (settings.Common, error) {
 	set := settings.New("imdev")
 	common.Register(set, nil)
 	err := set.Parse([]string{
-		"--redis-url=" + redisURL,
+		"--redis-url=" + redisURL, "--partitions=" + partitions,
 		"--signing-keys=dev:" + base64.StdEncoding.EncodeToString(key[:]),
 		"--log-level=" + c.LogLevel,
 	}, nil)
@@ -69,7 +72,7 @@ func (c *Config) node(common settings.Common, webAddr string) (imserver.Config, 
 	set := settings.New("imdev")
 	cfg.Register(set)
 	err = set.Parse([]string{
-		"--redis-url=" + common.RedisURL, "--signing-keys=" + common.SigningKeys, "--log-level=" + c.LogLevel,
+		"--redis-url=" + common.RedisURL, "--partitions=" + partitions, "--signing-keys=" + common.SigningKeys, "--log-level=" + c.LogLevel,
 		"--listen=" + c.NodeListen, "--admin-listen=" + c.NodeAdmin, "--node-id=dev",
 		"--drain-timeout=" + drainTimeout.String(),
 		"--allowed-origins=http://127.0.0.1:" + port + ",http://localhost:" + port,
