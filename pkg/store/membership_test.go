@@ -127,6 +127,53 @@ func TestAbandonedChangesAreFinished(t *testing.T) {
 	})
 }
 
+// Memberships that begin or end with a connection have a mark, too, for the case that the node or the janitor dies
+// before it wrote the index.
+func TestAbandonedChangesOfConnectionsAreFinished(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: noGrace})
+	se := session(s, "anna")
+	se.Groups, se.UntilOffline = []string{"room"}, true
+	connect(t, s, se, AnyDevice)
+	age(t, s)
+	must(t, s.repair(ctxb))
+	wantEqual(t, "members", indexOf(t, s, "room"), []string{"anna"})
+	wantIndexTrue(t, s, []string{"anna"}, []string{"room"})
+
+	disconnect(t, s, se)
+	_, err := s.runChunks(ctxb, sweepScript, []call{s.sweepCall(s.Partition("anna"))}, "sweep")
+	must(t, err)
+	wantEqual(t, "members", indexOf(t, s, "room"), []string{"anna"})
+	age(t, s)
+	must(t, s.repair(ctxb))
+	wantIndexTrue(t, s, []string{"anna"}, []string{"room"})
+	wantEqual(t, "members", indexOf(t, s, "room"), []string{})
+}
+
+// Looking at a finished membership again neither moves its start nor announces it twice.
+func TestReconcilingWhatIsTrueChangesNothing(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	heard := listen(t, s, "anna", "room")
+	_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+	must(t, err)
+	before, err := s.GroupsOf(ctxb, "anna")
+	must(t, err)
+	_, err = s.PublishGroup(ctxb, message("1"), "room", false)
+	must(t, err)
+	_, err = s.reconcile(ctxb, []pair{{"anna", "room"}})
+	must(t, err)
+	after, err := s.GroupsOf(ctxb, "anna")
+	must(t, err)
+	wantEqual(t, "membership", after, before)
+	_, err = s.PublishGroup(ctxb, message("2"), "room", false)
+	must(t, err)
+	eventually(t, "the last message", func() bool { return len(heard.heard()) >= 3 })
+	kinds := ""
+	for _, p := range heard.heard() {
+		kinds += string(p.Kind)
+	}
+	wantEqual(t, "pushes", kinds, "JMM")
+}
+
 // A slow leaver finds the client joined again, and writes the index back.
 func TestOvertakenLeaverPutsTheIndexRight(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL()})

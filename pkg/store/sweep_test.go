@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -99,6 +100,53 @@ func TestOfflineEndsMembershipsUntilThen(t *testing.T) {
 			t.Fatalf("%d marks are left", n)
 		}
 	})
+}
+
+// Both ends keep a connected client from going offline: connecting ends the grace, and the sweep looks again.
+func TestNobodyConnectedIsSwept(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		a, b := session(s, "anna"), session(s, "anna")
+		connect(t, s, a, AnyDevice)
+		disconnect(t, s, a)
+		connect(t, s, b, AnyDevice)
+		if ps, err := s.leaving(ctxb); err != nil || len(ps) != 0 {
+			t.Fatalf("still leaving: %v, %v", ps, err)
+		}
+		key := s.keys.leaving(s.Partition("anna"))
+		must(t, s.do(ctxb, s.client.B().Zadd().Key(key).ScoreMember().ScoreMember(1, "anna").Build()).Error())
+		must(t, s.sweep(ctxb))
+		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online"})
+		if ps, err := s.leaving(ctxb); err != nil || len(ps) != 0 {
+			t.Fatalf("still leaving: %v, %v", ps, err)
+		}
+	})
+}
+
+func TestNothingIsLeftOfClosedConnections(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		before := keysOf(t, s)
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		disconnect(t, s, se)
+		must(t, s.sweep(ctxb))
+		for _, key := range keysOf(t, s) {
+			if slices.Contains(before, key) {
+				continue
+			}
+			expires, err := s.do(ctxb, s.client.B().Pttl().Key(key).Build()).AsInt64()
+			must(t, err)
+			if expires < 0 && key != s.keys.events(s.Partition("anna")) {
+				t.Errorf("%q stays for ever", key)
+			}
+		}
+	})
+}
+
+func keysOf(t testing.TB, s *Store) []string {
+	t.Helper()
+	keys, err := s.do(ctxb, s.client.B().Keys().Pattern("*").Build()).AsStrSlice()
+	must(t, err)
+	return keys
 }
 
 func TestSweepTakesManyAtOnce(t *testing.T) {
