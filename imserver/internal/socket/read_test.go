@@ -210,6 +210,7 @@ func TestBrokenInputIsRefused(t *testing.T) {
 			p.send(text("first"))
 			eventually(t, "the first message", func() bool { return len(rec.got()) == 1 })
 			p.send(tt.sent, text("ignored"))
+			eventually(t, "the end", func() bool { return s.EndedFor(time.Now()) > 0 }) // a reset would be there too
 			p.expectClose(tt.reason.Code())
 			p.Close()
 			expectClosed(t, s, rec, tt.reason)
