@@ -15,8 +15,12 @@ import (
 // MaxLifetime bounds ExpiresAt − IssuedAt: what leaks into a log or a browser's history is worthless a minute later.
 const MaxLifetime = 60 * time.Second
 
-// audience keeps other tokens that happen to be signed with the same key from opening a socket.
-const audience = "imtier-connect"
+// Audiences keep other tokens that happen to be signed with the same key from opening a socket, and the two kinds
+// of ours apart.
+const (
+	audience        = "imtier-connect"
+	sessionAudience = "imtier-session"
+)
 
 // Claims is what a token says.
 type Claims struct {
@@ -90,7 +94,7 @@ func (p *payload) GetSubject() (string, error)                  { return p.Subje
 func (p *payload) GetAudience() (jwt.ClaimStrings, error)       { return p.Audience, nil }
 
 // check holds what both sides demand of a token beyond its signature.
-func (p *payload) check() error {
+func (p *payload) check(maxLife time.Duration) error {
 	if p.JTI == "" || len(p.JTI) > protocol.MaxIDLen {
 		return errors.New("jti is missing or too long")
 	}
@@ -98,8 +102,8 @@ func (p *payload) check() error {
 		return errors.New("iat or exp is missing")
 	}
 	life := time.Duration(*p.Expires-*p.Issued) * time.Millisecond
-	if life <= 0 || life > MaxLifetime {
-		return fmt.Errorf("the lifetime is %v, want more than 0 and at most %v", life, MaxLifetime)
+	if life <= 0 || life > maxLife {
+		return fmt.Errorf("the lifetime is %v, want more than 0 and at most %v", life, maxLife)
 	}
 	if err := protocol.CheckClientID(p.Subject); err != nil {
 		return fmt.Errorf("sub: %w", err)

@@ -43,7 +43,11 @@ func (k Keys) Sign(c Claims) (string, error) {
 	if c.Device != protocol.DefaultDevice {
 		p.Device = c.Device
 	}
-	if err := p.check(); err != nil {
+	return k.sign(p, MaxLifetime)
+}
+
+func (k Keys) sign(p *payload, maxLife time.Duration) (string, error) {
+	if err := p.check(maxLife); err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, p)

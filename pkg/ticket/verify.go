@@ -24,6 +24,10 @@ const maxSkew = 5 * time.Second
 // Verify returns what a token says, or an error that is ErrInvalid or ErrExpired. It accepts HS256 under one of
 // the keys and nothing else, and reads no token that is larger than protocol.MaxToken.
 func (k Keys) Verify(token string) (Claims, error) {
+	return k.verify(token, audience, MaxLifetime)
+}
+
+func (k Keys) verify(token, audience string, maxLife time.Duration) (Claims, error) {
 	if len(token) > protocol.MaxToken {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(token))
 	}
@@ -35,13 +39,13 @@ func (k Keys) Verify(token string) (Claims, error) {
 		jwt.WithStrictDecoding(),
 	)
 	_, err := parser.ParseWithClaims(token, &p, k.lookUp)
-	if errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidAudience) && p.check() == nil {
+	if errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidAudience) && p.check(maxLife) == nil {
 		return Claims{}, ErrExpired
 	}
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, plain(err))
 	}
-	if err := p.check(); err != nil {
+	if err := p.check(maxLife); err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if time.Until(p.Issued.time().Time) > maxSkew {
