@@ -1,0 +1,53 @@
+package ticket
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// maxSession is how old a connection may be and still be resumed by its session token. What really ends a token
+// is kept in Redis: its use, two minutes after the socket closed, or a revocation.
+const maxSession = 30 * 24 * time.Hour
+
+// Session is what a session token says: it lets the holder of one connection open its successor.
+type Session struct {
+	ClientID   string
+	Device     string // never empty when verified
+	ConnID     string // the connection that is to be resumed
+	Meta       json.RawMessage
+	MayRequest bool
+}
+
+// SignSession returns the token for s, signed with the first key. Errors are those of Sign.
+func (k Keys) SignSession(s Session) (string, error) {
+	if k.Empty() {
+		return "", ErrNoKey
+	}
+	now := time.Now()
+	p := &payload{
+		Subject:    s.ClientID,
+		Audience:   jwt.ClaimStrings{sessionAudience},
+		JTI:        s.ConnID,
+		Issued:     dateOf(now),
+		Expires:    dateOf(now.Add(maxSession)),
+		Meta:       s.Meta,
+		MayRequest: s.MayRequest,
+	}
+	if s.Device != protocol.DefaultDevice {
+		p.Device = s.Device
+	}
+	return k.sign(p, maxSession)
+}
+
+// VerifySession returns what a session token says, or an error that is ErrInvalid or ErrExpired.
+func (k Keys) VerifySession(token string) (Session, error) {
+	c, err := k.verify(token, sessionAudience, maxSession)
+	if err != nil {
+		return Session{}, err
+	}
+	return Session{ClientID: c.ClientID, Device: c.Device, ConnID: c.JTI, Meta: c.Meta, MayRequest: c.MayRequest}, nil
+}
