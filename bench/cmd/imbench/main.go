@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/imtier/imtier/bench/internal/bare"
@@ -38,29 +40,41 @@ type benchmark interface {
 
 func main() { os.Exit(run(os.Args[1:])) }
 
+// benchmarks are the subcommands.
+func benchmarks() map[string]benchmark {
+	return map[string]benchmark{
+		"idle":   &scenario.Idle{},
+		"fanout": &scenario.Fanout{},
+	}
+}
+
+// workers are imbench's roles as a process that another imbench drives.
+func workers() map[string]func(io.Reader, io.Writer) error {
+	return map[string]func(io.Reader, io.Writer) error{
+		clients.Role:    clients.Work,
+		bare.FanoutRole: bare.WorkFanout,
+	}
+}
+
+func roles() []string { return slices.Collect(maps.Keys(workers())) }
+
 func run(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
 		return exitBadUsage
 	}
-	var b benchmark
-	switch args[0] {
-	case "idle":
-		b = &scenario.Idle{}
-	case "fanout":
-		b = &scenario.Fanout{}
-	case clients.Role: // the other roles are imbench's own workers
-		return worker(clients.Work)
-	case bare.FanoutRole:
-		return worker(bare.WorkFanout)
-	case "help", "-h", "--help":
+	if b, ok := benchmarks()[args[0]]; ok {
+		return measure(b, args[0], args[1:])
+	}
+	if work, ok := workers()[args[0]]; ok {
+		return worker(work)
+	}
+	if slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
 		fmt.Print(usage)
 		return 0
-	default:
-		fmt.Fprintf(os.Stderr, "unknown benchmark %q\n\n%s", args[0], usage)
-		return exitBadUsage
 	}
-	return measure(b, args[0], args[1:])
+	fmt.Fprintf(os.Stderr, "unknown benchmark %q\n\n%s", args[0], usage)
+	return exitBadUsage
 }
 
 func measure(b benchmark, name string, args []string) int {

@@ -115,13 +115,24 @@ func answer(fd int) ([]byte, error) {
 		}
 		buf = buf[:len(buf)+n]
 		if header, ahead, ok := bytes.Cut(buf, []byte("\r\n\r\n")); ok {
-			if !bytes.HasPrefix(header, []byte("HTTP/1.1 101 ")) {
-				status, _, _ := bytes.Cut(header, []byte("\r\n"))
-				return nil, fmt.Errorf("refused: %s", status)
-			}
-			return bytes.Clone(ahead), nil
+			return bytes.Clone(ahead), refusal(header)
 		}
 	}
+}
+
+// errLater is wrapped when the server asks to come again.
+var errLater = errors.New("refused for now")
+
+// refusal is what a header says, nil when the connection is a WebSocket.
+func refusal(header []byte) error {
+	status, _, _ := bytes.Cut(header, []byte("\r\n"))
+	switch {
+	case bytes.HasPrefix(status, []byte("HTTP/1.1 101 ")):
+		return nil
+	case bytes.HasPrefix(status, []byte("HTTP/1.1 503 ")):
+		return fmt.Errorf("%w: %s", errLater, status)
+	}
+	return fmt.Errorf("refused: %s", status)
 }
 
 func retry(f func() error) error {

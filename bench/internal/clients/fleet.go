@@ -24,6 +24,7 @@ type Plan struct {
 // Opened is how opening went.
 type Opened struct {
 	Elapsed time.Duration // from the first handshake until the last connection takes messages
+	Retries int64         // handshakes that were answered with 503 and tried again
 }
 
 // Stats is what a fleet has seen so far.
@@ -41,13 +42,17 @@ const (
 	openTimeout = 5 * time.Minute
 	openPoll    = 5 * time.Millisecond
 	tokenLife   = 60 * time.Second
+	// A server without time answers 503; a client comes again after retryPause, retryLimit times at most.
+	retryPause = 250 * time.Millisecond
+	retryLimit = 40
 )
 
 // Fleet is a set of clients.
 type Fleet struct {
-	loop *loop
-	rec  *recorder
-	done chan struct{}
+	loop    *loop
+	rec     *recorder
+	done    chan struct{}
+	retries atomic.Int64
 }
 
 // NewFleet starts the thread that serves the clients; Close ends it.
@@ -91,7 +96,7 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 	err = f.until("all connections are open and started", openTimeout, func() bool {
 		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1)
 	})
-	return Opened{Elapsed: time.Since(begin)}, err
+	return Opened{Elapsed: time.Since(begin), Retries: f.retries.Load()}, err
 }
 
 // sign returns a function that makes the i-th client's token when it is needed: tokens live for a minute.
@@ -143,16 +148,23 @@ func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) erro
 // spread chooses k of n evenly.
 func spread(i, k, n int) bool { return (i+1)*k/n > i*k/n }
 
+// dialOne opens the i-th connection, with a new token for every attempt.
 func (f *Fleet) dialOne(d *dialer, i int, v1 bool, token func(int) (string, error)) error {
-	t, err := token(i)
-	if err != nil {
-		return err
+	for attempt := 0; ; attempt++ {
+		t, err := token(i)
+		if err != nil {
+			return err
+		}
+		fd, ahead, err := d.dial(t, v1)
+		if err == nil {
+			return f.loop.add(fd, v1, ahead)
+		}
+		if !errors.Is(err, errLater) || attempt == retryLimit {
+			return err
+		}
+		f.retries.Add(1)
+		<-time.After(retryPause)
 	}
-	fd, ahead, err := d.dial(t, v1)
-	if err != nil {
-		return err
-	}
-	return f.loop.add(fd, v1, ahead)
 }
 
 // Stats returns what has happened so far.

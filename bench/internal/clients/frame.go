@@ -31,7 +31,8 @@ type decoder struct {
 
 // feed takes what was read and calls frame for each whole frame. The payload is valid only during the call.
 func (d *decoder) feed(b []byte, frame func(op byte, payload []byte)) error {
-	if len(d.rest) > 0 {
+	began := len(d.rest) > 0
+	if began {
 		d.rest = append(d.rest, b...)
 		b = d.rest
 	}
@@ -46,9 +47,10 @@ func (d *decoder) feed(b []byte, frame func(op byte, payload []byte)) error {
 		frame(op, payload)
 		b = b[size:]
 	}
-	if len(b) == 0 {
+	switch {
+	case len(b) == 0:
 		d.rest = nil
-	} else {
+	case !began || len(b) < len(d.rest):
 		d.rest = append([]byte(nil), b...)
 	}
 	return nil

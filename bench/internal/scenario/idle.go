@@ -20,7 +20,8 @@ type Idle struct {
 	N            int
 	V1           int // percent that speak imtier.v1
 	PingInterval time.Duration
-	MaxBytes     int64  // per connection
+	MaxBytes     int64 // per connection
+	Quiet        time.Duration
 	Profiles     string // folder for profiles of the full server; empty: none
 }
 
@@ -30,15 +31,14 @@ func (o *Idle) Register(fs *flag.FlagSet) error {
 	fs.IntVar(&o.V1, "v1", 50, "percent of the connections that speak imtier.v1; the others are raw")
 	fs.DurationVar(&o.PingInterval, "ping-interval", 10*time.Second, "the imserver's IM_PING_INTERVAL")
 	fs.Int64Var(&o.MaxBytes, "max-bytes", 9216, "limit of resident bytes per connection")
+	fs.DurationVar(&o.Quiet, "quiet", 5*time.Second, "how long memory must be still before it counts")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store heap and goroutine profiles of the full server")
 	return o.Common.Register(fs)
 }
 
 const (
-	// quiet is how long memory must have been still before it counts, and settleLimit how long that is waited for.
-	quiet       = 5 * time.Second
-	startQuiet  = time.Second
-	settleLimit = 45 * time.Second
+	// settleLimit is how long memory may take to become still, as a multiple of how long it must be.
+	settleLimit = 9
 	// otherGoroutines is how many goroutines the server itself may add under load, for Redis and /state.
 	otherGoroutines = 32
 	onlinePage      = 1000
@@ -65,7 +65,7 @@ func (o *Idle) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	start, err := look(ctx, srv, startQuiet)
+	start, err := look(ctx, srv, o.Quiet/5)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (o *Idle) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	connected, err := look(ctx, srv, startQuiet)
+	connected, err := look(ctx, srv, o.Quiet/5)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (o *Idle) Run(ctx context.Context, out io.Writer) error {
 	if err := o.awaitPongs(ctx, fleet); err != nil {
 		return err
 	}
-	full, err := look(ctx, srv, quiet)
+	full, err := look(ctx, srv, o.Quiet)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (o *Idle) Run(ctx context.Context, out io.Writer) error {
 }
 
 func look(ctx context.Context, srv *procs.Server, quiet time.Duration) (footprint, error) {
-	rss, err := measure.SettledRSS(ctx, srv.PID(), quiet, settleLimit)
+	rss, err := measure.SettledRSS(ctx, srv.PID(), quiet, settleLimit*quiet)
 	if err != nil {
 		return footprint{}, err
 	}
@@ -154,12 +154,22 @@ func (o *Idle) profile(ctx context.Context, srv *procs.Server) error {
 	if o.Profiles == "" {
 		return nil
 	}
-	for _, name := range []string{"heap", "goroutine"} {
-		if err := srv.Profile(ctx, name, filepath.Join(o.Profiles, name+".pprof")); err != nil {
+	for name, file := range map[string]string{
+		"heap?gc=1": "heap.pprof", "goroutine": "goroutine.pprof", "heap?debug=1": "heap.txt", // the text ends with MemStats
+	} {
+		if err := srv.Profile(ctx, name, filepath.Join(o.Profiles, file)); err != nil {
 			return fmt.Errorf("profile: %w", err)
 		}
 	}
 	return nil
+}
+
+// retried tells of handshakes that had to be repeated, if any.
+func retried(o clients.Opened) string {
+	if o.Retries == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d answered 503 and tried again", o.Retries)
 }
 
 // report prints the table and compares with the limits.
@@ -169,7 +179,7 @@ func (o *Idle) report(out io.Writer, srv *procs.Server, opened clients.Opened, o
 	goroutines := full.state.Goroutines - start.state.Goroutines
 	t := measure.NewTable(out, "idle connections on one imserver")
 	t.Row("connections", full.state.Connections, fmt.Sprintf("%d%% imtier.v1", o.V1))
-	t.Row("connects", fmt.Sprintf("%.0f/s", float64(n)/opened.Elapsed.Seconds()))
+	t.Row("connects", fmt.Sprintf("%.0f/s", float64(n)/opened.Elapsed.Seconds()), retried(opened))
 	t.Row("online in Redis", online)
 	t.Row("RSS at the start", measure.MB(start.rss))
 	t.Row("RSS when open", measure.MB(connected.rss), fmt.Sprintf("%d bytes per connection", (connected.rss-start.rss)/n))
