@@ -365,3 +365,17 @@ func TestEventsReachOneOfTheGroup(t *testing.T) {
 	wg.Wait()
 	close(got)
 }
+
+func TestEchoGoesToTheSendersInbox(t *testing.T) {
+	h, _ := start(t)
+	r, err := h.Send(t.Context(), Message{To: []string{"a"}, From: "b", Data: json.RawMessage("1"), Echo: true})
+	if err != nil || len(r.Results) != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, id := range []string{"a", "b"} {
+		hist, err := h.History(t.Context(), protocol.InboxOf(id), HistoryQuery{})
+		if err != nil || len(hist.Messages) != 1 || hist.Messages[0].ID != r.ID {
+			t.Errorf("%s has %+v, %v", id, hist, err)
+		}
+	}
+}
