@@ -1,0 +1,201 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/api"
+	"github.com/imtier/imtier/e2e/internal/proc"
+	"github.com/imtier/imtier/e2e/internal/proxy"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// What every installation is set up with. The secrets are looked for in all logs.
+const (
+	APIKey      = "rig-api-key-0c5e7d1b"
+	SigningKeys = "rig:cmlnLXNpZ25pbmcta2V5LTAxMjM0NTY3ODlhYmNkZWY="
+	secretPart  = "cmlnLXNpZ25pbmcta2V5" // of SigningKeys
+)
+
+// Ports of an installation, all on its own address.
+const (
+	redisPort   = 6379
+	webapiPort  = 8080
+	webapiAdmin = 8081
+	nodePort    = 6001 // of the first node, +10 for each further one; so are the next two
+	adminPort   = 6002
+	proxyPort   = 6003
+)
+
+// readyTimeout is how long a program may take to start, on a busy machine.
+const readyTimeout = 60 * time.Second
+
+// Options of an installation.
+type Options struct {
+	Nodes     int                // imservers
+	Redis     []redistest.Option // how redis-server is started
+	NodeEnv   []string           // more settings of the imservers
+	WebAPIEnv []string           // more settings of webapi
+	NoRedis   bool               // do not start Redis, nor wait for anything: see StartRedis
+}
+
+// Rig is one installation.
+type Rig struct {
+	T       testing.TB
+	Host    string // address of everything in it
+	Redis   *redistest.Server
+	Nodes   []*Node
+	WebAPI  *proc.Program
+	API     *api.API
+	Dir     string // logs and ledgers
+	bin     proc.Binaries
+	options Options
+}
+
+// Node is one imserver.
+type Node struct {
+	*proc.Program
+	Proxy *proxy.Proxy // to Redis
+	Addr  string       // public listener
+}
+
+// Start runs an installation and waits until it is ready.
+func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
+	t.Helper()
+	r := &Rig{T: t, Host: freeHost(t), Dir: t.TempDir(), bin: bin, options: o}
+	t.Cleanup(r.keepFailed)
+	if !o.NoRedis {
+		r.StartRedis()
+	}
+	r.API = api.New("http://"+r.at(webapiPort), APIKey)
+	t.Cleanup(r.API.Close)
+	for range o.Nodes {
+		r.AddNode()
+	}
+	r.WebAPI = r.program("webapi", bin.WebAPI, r.at(webapiPort), r.at(webapiAdmin), r.redisURL(), o.WebAPIEnv,
+		"IM_API_KEYS="+APIKey)
+	r.start(r.WebAPI)
+	if !o.NoRedis {
+		r.WaitReady()
+	}
+	return r
+}
+
+// StartRedis starts Redis of an installation that was started without it.
+func (r *Rig) StartRedis() {
+	r.T.Helper()
+	r.Redis = redistest.Start(r.T, append(r.options.Redis, redistest.At(r.at(redisPort)))...)
+}
+
+// WaitReady waits until every program says that it is ready and every node is offered to clients.
+func (r *Rig) WaitReady() {
+	r.T.Helper()
+	ctx, cancel := context.WithTimeout(r.T.Context(), readyTimeout)
+	defer cancel()
+	running := 0
+	for _, n := range r.Nodes {
+		if !n.Running() {
+			continue
+		}
+		running++
+		if err := n.Ready(ctx); err != nil {
+			r.T.Fatal(err)
+		}
+	}
+	if err := r.WebAPI.Ready(ctx); err != nil {
+		r.T.Fatal(err)
+	}
+	Eventually(r.T, readyTimeout, "all nodes in the registry", func() bool {
+		nodes, err := r.API.Nodes(ctx)
+		return err == nil && len(nodes) >= running
+	})
+}
+
+// AddNode starts one more imserver and returns without waiting for it.
+func (r *Rig) AddNode() *Node {
+	r.T.Helper()
+	i := len(r.Nodes)
+	p, err := proxy.Listen(r.at(proxyPort+10*i), r.at(redisPort))
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(p.Close)
+	name := fmt.Sprintf("node%d", i+1)
+	n := &Node{Proxy: p, Addr: r.at(nodePort + 10*i)}
+	n.Program = r.program(name, r.bin.IMServer, n.Addr, r.at(adminPort+10*i), "redis://"+p.Addr(), r.options.NodeEnv,
+		"IM_NODE_ID="+name, "IM_DRAIN_TIMEOUT=5s", "IM_OFFLINE_GRACE=2s")
+	r.Nodes = append(r.Nodes, n)
+	r.start(n.Program)
+	return n
+}
+
+func (r *Rig) program(name, path, addr, admin, redis string, more []string, env ...string) *proc.Program {
+	env = append(env, "IM_LISTEN="+addr, "IM_ADMIN_LISTEN="+admin, "IM_REDIS_URL="+redis, "IM_SIGNING_KEYS="+SigningKeys,
+		"IM_LOG_LEVEL=debug")
+	return proc.New(proc.Options{
+		Name: name, Path: path, Env: append(env, more...), Admin: admin, Log: filepath.Join(r.Dir, name+".log"),
+	})
+}
+
+func (r *Rig) start(p *proc.Program) {
+	r.T.Helper()
+	if err := p.Start(); err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(func() {
+		p.End()
+		r.inspect(p)
+	})
+}
+
+// keepFailed leaves logs and ledgers of a failed test where they can be read.
+func (r *Rig) keepFailed() {
+	if r.T.Failed() {
+		r.T.Logf("logs and ledgers: %s", r.Keep())
+	}
+}
+
+// RedisAddr is where Redis listens, or will.
+func (r *Rig) RedisAddr() string { return r.at(redisPort) }
+
+func (r *Rig) redisURL() string { return "redis://" + r.at(redisPort) }
+
+// RedisURL is Redis without a proxy.
+func (r *Rig) RedisURL() string { return r.redisURL() }
+
+func (r *Rig) at(port int) string { return net.JoinHostPort(r.Host, fmt.Sprint(port)) }
+
+// freeHost picks an address of 127.0.0.0/8, all of which is the loopback interface on Linux. Nothing else listens there,
+// and no outgoing connection takes its ports, so a program that was killed finds its port free.
+func freeHost(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), rand.IntN(256), 1+rand.IntN(250))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(redisPort)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return host
+	}
+	t.Fatal("no address of 127.0.0.0/8 can be listened on; these tests need Linux")
+	return ""
+}
+
+// Keep moves what the rig wrote to a folder that outlives the test, and returns it.
+func (r *Rig) Keep() string {
+	dir, err := os.MkdirTemp("", "imtier-rig-")
+	if err != nil {
+		return r.Dir
+	}
+	if err := os.CopyFS(dir, os.DirFS(r.Dir)); err != nil {
+		r.T.Logf("keep the logs: %v", err)
+	}
+	return dir
+}
