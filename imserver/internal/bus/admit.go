@@ -35,7 +35,7 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 }
 
 func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, reg *store.Connected) error {
-	c.Cursors, c.Acked = reg.Cursors, reg.Acked
+	c.Cursors, c.Acked, c.Joined = reg.Cursors, reg.Acked, make(map[string]protocol.Position, len(reg.Groups))
 	b.o.Hub.Settle(inbox, reg.Inbox.Pos)
 	b.o.Hub.Attach(c, inbox, &reg.Inbox.Pos)
 	b.o.Hub.Attach(c, protocol.AllStream(), nil)
@@ -47,6 +47,9 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, re
 	sts := make([]protocol.Stream, len(reg.Groups))
 	for i, m := range reg.Groups {
 		names[i], sts[i] = m.Group, protocol.GroupOf(m.Group)
+		if m.Synced {
+			c.Joined[sts[i].String()] = m.Pos
+		}
 		b.o.Hub.Hold(sts[i])
 		defer b.o.Hub.Release(sts[i])
 	}

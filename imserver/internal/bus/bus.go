@@ -33,7 +33,7 @@ type Bus struct {
 	bad   atomic.Int64
 
 	mu         sync.Mutex
-	subscribed map[string]bool // wanted: confirmed, or being confirmed
+	subscribed map[string]bool // wanted; true when confirmed
 }
 
 // New makes a bus; Run makes it work.

@@ -31,6 +31,7 @@ func (b *Bus) subscribe(ctx context.Context, sts ...protocol.Stream) error {
 	b.mu.Lock()
 	for _, st := range sts {
 		if ch := b.channel(st); !b.subscribed[ch] {
+			b.subscribed[ch] = false // known to prune even if confirming fails
 			missing = append(missing, ch)
 		}
 	}

@@ -9,10 +9,7 @@ import (
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
-	"github.com/imtier/imtier/pkg/store"
 )
-
-type membership = store.Membership
 
 const (
 	// controlWorkers act on joins and leaves at once; one client's are always one worker's, in order.
@@ -26,13 +23,20 @@ const (
 type control struct {
 	bus    *Bus
 	seed   maphash.Seed
-	queues [controlWorkers]chan *protocol.Push
+	queues [controlWorkers]chan task
+}
+
+// task is one thing to do for a client: what a push says, or comparing its memberships with Redis.
+type task struct {
+	push    *protocol.Push
+	compare string       // clientId, when push is nil
+	done    chan<- error // gets the result of comparing
 }
 
 func newControl(b *Bus) *control {
 	c := &control{bus: b, seed: maphash.MakeSeed()}
 	for i := range c.queues {
-		c.queues[i] = make(chan *protocol.Push, controlQueue)
+		c.queues[i] = make(chan task, controlQueue)
 	}
 	return c
 }
@@ -44,8 +48,12 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 				select {
 				case <-ctx.Done():
 					return
-				case p := <-q:
-					c.act(ctx, p)
+				case t := <-q:
+					if t.push != nil {
+						c.act(ctx, t.push)
+					} else {
+						t.done <- c.bus.compareClient(ctx, t.compare)
+					}
 				}
 			}
 		})
@@ -54,12 +62,15 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 
 // add queues a push; it never blocks.
 func (c *control) add(p *protocol.Push) {
-	q := c.queues[maphash.String(c.seed, p.ClientID)%controlWorkers]
 	select {
-	case q <- p:
+	case c.queue(p.ClientID) <- task{push: p}:
 	default:
 		c.bus.ask(repair{memberships: true})
 	}
+}
+
+func (c *control) queue(clientID string) chan task {
+	return c.queues[maphash.String(c.seed, clientID)%controlWorkers]
 }
 
 func (c *control) act(ctx context.Context, p *protocol.Push) {
@@ -72,9 +83,7 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 		kick(conns, p)
 	case protocol.PushLeave:
 		for _, conn := range conns {
-			if c.bus.o.Hub.Detach(conn, protocol.GroupOf(p.Group)) {
-				conn.Tell(protocol.LeftFrame(p.Group))
-			}
+			c.bus.o.Hub.Leave(conn, protocol.GroupOf(p.Group))
 		}
 	case protocol.PushJoin:
 		if err := c.bus.join(ctx, conns, p.Group, p.Pos); err != nil && ctx.Err() == nil {
@@ -106,9 +115,7 @@ func (b *Bus) join(ctx context.Context, conns []*hub.Conn, group string, pos pro
 	}
 	defer release()
 	for _, conn := range conns {
-		if b.o.Hub.Attach(conn, st, &pos) {
-			conn.Tell(protocol.JoinedFrame(group, pos))
-		}
+		b.o.Hub.Join(conn, st, pos)
 	}
 	return nil
 }

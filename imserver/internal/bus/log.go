@@ -13,17 +13,22 @@ type StoredLog struct{ Store *store.Store }
 
 // After implements hub.Log. An entry that is not an envelope is passed over.
 func (l StoredLog) After(ctx context.Context, st protocol.Stream, after protocol.Position, limit int) ([]hub.Entry, error) {
-	stored, err := l.Store.After(ctx, st, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]hub.Entry, 0, len(stored))
-	for _, e := range stored {
-		m, err := hub.NewMessage(e.Envelope)
+	var entries []hub.Entry
+	for len(entries) < limit { // fewer than limit would mean that the log ends here
+		want := limit - len(entries)
+		stored, err := l.Store.After(ctx, st, after, want)
 		if err != nil {
-			continue
+			return nil, err
 		}
-		entries = append(entries, hub.Entry{Pos: e.Pos, Msg: m})
+		for _, e := range stored {
+			after = e.Pos
+			if m, err := hub.NewMessage(e.Envelope); err == nil {
+				entries = append(entries, hub.Entry{Pos: e.Pos, Msg: m})
+			}
+		}
+		if len(stored) < want {
+			break
+		}
 	}
 	return entries, nil
 }

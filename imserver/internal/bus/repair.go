@@ -3,19 +3,18 @@ package bus
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
 )
 
 const (
 	// repairRetry is the pause after a comparison that failed.
 	repairRetry = 300 * time.Millisecond
-	// comparers is how many clients' memberships are read at once.
-	comparers = 16
 )
 
 // repair is a request to compare this node's state with Redis.
@@ -65,54 +64,66 @@ func (b *Bus) repair(ctx context.Context) {
 	}
 }
 
-// compareMemberships finds out what joins and leaves were missed, for all clients here.
+// compareMemberships finds out what joins and leaves were missed, for all clients here. Each client's is done by the
+// worker that acts on its joins and leaves: one that arrives meanwhile is acted on afterwards, so that what was read
+// from Redis before it cannot undo it.
 func (b *Bus) compareMemberships(ctx context.Context) error {
-	clients := make(chan string)
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-	)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range comparers {
-		wg.Go(func() {
-			for id := range clients {
-				if err := b.compareClient(ctx, id); err != nil {
-					once.Do(func() { first = err; cancel() })
-				}
-			}
-		})
-	}
-	for _, id := range b.o.Hub.Clients() {
-		if ctx.Err() != nil {
-			break
+	clients := b.o.Hub.Clients()
+	done := make(chan error, len(clients))
+	for _, id := range clients {
+		select {
+		case b.control.queue(id) <- task{compare: id, done: done}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		clients <- id
 	}
-	close(clients)
-	wg.Wait()
-	return first
+	var failed error
+	for range clients {
+		select {
+		case err := <-done:
+			if err != nil {
+				failed = err // one is enough to try again
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return failed
 }
 
+// compareClient makes the connections of a client follow the groups that it is in, and no others. One that is still
+// being admitted reads the memberships itself.
 func (b *Bus) compareClient(ctx context.Context, id string) error {
+	conns := slices.DeleteFunc(b.o.Hub.ConnsOf(id), func(c *hub.Conn) bool { return !c.Ready() })
+	if len(conns) == 0 {
+		return nil
+	}
 	truth, err := b.o.Store.GroupsOf(ctx, id)
 	if err != nil {
 		return err
 	}
+	member := make(map[string]store.Membership, len(truth))
 	for _, m := range truth {
-		for _, c := range b.o.Hub.ConnsOf(id) {
-			if !slices.Contains(c.Following(), m.Group) {
-				b.control.add(&protocol.Push{Kind: protocol.PushJoin, ClientID: id, Group: m.Group, Pos: m.Pos})
-				break
+		member[m.Group] = m
+	}
+	missing := make(map[string][]*hub.Conn)
+	for _, c := range conns {
+		follows := make(map[string]bool)
+		for _, g := range c.Following() {
+			follows[g] = true
+			if _, ok := member[g]; !ok {
+				b.o.Hub.Leave(c, protocol.GroupOf(g))
+			}
+		}
+		for g, m := range member {
+			if m.Synced && !follows[g] { // else it is being joined, and will be announced
+				missing[g] = append(missing[g], c)
 			}
 		}
 	}
-	for _, c := range b.o.Hub.ConnsOf(id) {
-		for _, g := range c.Following() {
-			if !slices.ContainsFunc(truth, func(m membership) bool { return m.Group == g }) {
-				b.control.add(&protocol.Push{Kind: protocol.PushLeave, ClientID: id, Group: g})
-			}
+	for g, conns := range missing {
+		if err := b.join(ctx, conns, g, member[g].Pos); err != nil {
+			return err
 		}
 	}
 	return nil

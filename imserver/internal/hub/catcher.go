@@ -12,7 +12,7 @@ const (
 	catchers = 16
 	// retryDelay is the pause after a read that failed: Redis is away, for everybody.
 	retryDelay = 500 * time.Millisecond
-	// roomDelay is the pause when what was read before has not been fanned out yet, or is not there yet.
+	// roomDelay is the pause when what was read before has not been fanned out yet.
 	roomDelay = 20 * time.Millisecond
 )
 

@@ -29,39 +29,67 @@ func (h *Hub) catchUp(ctx context.Context, c *Conn) (again bool, delay time.Dura
 		}
 	}
 	for _, f := range follows {
-		s := h.shard(f.t.stream)
-		s.mu.Lock()
-		from, is := f.pos, f.mode == behind && f.slot >= 0
-		s.mu.Unlock()
-		if !is {
-			continue
-		}
-		entries, err := h.opts.Log.After(ctx, f.t.stream, from, connBatch)
-		if err != nil {
+		more, err := h.catchUpOne(ctx, c, f)
+		switch {
+		case err != nil:
 			return true, retryDelay
-		}
-		last, ok := h.replay(c, f.t.wire, from, entries)
-		if !ok {
-			s.advance(f, last, false)
+		case more == waits:
 			return false, 0 // Room calls again when the peer has read
-		}
-		if !s.advance(f, last, len(entries) < connBatch) {
+		case more == unfinished:
 			again = true
-			if len(entries) == 0 {
-				delay = roomDelay
-			}
 		}
 	}
-	return again, delay
+	return again, 0
 }
 
-// replay sends messages from the log. It returns the last position passed, and false when the socket is full or
-// closed.
-func (h *Hub) replay(c *Conn, stream string, from protocol.Position, entries []Entry) (protocol.Position, bool) {
-	for _, e := range entries {
-		if !from.IsZero() && !from.Next(e.Pos) && c.V1 {
-			c.sendGap(stream, from, e.Pos)
+type progress uint8
+
+const (
+	finished   progress = iota // live, or not behind at all
+	unfinished                 // there may be more in the log
+	waits                      // the socket is full or closed
+)
+
+// catchUpOne gives one follow its next batch.
+func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, error) {
+	s := h.shard(f.t.stream)
+	s.mu.Lock()
+	from, head, anywhere := f.pos, f.t.head, f.oldest && f.pos.IsZero()
+	is := f.mode == behind && f.slot >= 0
+	s.mu.Unlock()
+	if !is {
+		return finished, nil
+	}
+	entries, err := h.opts.Log.After(ctx, f.t.stream, from, connBatch)
+	if err != nil {
+		return unfinished, err
+	}
+	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
+	end := len(entries) < connBatch
+	if ok && end && last.Less(head) {
+		// The head was in the log when it arrived, before this read: Redis has lost it. Nothing will ever come
+		// after last in its epoch, so waiting for it would be for ever.
+		if ok = c.sendGap(f.t.wire, last, head) == sent; ok {
+			last = head
 		}
+	}
+	switch {
+	case s.advance(f, last, ok && end):
+		return finished, nil
+	case !ok:
+		return waits, nil
+	}
+	return unfinished, nil
+}
+
+// replay sends messages from the log; anywhere means that the first one need not follow from. It returns the last
+// position passed, and false when the socket is full or closed.
+func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bool, entries []Entry) (protocol.Position, bool) {
+	for _, e := range entries {
+		if !from.Next(e.Pos) && !anywhere && c.sendGap(stream, from, e.Pos) != sent {
+			return from, false
+		}
+		anywhere = false
 		if !e.Msg.excludes(c) {
 			it := item{pos: e.Pos, msg: e.Msg}
 			if c.send(it.frame(c, stream)) != sent {
@@ -93,7 +121,7 @@ func (s *shard) advance(f *follow, pos protocol.Position, end bool) bool {
 // repairTopic reads what a topic has missed and queues it for all members.
 func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, delay time.Duration) {
 	s.mu.Lock()
-	from, crowded := t.tail, len(t.queue)+topicBatch > maxQueued
+	from, seen, crowded := t.tail, t.seen, !s.hasRoom(t, topicBatch)
 	forgotten := s.topics[t.stream] != t
 	s.mu.Unlock()
 	if forgotten {
@@ -111,18 +139,18 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		it := &item{pos: e.Pos, msg: e.Msg}
-		if prev := t.tail; !prev.IsZero() && !prev.Next(e.Pos) {
+		if prev := t.tail; !prev.Next(e.Pos) {
 			it.gap = &prev
 		}
 		t.tail = e.Pos
 		s.enqueue(t, it)
 	}
 	s.poke()
-	if len(entries) == topicBatch {
-		return true, 0
+	if len(entries) == topicBatch || seen.Less(t.seen) && t.tail.Less(t.seen) {
+		return true, 0 // there is more, or something arrived that may have been written after the read
 	}
-	// What was seen meanwhile was in the log before it arrived: a short batch includes it. Should Redis have
-	// lost it, its successors come with a new epoch and are told as a gap.
+	// What had arrived before the read was in the log then: a short batch includes it. Should Redis have lost it,
+	// its successors come with a new epoch and are told as a gap.
 	t.settle(t.tail)
 	t.repairing = false
 	return false, 0

@@ -34,6 +34,8 @@ type Conn struct {
 	started bool                                  // takes messages
 	gone    bool                                  // detached from everything; nothing may be attached any more
 	early   protocol.Reason
+
+	left map[protocol.Stream]bool // left before Open: what admits the connection may have read memberships earlier
 }
 
 // Info is what is registered about a connection.
@@ -46,6 +48,7 @@ type Info struct {
 	Meta     json.RawMessage
 	Cursors  map[string]protocol.Position // where this device acknowledged last; until started
 	Acked    protocol.Position            // how far any device of the client acknowledged its inbox
+	Joined   map[string]protocol.Position // where memberships of groups begin, by the stream's name; until started
 }
 
 // Open gives the connection its socket and starts reading. A raw connection takes messages from now on, one that
@@ -55,8 +58,12 @@ func (c *Conn) Open(s *socket.Socket, hello []byte) {
 	c.sock = s
 	c.V1 = s.Subprotocol()
 	c.ready.Store(true)
+	c.left = nil
 	early := c.early
 	c.mu.Unlock()
+	if c.hub.opening() && early == protocol.ReasonNone {
+		early = protocol.ReasonDraining
+	}
 
 	if c.V1 {
 		c.Send(hello)
@@ -85,16 +92,16 @@ func (c *Conn) End(r protocol.Reason) {
 	c.sock.End(r)
 }
 
+// Ready reports whether the connection has its socket.
+func (c *Conn) Ready() bool { return c.ready.Load() }
+
 // Send sends the text of one imtier.v1 frame, if there is room.
 func (c *Conn) Send(text []byte) { c.send(socket.Frame(socket.OpText, text)) }
 
-// Tell sends the text of one frame to a client that speaks imtier.v1 and has started.
-func (c *Conn) Tell(text []byte) {
-	c.mu.Lock()
-	tell := c.V1 && c.started
-	c.mu.Unlock()
-	if tell {
-		c.Send(text)
+// tell sends the text of one frame to a client that speaks imtier.v1 and has started. The caller holds mu.
+func (c *Conn) tell(text []byte) {
+	if c.V1 && c.started {
+		c.must(text)
 	}
 }
 
@@ -120,9 +127,25 @@ func (c *Conn) send(frame []byte) sendResult {
 	return over
 }
 
-func (c *Conn) sendGap(stream string, from, to protocol.Position) {
-	c.hub.counters.Gaps.Add(1)
-	c.Send(protocol.GapFrame(stream, from, to))
+// sendGap tells a client of a loss; it must not be given what comes after unless this was sent. A raw client has no
+// frame for it.
+func (c *Conn) sendGap(stream string, from, to protocol.Position) sendResult {
+	if !c.V1 {
+		return sent
+	}
+	r := c.send(socket.Frame(socket.OpText, protocol.GapFrame(stream, from, to)))
+	if r == sent {
+		c.hub.counters.Gaps.Add(1)
+	}
+	return r
+}
+
+// must sends the text of one frame that the client's idea of its streams depends on. A peer that has no room for it
+// has to begin anew.
+func (c *Conn) must(text []byte) {
+	if c.send(socket.Frame(socket.OpText, text)) == full {
+		c.sock.End(protocol.ReasonStateLost)
+	}
 }
 
 // Room implements socket.Handler: a slow peer has read everything.
@@ -175,7 +198,17 @@ func (c *Conn) onAck(f *protocol.ClientFrame) {
 		c.sock.End(protocol.ReasonMisuse)
 		return
 	}
-	c.hub.opts.Acked(c, pos)
+	c.mu.Lock()
+	own := make(map[protocol.Stream]protocol.Position, len(pos))
+	for _, f := range c.follows { // others are not the client's to write down
+		if p, ok := pos[f.t.stream]; ok {
+			own[f.t.stream] = p
+		}
+	}
+	c.mu.Unlock()
+	if len(own) > 0 {
+		c.hub.opts.Acked(c, own)
+	}
 }
 
 // Abandon removes a connection whose upgrade failed.

@@ -63,12 +63,26 @@ func (s *shard) adopt(t *topic, tail protocol.Position) {
 	}
 }
 
-// Attach makes a connection follow a held stream from after pos, or from now on when pos is nil. It reports
-// whether the connection did not follow it before.
+// Attach makes a connection that is not open yet follow a held stream from after pos, or from now on when pos is
+// nil. It reports whether the connection did not follow it before. A group that was left since the connection was
+// registered stays so: the caller may have read the memberships before.
 func (h *Hub) Attach(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
-	s := h.shard(st)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return !c.left[st] && h.attach(c, st, pos, nil)
+}
+
+// Join makes a connection follow a held group from after pos, and tells it before anything of the group reaches it.
+func (h *Hub) Join(c *Conn, st protocol.Stream, pos protocol.Position) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.left, st)
+	return h.attach(c, st, &pos, protocol.JoinedFrame(st.Name, pos))
+}
+
+// attach adds a follow; told is what a client that has started is told. The caller holds c.mu.
+func (h *Hub) attach(c *Conn, st protocol.Stream, pos *protocol.Position, told []byte) bool {
+	s := h.shard(st)
 	if c.gone || c.find(st) != nil {
 		return false
 	}
@@ -85,6 +99,7 @@ func (h *Hub) Attach(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
 	t.add(f)
 	c.follows = append(c.follows, f)
 	if c.started {
+		c.tell(told)
 		s.resume(f)
 	}
 	return true
@@ -100,10 +115,16 @@ func (s *shard) resume(f *follow) {
 	f.mode = live
 }
 
-// Detach makes a connection stop following a stream. It reports whether it followed it.
-func (h *Hub) Detach(c *Conn, st protocol.Stream) bool {
+// Leave makes a connection stop following a group, and tells it. It reports whether it followed it.
+func (h *Hub) Leave(c *Conn, st protocol.Stream) bool {
 	c.mu.Lock()
 	f := c.find(st)
+	if !c.ready.Load() {
+		if c.left == nil {
+			c.left = make(map[protocol.Stream]bool)
+		}
+		c.left[st] = true
+	}
 	if f != nil {
 		for i := range c.follows {
 			if c.follows[i] == f {
@@ -117,6 +138,9 @@ func (h *Hub) Detach(c *Conn, st protocol.Stream) bool {
 		return false
 	}
 	h.detach(f)
+	c.mu.Lock()
+	c.tell(protocol.LeftFrame(st.Name))
+	c.mu.Unlock()
 	return true
 }
 

@@ -10,6 +10,9 @@ import (
 // Drain ends every connection with close code 4000, evenly spread over the given time so that the clients do
 // not come back all at once, and waits until all are gone. When ctx ends first the rest is cut.
 func (h *Hub) Drain(ctx context.Context, spread time.Duration) {
+	h.mu.Lock()
+	h.drained = true
+	h.mu.Unlock()
 	conns := h.Conns()
 	begin := time.Now()
 	pause := time.NewTimer(0)
@@ -27,7 +30,6 @@ func (h *Hub) Drain(ctx context.Context, spread time.Duration) {
 	}
 
 	h.mu.Lock()
-	h.drained = true
 	h.checkEmpty()
 	h.mu.Unlock()
 	select {
@@ -45,7 +47,7 @@ func (h *Hub) Drain(ctx context.Context, spread time.Duration) {
 
 // checkEmpty tells Drain that the last connection is gone. The caller holds mu.
 func (h *Hub) checkEmpty() {
-	if h.drained && len(h.conns) == 0 {
+	if h.drained && len(h.conns) == 0 && h.ending == 0 {
 		select {
 		case <-h.empty:
 		default:

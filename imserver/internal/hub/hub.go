@@ -56,7 +56,10 @@ type Hub struct {
 	conns   map[string]*Conn   // by connection id
 	clients map[string][]*Conn // by clientId
 	empty   chan struct{}      // closed when draining and no connection is left
-	drained bool
+	drained bool               // what is opened from now on is ended at once
+	ending  int                // connections out of conns whose end has not been reported yet
+
+	opened atomic.Int64 // connections that have a socket
 }
 
 // Counters counts what happened since the start.
@@ -122,10 +125,22 @@ func (h *Hub) remove(c *Conn, r protocol.Reason) {
 	for _, f := range follows {
 		h.detach(f)
 	}
+	if c.ready.Load() {
+		h.opened.Add(-1)
+	}
+	// Out of the list first: who lists connections to register them again must not find one that was signed off.
+	h.forget(c)
 	h.opts.Closed(c, r)
-
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.ending--
+	h.checkEmpty()
+}
+
+func (h *Hub) forget(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ending++
 	delete(h.conns, c.ID)
 	rest := h.clients[c.ClientID]
 	for i, other := range rest {
@@ -141,7 +156,14 @@ func (h *Hub) remove(c *Conn, r protocol.Reason) {
 	} else {
 		h.clients[c.ClientID] = rest
 	}
-	h.checkEmpty()
+}
+
+// opening counts a connection that gets its socket, and reports whether it comes too late.
+func (h *Hub) opening() (late bool) {
+	h.opened.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.drained
 }
 
 // ConnsOf returns the connections of a client on this node.
@@ -172,6 +194,9 @@ func (h *Hub) Clients() []string {
 	}
 	return all
 }
+
+// Opened returns the number of connections that have a socket.
+func (h *Hub) Opened() int { return int(h.opened.Load()) }
 
 // Len returns the number of connections.
 func (h *Hub) Len() int {

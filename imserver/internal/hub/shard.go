@@ -14,6 +14,8 @@ const (
 	// maxArrivals is how many bytes of messages may wait in front of one shard. Beyond it they are dropped and
 	// the topics are compared with the log afterwards.
 	maxArrivals = 32 << 20
+	// arrivalSize is what a message takes besides its data, in bytes.
+	arrivalSize = 512
 )
 
 // shard owns a part of the topics: one lock, one goroutine that fans out.
@@ -31,6 +33,7 @@ type shard struct {
 	mu     sync.Mutex
 	topics map[protocol.Stream]*topic
 	run    []*topic // topics with a queue, in turn
+	queued int      // bytes of messages in all queues
 }
 
 // arrival is one message for one topic, as it came from Redis.
@@ -48,7 +51,7 @@ func (s *shard) arrive(a arrival) {
 		s.in.lost = true
 	} else {
 		s.in.items = append(s.in.items, a)
-		s.in.bytes += len(a.msg.Data)
+		s.in.bytes += len(a.msg.Data) + arrivalSize
 	}
 	s.in.Unlock()
 	s.poke()
@@ -106,7 +109,7 @@ func (s *shard) accept(a *arrival) {
 	case !t.settled:
 		t.unsettle(a.pos)
 	case !t.tail.Less(a.pos): // known already
-	case t.continues(a.pos, a.fence) && len(t.queue) < maxQueued:
+	case t.continues(a.pos, a.fence) && s.hasRoom(t, 1):
 		t.tail = a.pos
 		s.enqueue(t, &item{pos: a.pos, msg: a.msg})
 	default:
@@ -123,10 +126,11 @@ func (s *shard) enqueue(t *topic, it *item) {
 		}
 		return
 	}
-	if it.pos.IsZero() && len(t.queue) >= maxQueued {
+	if it.pos.IsZero() && !s.hasRoom(t, 1) {
 		return // an ephemeral message may be dropped
 	}
 	t.queue = append(t.queue, it)
+	s.queued += len(it.msg.Data) + arrivalSize
 	if len(t.queue) == 1 {
 		t.begin()
 	}
@@ -134,6 +138,11 @@ func (s *shard) enqueue(t *topic, it *item) {
 		t.scheduled = true
 		s.run = append(s.run, t)
 	}
+}
+
+// hasRoom reports whether n more messages of a topic may be queued. The caller holds mu.
+func (s *shard) hasRoom(t *topic, n int) bool {
+	return len(t.queue)+n <= maxQueued && s.queued < maxArrivals
 }
 
 // begin starts the fan-out of queue[0].
@@ -156,6 +165,7 @@ func (s *shard) slice() {
 		}
 		if t.next < 0 {
 			budget-- // an item without members is work too
+			s.queued -= len(it.msg.Data) + arrivalSize
 			t.queue[0] = nil
 			t.queue = t.queue[1:]
 			if len(t.queue) > 0 {
@@ -185,10 +195,14 @@ func (s *shard) give(f *follow, it *item) {
 		f.pass(it.pos)
 		return
 	}
-	if it.gap != nil && c.V1 {
-		c.sendGap(f.t.wire, *it.gap, it.pos)
+	result := sent
+	if it.gap != nil {
+		result = c.sendGap(f.t.wire, *it.gap, it.pos)
 	}
-	switch c.send(it.frame(c, f.t.wire)) {
+	if result == sent {
+		result = c.send(it.frame(c, f.t.wire))
+	}
+	switch result {
 	case sent:
 		f.pass(it.pos)
 		s.hub.counters.Delivered.Add(1)

@@ -26,6 +26,8 @@ type beginning struct {
 	f      *follow
 	pos    protocol.Position
 	proven bool // nothing can be missing before pos
+	moved  bool // the client's position was before its membership: what lies between is not known
+	oldest bool // pos is zero and stands for the oldest message there is
 }
 
 // begin answers a start: it finds out for each stream whether everything after the client's position is still
@@ -40,7 +42,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 	for _, f := range follows {
 		b := h.beginningOf(c, f, want)
 		plan[f] = b
-		if !b.proven {
+		if !b.proven && !b.moved {
 			ask = append(ask, b)
 		}
 	}
@@ -61,12 +63,12 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		if b == nil { // joined while the log was read
 			b = &beginning{f: f, pos: f.pos, proven: true}
 		}
-		f.pos = b.pos
+		f.pos, f.oldest = b.pos, b.oldest
 		s.mu.Unlock()
 		st.Pos[f.t.wire], st.Recovered[f.t.wire] = b.pos, b.proven
 	}
-	c.want, c.Cursors = nil, nil
-	c.Send(st.Frame())
+	c.want, c.Cursors, c.Joined = nil, nil, nil
+	c.must(st.Frame())
 	c.started = true
 	for _, f := range c.follows {
 		s := h.shard(f.t.stream)
@@ -91,9 +93,20 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	} else {
 		b.proven = true
 		if f.t.stream.Kind == protocol.Inbox {
-			b.pos = c.Acked
+			b.pos, b.oldest = c.Acked, true
 		}
 		return b
+	}
+	if f.t.stream.Kind == protocol.Group {
+		// A membership that ended and began again: what was said between is not for this client.
+		since, ok := c.Joined[f.t.wire]
+		if !ok {
+			since = f.pos
+		}
+		if b.pos.Less(since) {
+			b.pos, b.moved = since, true
+			return b
+		}
 	}
 	b.proven = f.t.settled && b.pos == f.t.tail // this node has followed it all the time
 	return b

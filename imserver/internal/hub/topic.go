@@ -33,6 +33,8 @@ type follow struct {
 	pos  protocol.Position // the last message given, or passed over
 	slot int32             // index in t.members; -1 after detach
 	mode followMode
+
+	oldest bool // a zero pos means the oldest message there is: what came before it was never this follow's
 }
 
 type followMode uint8
