@@ -3,6 +3,7 @@ package imserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -37,12 +38,14 @@ type node struct {
 	metrics *metrics.Metrics
 	drain   chan struct{} // closed when an operator asked to drain
 	once    sync.Once
+
+	endLease func() // stops renewing the lease; set while it is renewed
 }
 
 // newNode wires a node; nothing runs yet.
-func newNode(cfg Config, keys ticket.Keys, st *store.Store, id string, log *zap.Logger) *node {
+func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *node {
 	n := &node{cfg: cfg, log: log, store: st, drain: make(chan struct{})}
-	n.leaver = registry.NewLeaver(st, id, log)
+	n.leaver = registry.NewLeaver(st, log)
 	n.acks = registry.NewAcks(st, log)
 	n.hub = hub.New(hub.Options{
 		Log:    bus.StoredLog{Store: st},
@@ -61,12 +64,13 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, id string, log *zap.
 		Malformed: n.bus.Malformed, Leaving: n.leaver.Waiting, Connected: n.bus.Connected,
 	})
 	n.lease = &registry.Lease{
-		Store: st, Log: log, Node: store.Node{ID: id, Started: time.Now()},
+		Store: st, Log: log, NewID: func() string { return incarnation(cfg.NodeID) }, Node: store.Node{Started: time.Now()},
 		Count: n.hub.Len, Sessions: n.sessions, Leave: n.leaver.Add, Drain: n.askDrain,
 	}
+	n.lease.Rename()
 	n.server = server.New(server.Options{
-		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Len, Partition: st.Partition,
-		Opened: n.metrics.Opened, Refused: n.metrics.Refused, Node: id, Origins: cfg.AllowedOrigins,
+		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Opened, Partition: st.Partition,
+		Opened: n.metrics.Opened, Refused: n.metrics.Refused, Node: n.lease.ID, Origins: cfg.AllowedOrigins,
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
 	})
 	return n
@@ -75,7 +79,9 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, id string, log *zap.
 // closed is told by the hub of every connection that ended.
 func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID})
-	n.metrics.Closed(r)
+	if c.Ready() {
+		n.metrics.Closed(r)
+	}
 	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
 }
 
@@ -85,7 +91,7 @@ func (n *node) sessions() []store.Session {
 	out := make([]store.Session, len(conns))
 	for i, c := range conns {
 		out[i] = store.Session{
-			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.Node.ID, Device: c.Device, IP: c.IP,
+			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.ID(), Device: c.Device, IP: c.IP,
 			Since: c.Since, Meta: c.Meta, Policy: n.cfg.DevicePolicy,
 		}
 	}
@@ -110,16 +116,26 @@ func (n *node) ready() error {
 	return n.lease.Ready()
 }
 
-// start runs everything but the public listener, and returns when clients can be let in.
-func (n *node) start(ctx context.Context, wg *sync.WaitGroup, failed func(error)) error {
+// start runs what works in the background until ctx ends.
+func (n *node) start(ctx context.Context, wg *sync.WaitGroup, failed func(error)) {
 	wg.Go(func() { n.hub.Run(ctx) })
 	wg.Go(func() { failed(n.bus.Run(ctx)) })
 	wg.Go(func() { n.leaver.Run(ctx) })
 	wg.Go(func() { n.acks.Run(ctx) })
 	wg.Go(func() {
-		failed(n.store.RunJanitor(ctx, n.lease.Node.ID, func(err error) { n.log.Warn("sweep", zap.Error(err)) }))
+		failed(n.store.RunJanitor(ctx, n.lease.ID(), func(err error) { n.log.Warn("sweep", zap.Error(err)) }))
 	})
-	return n.bus.Begin(ctx)
+}
+
+// enter follows the broadcasts and takes the lease: from now on clients are sent here.
+func (n *node) enter(ctx context.Context) error {
+	if err := n.bus.Begin(ctx); err != nil {
+		return fmt.Errorf("follow broadcasts: %w", err)
+	}
+	if err := n.lease.Register(ctx); err != nil {
+		return fmt.Errorf("register the node: %w", err)
+	}
+	return nil
 }
 
 // publicURL is what clients dial when nothing else was set.

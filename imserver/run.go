@@ -90,8 +90,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil // told to stop before Redis was reached
 	}
 	defer st.Close()
-	n := newNode(s.cfg, s.keys, st, incarnation(s.cfg.NodeID), s.log)
-	s.node.Store(n)
+	n := newNode(s.cfg, s.keys, st, s.log)
 	return s.serve(ctx, n)
 }
 
@@ -115,14 +114,17 @@ func (s *Server) serve(ctx context.Context, n *node) (err error) {
 	}
 	defer public.Close()
 	n.lease.Node.URL = publicURL(s.cfg.PublicURL, public.Addr())
-	if err := n.start(background, &wg, failed); err != nil {
-		return fmt.Errorf("follow broadcasts: %w", err)
+	s.node.Store(n)
+	n.start(background, &wg, failed)
+	if err := s.reach(ctx, func() error { return n.enter(ctx) }); err != nil || ctx.Err() != nil {
+		return errors.Join(err, failure(ctx))
 	}
-	if err := n.lease.Register(ctx); err != nil {
-		return fmt.Errorf("register the node: %w", err)
-	}
-	wg.Go(func() { n.lease.Run(background) })
-	s.log.Info("ready", zap.String("node", n.lease.Node.ID), zap.String("addr", public.Addr()),
+	leased, endLease := context.WithCancel(background)
+	var lease sync.WaitGroup
+	lease.Go(func() { n.lease.Run(leased) })
+	n.endLease = func() { endLease(); lease.Wait() }
+	defer n.endLease()
+	s.log.Info("ready", zap.String("node", n.lease.ID()), zap.String("addr", public.Addr()),
 		zap.String("url", n.lease.Node.URL), zap.Int("max_connections", s.cfg.maxConns()))
 	s.addr <- n.lease.Node.URL
 
@@ -169,7 +171,8 @@ func (s *Server) stop(ctx context.Context, n *node) error {
 	s.letGo(ctx, n)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	err := errors.Join(n.acks.Flush(end), n.leaver.Flush(end), n.store.RemoveNode(end, n.lease.Node.ID))
+	n.endLease() // or it would find the lease gone and take it again
+	err := errors.Join(n.acks.Flush(end), n.leaver.Flush(end), n.store.RemoveNode(end, n.lease.ID()))
 	s.log.Info("stopped")
 	if err != nil {
 		return fmt.Errorf("sign off, others will do it when the lease has run out: %w", err)
@@ -178,28 +181,36 @@ func (s *Server) stop(ctx context.Context, n *node) error {
 }
 
 // open reaches Redis, however long it takes. It returns nil without an error when ctx ended first.
-func (s *Server) open(ctx context.Context) (*store.Store, error) {
+func (s *Server) open(ctx context.Context) (st *store.Store, err error) {
 	grace := s.cfg.OfflineGrace
 	if grace == 0 {
 		grace = -1 // the store takes 0 for its default
 	}
-	for {
-		st, err := store.Open(ctx, store.Options{
+	err = s.reach(ctx, func() (err error) {
+		st, err = store.Open(ctx, store.Options{
 			URL: s.cfg.RedisURL, Partitions: s.cfg.Partitions, HistorySize: s.cfg.HistorySize,
 			HistoryTTL: s.cfg.HistoryTTL, OfflineGrace: grace, Embedded: s.cfg.Embedded, Name: "imserver",
 		})
+		return err
+	})
+	return st, err
+}
+
+// reach repeats what needs Redis until it succeeds, fails for another reason than that Redis is away, or ctx ends;
+// the last is no error.
+func (s *Server) reach(ctx context.Context, do func() error) error {
+	for {
+		err := do()
 		switch {
-		case err == nil:
-			return st, nil
-		case ctx.Err() != nil:
-			return nil, nil
+		case err == nil || ctx.Err() != nil:
+			return nil
 		case !errors.Is(err, store.ErrUnavailable):
-			return nil, err
+			return err
 		}
 		s.log.Warn("redis is not reachable, will retry", zap.Error(err))
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil
 		case <-time.After(openRetry):
 		}
 	}

@@ -29,7 +29,7 @@ func (s *Server) state() any {
 	if n == nil {
 		return st
 	}
-	st.Node, st.URL = n.lease.Node.ID, n.lease.Node.URL
+	st.Node, st.URL = n.lease.ID(), n.lease.URL()
 	st.Stats = n.hub.Stats()
 	st.Partitions, st.Leaving = n.bus.Channels(), n.leaver.Waiting()
 	st.Subscribed, st.Draining = n.bus.Connected(), n.server.Draining()

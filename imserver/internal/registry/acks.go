@@ -22,6 +22,8 @@ type Acks struct {
 	store *store.Store
 	log   *zap.Logger
 
+	turn sync.Mutex // one Flush at a time
+
 	mu      sync.Mutex
 	pending map[device]map[string]protocol.Position // by the stream's name on the wire
 }
@@ -76,6 +78,8 @@ func (a *Acks) Run(ctx context.Context) {
 
 // Flush writes what waits. What could not be written waits on, unless a newer position has come.
 func (a *Acks) Flush(ctx context.Context) error {
+	a.turn.Lock()
+	defer a.turn.Unlock()
 	a.mu.Lock()
 	batch := a.pending
 	a.pending = make(map[device]map[string]protocol.Position)

@@ -20,6 +20,8 @@ const (
 	staleAfter = 3 * time.Second
 	// restoreBatch is how many connections are registered again in one go.
 	restoreBatch = 500
+	// settleTime is longer than admitting a connection takes.
+	settleTime = 5 * time.Second
 )
 
 var errNoLease = errors.New("the lease in redis is not renewed")
@@ -27,16 +29,31 @@ var errNoLease = errors.New("the lease in redis is not renewed")
 // Lease keeps the node's entry in the registry alive.
 type Lease struct {
 	Store    *store.Store
-	Node     store.Node // ID, URL and Started
+	NewID    func() string // names an incarnation of this node
+	Node     store.Node    // URL and Started
 	Log      *zap.Logger
 	Count    func() int             // connections now
 	Sessions func() []store.Session // all connections, to register them again
 	Leave    func(store.ConnRef)    // signs a connection off
 	Drain    func()                 // called when an operator asked for it; may be called again
 
-	lost     bool // connections must be registered again; Run's alone
+	lost     bool      // connections must be registered again; Run's alone
+	settled  time.Time // when nobody can be registering a connection under an earlier ID any more; Run's alone
+	id       atomic.Pointer[string]
 	draining atomic.Bool
 	renewed  atomic.Int64 // Unix milliseconds
+}
+
+// ID is the node's name in the registry. It changes when the lease was lost: others clear up after the old name.
+func (l *Lease) ID() string { return *l.id.Load() }
+
+// URL is what clients dial.
+func (l *Lease) URL() string { return l.Node.URL }
+
+// Rename takes a new ID; for the first time before anything runs.
+func (l *Lease) Rename() {
+	id := l.NewID()
+	l.id.Store(&id)
 }
 
 // Register takes the lease for the first time.
@@ -67,16 +84,20 @@ func (l *Lease) Run(ctx context.Context) {
 	}
 }
 
-// once renews the lease. A lease that is gone was lost while the node was paused or cut off: others may have
-// signed its connections off, so all are registered again.
+// once renews the lease. A lease that is gone was lost while the node was paused or cut off: others sign its
+// connections off, perhaps at this moment, so all are registered again under a new ID, which they do not touch. Those
+// that were being admitted meanwhile may have come in under the old ID after the others were looked at; so it is done
+// twice.
 func (l *Lease) once(ctx context.Context) error {
 	state, err := l.renew(ctx, false)
 	if err != nil {
 		return err
 	}
 	if state.Gone {
-		l.Log.Warn("the lease was lost, registering all connections again")
-		l.lost = true
+		old := l.ID()
+		l.Rename()
+		l.Log.Warn("the lease was lost, registering all connections again", zap.String("old_node", old), zap.String("node", l.ID()))
+		l.lost, l.settled = true, time.Now().Add(settleTime)
 	}
 	if l.lost {
 		if _, err := l.renew(ctx, true); err != nil {
@@ -86,6 +107,11 @@ func (l *Lease) once(ctx context.Context) error {
 			return err
 		}
 		l.lost = false
+	} else if !l.settled.IsZero() && time.Now().After(l.settled) {
+		if err := l.restore(ctx); err != nil {
+			return err
+		}
+		l.settled = time.Time{}
 	}
 	if state.Drain {
 		l.Drain()
@@ -120,6 +146,7 @@ func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error)
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	n := l.Node
+	n.ID = l.ID()
 	n.Conns, n.Draining = l.Count(), l.draining.Load()
 	state, err := l.Store.RenewNode(ctx, n, first)
 	if err == nil {

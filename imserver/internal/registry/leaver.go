@@ -21,17 +21,18 @@ const (
 // bounded by the connections that the node had.
 type Leaver struct {
 	store *store.Store
-	node  string
 	log   *zap.Logger
+
+	turn sync.Mutex // one Flush at a time
 
 	mu   sync.Mutex
 	gone []store.ConnRef
 	wake chan struct{}
 }
 
-// NewLeaver makes a leaver for a node; Run makes it work.
-func NewLeaver(s *store.Store, node string, log *zap.Logger) *Leaver {
-	return &Leaver{store: s, node: node, log: log, wake: make(chan struct{}, 1)}
+// NewLeaver makes a leaver; Run makes it work.
+func NewLeaver(s *store.Store, log *zap.Logger) *Leaver {
+	return &Leaver{store: s, log: log, wake: make(chan struct{}, 1)}
 }
 
 // Add queues a connection that has ended. It never blocks.
@@ -65,6 +66,8 @@ func (l *Leaver) Run(ctx context.Context) {
 
 // Flush signs off what waits. On error the rest waits on.
 func (l *Leaver) Flush(ctx context.Context) error {
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	for {
 		l.mu.Lock()
 		batch := l.gone[:min(leaveBatch, len(l.gone))]
@@ -72,7 +75,7 @@ func (l *Leaver) Flush(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		if err := l.store.Disconnect(ctx, l.node, batch); err != nil {
+		if err := l.store.Disconnect(ctx, "this node", batch); err != nil {
 			if ctx.Err() == nil {
 				l.log.Warn("sign off connections, will retry", zap.Int("count", len(batch)), zap.Error(err))
 			}

@@ -35,12 +35,12 @@ type Options struct {
 	Keys       ticket.Keys
 	Admitter   Admitter
 	Ready      func() error // why nobody can be let in now
-	Len        func() int   // connections now
+	Len        func() int   // connections that were let in
 	Partition  func(clientID string) int
 	Opened     func()           // counts
 	Refused    func(status int) // counts
-	Node       string
-	Origins    []string // allowed beside the host itself; "*" allows all
+	Node       func() string    // this node's name now
+	Origins    []string         // allowed beside the host itself; "*" allows all
 	MaxConns   int
 	MaxMessage int // bytes
 	OutboxCap  int // bytes
@@ -101,7 +101,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	s.o.Opened()
 	conn.Open(sock, protocol.Hello{
-		ClientID: se.ClientID, ConnID: se.ConnID, Node: s.o.Node, Ping: int(s.o.Ping / time.Second),
+		ClientID: se.ClientID, ConnID: se.ConnID, Node: se.Node, Ping: int(s.o.Ping / time.Second),
 	}.Frame())
 }
 
@@ -146,7 +146,7 @@ func (s *Server) session(r *http.Request, c ticket.Claims) store.Session {
 	return store.Session{
 		JTI: c.JTI, JTITTL: max(0, time.Until(c.ExpiresAt)) + usedMargin,
 		ClientID: c.ClientID, ConnID: protocol.NewConnID(s.o.Partition(c.ClientID)),
-		Node: s.o.Node, Device: c.Device, IP: ip, Since: time.Now(), Meta: c.Meta,
+		Node: s.o.Node(), Device: c.Device, IP: ip, Since: time.Now(), Meta: c.Meta,
 		Groups: c.Groups, UntilOffline: c.UntilOffline,
 	}
 }
