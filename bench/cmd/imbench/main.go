@@ -28,6 +28,8 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
 
   imbench idle     memory and goroutines of connections that do nothing
   imbench fanout   one message to a large group, next to a bare loop
+  imbench connect  clients coming in
+  imbench sends    sends through webapi, next to a bare handler
 
   imbench <benchmark> -h lists its flags. It exits with 1 when a number is over its limit.
 `
@@ -43,16 +45,19 @@ func main() { os.Exit(run(os.Args[1:])) }
 // benchmarks are the subcommands.
 func benchmarks() map[string]benchmark {
 	return map[string]benchmark{
-		"idle":   &scenario.Idle{},
-		"fanout": &scenario.Fanout{},
+		"idle":    &scenario.Idle{},
+		"fanout":  &scenario.Fanout{},
+		"connect": &scenario.Connect{},
+		"sends":   &scenario.Sends{},
 	}
 }
 
 // workers are imbench's roles as a process that another imbench drives.
 func workers() map[string]func(io.Reader, io.Writer) error {
 	return map[string]func(io.Reader, io.Writer) error{
-		clients.Role:    clients.Work,
-		bare.FanoutRole: bare.WorkFanout,
+		clients.Role:     clients.Work,
+		bare.FanoutRole:  bare.WorkFanout,
+		bare.HandlerRole: bare.WorkHandler,
 	}
 }
 

@@ -1,0 +1,64 @@
+package bare
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/imtier/imtier/bench/internal/procs"
+)
+
+// HandlerRole is the name of imbench's role as the bare HTTP server.
+const HandlerRole = "bare-http"
+
+// WorkHandler is the server, driven through in and out.
+func WorkHandler(in io.Reader, out io.Writer) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	router := chi.NewRouter()
+	router.Post("/v1/messages", message)
+	srv := &http.Server{Handler: router}
+	go func() { _ = srv.Serve(l) }() // until Close
+	defer srv.Close()
+	return procs.Work(in, out, procs.Ops{
+		opListen: func(json.RawMessage) (any, error) { return l.Addr().String(), nil },
+	})
+}
+
+// send is the body that webapi takes.
+type send struct {
+	To        string          `json:"to"`
+	From      string          `json:"from"`
+	Data      json.RawMessage `json:"data"`
+	Ephemeral bool            `json:"ephemeral"`
+}
+
+// message parses a send and answers as webapi does.
+func message(w http.ResponseWriter, r *http.Request) {
+	var in send
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	body := fmt.Appendf(nil, `{"id":"0190b6f0-7a4e-7c3a-9d1e-3f5b8c2a1d00","results":[{"clientId":%q,"pos":"1700000000000-7","online":true}]}`, in.To)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client may be gone
+}
+
+// Handler is the bare HTTP server in a process of its own.
+type Handler struct{ W *procs.Worker }
+
+// Addr is where it listens.
+func (h Handler) Addr() (string, error) {
+	var addr string
+	err := h.W.Call(opListen, nil, &addr)
+	return addr, err
+}
