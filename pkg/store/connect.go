@@ -30,8 +30,10 @@ const eventsKept = 10_000
 
 // Session is one connection as the URL and the node describe it.
 type Session struct {
-	JTI    string        // of the URL; not looked at by Restore
+	JTI    string        // of the URL; not looked at by Restore, and empty with Resume
 	JTITTL time.Duration // how long the URL must be remembered as used: at least until it expires
+
+	Resume string // the connection that this one continues, instead of a URL
 
 	ClientID string
 	ConnID   string // from protocol.NewConnID with the client's partition
@@ -65,14 +67,14 @@ type record struct {
 	Meta   json.RawMessage `json:"meta,omitempty"`
 }
 
-// Connect uses up the URL and registers the connection, in one step: when it returns nil, the client is online and
-// nobody else can use the URL. ErrURLUsed when somebody did. When it fails with ErrUnavailable the URL may be used
+// Connect uses up the URL, or the session that Resume names, and registers the connection, in one step: when it returns nil, the client is online and
+// nobody else can use the URL. ErrURLUsed when somebody did, or when the session is over. When it fails with ErrUnavailable the URL may be used
 // up all the same.
 func (s *Store) Connect(ctx context.Context, se Session, policy DevicePolicy) (*Connected, error) {
-	if se.JTI == "" || se.JTITTL <= 0 {
+	if se.Resume == "" && (se.JTI == "" || se.JTITTL <= 0) {
 		return nil, errors.New("connect: the session has no jti or no time to remember it")
 	}
-	c, err := s.connectCall(se, policy, se.JTITTL)
+	c, err := s.connectCall(se, policy, max(se.JTITTL, time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -117,19 +119,21 @@ func (s *Store) connectCall(se Session, policy DevicePolicy, jtiTTL time.Duratio
 	if err != nil {
 		return call{}, fmt.Errorf("connect %s: meta: %w", se.ClientID, err)
 	}
-	if jtiTTL > 0 {
-		jtiTTL = max(jtiTTL, time.Millisecond) // zero is taken by Restore
-	}
 	p, k := s.keys.partition(se.ClientID), s.keys
+	used := k.jti(se.ClientID, se.JTI)
+	if se.Resume != "" {
+		used = k.resume(p, se.Resume)
+	}
 	args := []string{
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
 		se.ClientID, se.ConnID, string(rec), rule, strconv.Itoa(limit),
 		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), strconv.Itoa(eventsKept),
 		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
+		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()),
 	}
 	return call{
 		keys: []string{
-			k.jti(se.ClientID, se.JTI), k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
+			used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
 			k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
 			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p),
 		},

@@ -47,7 +47,10 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 		tail := send(t, s, "anna", "m1")
 		web, group := protocol.Position{Epoch: 7, Seq: 3}, protocol.Position{Epoch: 9, Seq: 1}
 		phone := protocol.Position{Epoch: 7, Seq: 12}
-		must(t, s.SaveCursors(ctxb, "anna", "web", map[string]protocol.Position{"inbox": web, "group:g": group}))
+		_, err := s.Join(ctxb, "g", []string{"anna"}, false)
+		must(t, err)
+		must(t, s.SaveCursors(ctxb, "anna", "web",
+			map[string]protocol.Position{"inbox": web, "group:g": group, "group:left": group}))
 		must(t, s.SaveCursors(ctxb, "anna", "phone", map[string]protocol.Position{"inbox": phone}))
 		c := connect(t, s, session(s, "anna"), "")
 		wantEqual(t, "tail", c.Inbox.Pos, tail)
@@ -56,6 +59,9 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 		}
 		wantEqual(t, "cursors", c.Cursors, map[string]protocol.Position{"inbox": web, "group:g": group})
 		wantEqual(t, "acknowledged", c.Acked, phone)
+		n, err := s.do(ctxb, s.client.B().Hlen().Key(s.keys.cursor("anna")).Build()).AsInt64()
+		must(t, err)
+		wantEqual(t, "cursors kept", n, int64(3))
 	})
 }
 
@@ -64,7 +70,7 @@ func TestCursorsOnlyRise(t *testing.T) {
 		save := func(epoch, seq uint64) {
 			must(t, s.SaveCursors(ctxb, "anna", "web", map[string]protocol.Position{"all": {Epoch: epoch, Seq: seq}}))
 		}
-		for _, p := range [][2]uint64{{5, 9}, {5, 10}, {5, 2}, {4, 99}, {5, 10}} {
+		for _, p := range [][2]uint64{{5, 9}, {5, 10}, {5, 2}, {4, 99}} {
 			save(p[0], p[1])
 		}
 		got := connect(t, s, session(s, "anna"), "").Cursors["all"]
@@ -203,6 +209,11 @@ func TestRestoreIsQuietUnlessTheClientWasOffline(t *testing.T) {
 		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online"})
 		wantEqual(t, "events", typesIn(t, s, "bob"), []string{"online"})
 		wantEqual(t, "node", clientOf(t, s, "anna").Connections[0].Node, "n2")
+		old, err := s.do(ctxb, s.client.B().Exists().Key(s.keys.nodeConns(s.Partition("anna"), "n1")).Build()).AsInt64()
+		must(t, err)
+		if s.Partition("bob") != s.Partition("anna") && old != 0 {
+			t.Fatal("the connection is still listed under the node's old name")
+		}
 	})
 }
 

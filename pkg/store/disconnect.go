@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"slices"
 	"strconv"
+	"time"
 )
 
 //go:embed lua/disconnect.lua
@@ -12,10 +13,14 @@ var disconnectLua string
 
 var disconnectScript = newScript("disconnect", preludeLua+disconnectLua)
 
+// sessionTTL is how long after a connection ended its session can be resumed.
+const sessionTTL = 2 * time.Minute
+
 // ConnRef names a connection and its client.
 type ConnRef struct {
 	ClientID string
 	ConnID   string
+	Final    bool // its session cannot be resumed: it was told to stay away, or never had one
 }
 
 // Disconnect takes connections off the register after they ended. A client whose last one this was goes offline
@@ -26,9 +31,9 @@ func (s *Store) Disconnect(ctx context.Context, node string, gone []ConnRef) err
 	grace := strconv.FormatInt(s.opts.OfflineGrace.Milliseconds(), 10)
 	for p, places := range byPartition(s, gone, func(c ConnRef) string { return c.ClientID }) {
 		for chunk := range slices.Chunk(places, scriptBatch) {
-			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p)}
+			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL)}
 			for _, i := range chunk {
-				args = append(args, gone[i].ClientID, gone[i].ConnID)
+				args = append(args, gone[i].ClientID, gone[i].ConnID, bit(!gone[i].Final))
 			}
 			calls = append(calls, call{[]string{s.keys.leaving(p), s.keys.last(p)}, args})
 		}

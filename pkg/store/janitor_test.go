@@ -102,7 +102,7 @@ func TestJanitorSurvivesAnOutage(t *testing.T) {
 	eventually(t, "a client goes offline after the outage", func() bool {
 		se := session(s, "anna")
 		_, err := s.Connect(ctxb, se, AnyDevice)
-		return err == nil && s.Disconnect(ctxb, "n1", []ConnRef{{"anna", se.ConnID}}) == nil
+		return err == nil && s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: se.ConnID}}) == nil
 	})
 	eventually(t, "anna is offline", func() bool {
 		info, err := s.Client(ctxb, "anna")

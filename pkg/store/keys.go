@@ -85,6 +85,10 @@ func (k keyspace) connsPrefix(p int) string     { return k.of(p) + "conns:" }
 func (k keyspace) groupsPrefix(p int) string    { return k.of(p) + "groups:" }
 func (k keyspace) seenPrefix(p int) string      { return k.of(p) + "seen:" }
 func (k keyspace) nodeConnsPrefix(p int) string { return k.of(p) + "node:" }
+func (k keyspace) resumePrefix(p int) string    { return k.of(p) + "resume:" }
+
+// resume marks a connection that closed not long ago and may be resumed.
+func (k keyspace) resume(p int, conn string) string { return k.resumePrefix(p) + conn }
 
 // jti marks a pre-connect URL as used; it lives where the client of the URL does.
 func (k keyspace) jti(client, jti string) string { return k.of(k.partition(client)) + "jti:" + jti }

@@ -39,7 +39,7 @@ func connect(t testing.TB, s *Store, se Session, policy DevicePolicy) *Connected
 func disconnect(t testing.TB, s *Store, gone ...Session) {
 	t.Helper()
 	for _, se := range gone {
-		if err := s.Disconnect(ctxb, se.Node, []ConnRef{{se.ClientID, se.ConnID}}); err != nil {
+		if err := s.Disconnect(ctxb, se.Node, []ConnRef{{ClientID: se.ClientID, ConnID: se.ConnID}}); err != nil {
 			t.Fatalf("disconnect: %v", err)
 		}
 	}

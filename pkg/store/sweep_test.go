@@ -156,7 +156,7 @@ func TestSweepTakesManyAtOnce(t *testing.T) {
 	for i := range n {
 		se := session(s, fmt.Sprint("c", i))
 		connect(t, s, se, AnyDevice)
-		gone = append(gone, ConnRef{se.ClientID, se.ConnID})
+		gone = append(gone, ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
 	}
 	must(t, s.Disconnect(ctxb, "n1", gone))
 	must(t, s.sweep(ctxb))
@@ -169,7 +169,7 @@ func TestUnknownConnectionsAreSkipped(t *testing.T) {
 	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
-		must(t, s.Disconnect(ctxb, "n1", []ConnRef{{"anna", "nope"}, {"bob", se.ConnID}}))
+		must(t, s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: "nope"}, {ClientID: "bob", ConnID: se.ConnID}}))
 		must(t, s.Disconnect(ctxb, "n1", nil))
 		must(t, s.sweep(ctxb))
 		wantEqual(t, "anna", typesIn(t, s, "anna"), []string{"online"})
@@ -232,7 +232,7 @@ func TestSweepRacesWithReconnect(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { must(t, s.sweep(ctxb)) })
 		wg.Go(func() {
-			must(t, s.Disconnect(ctxb, "n1", []ConnRef{{"anna", current.ConnID}}))
+			must(t, s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: current.ConnID}}))
 			_, err := s.Connect(ctxb, next, AnyDevice)
 			must(t, err)
 		})

@@ -1,7 +1,7 @@
 -- Removes connections of a dead node, a batch at a time. Nothing was heard of it for longer than any grace, so a
 -- client whose last connection this was is due to go offline at once.
 -- KEYS  1 leaving  2 last  3 node
--- ARGV  1 node  2 prefix of conns keys  3 size of the batch
+-- ARGV  1 node  2 prefix of conns keys  3 size of the batch  4 prefix of resume marks  5 their life in s
 -- Returns how many are left.
 local due = ms(now())
 local batch = redis.call('HRANDFIELD', KEYS[3], ARGV[3], 'WITHVALUES')
@@ -12,6 +12,7 @@ for i = 1, #batch, 2 do
   -- A node that came back under a new name has registered the connection again: then it is not ours any more.
   if value and split(value).node == ARGV[1] then
     redis.call('HDEL', conns, conn)
+    redis.call('SET', ARGV[4] .. conn, client, 'EX', ARGV[5])
     if redis.call('HLEN', conns) == 0 then
       redis.call('ZADD', KEYS[1], due, client)
       redis.call('HSET', KEYS[2], client, value)
