@@ -78,7 +78,9 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 
 // closed is told by the hub of every connection that ended.
 func (n *node) closed(c *hub.Conn, r protocol.Reason) {
-	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID})
+	// A raw connection has no session, and whoever is told to stay away loses it.
+	final := !c.V1 || r.Code() >= protocol.FirstFinalCode
+	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final})
 	if c.Ready() {
 		n.metrics.Closed(r)
 	}

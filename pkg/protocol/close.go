@@ -51,6 +51,9 @@ var reasons = [reasonCount]struct {
 	ReasonTooMuchInput:  {4504, "too much input"},
 }
 
+// FirstFinalCode is the first close code after which a client stays away.
+const FirstFinalCode = 4500
+
 // Code is the WebSocket close code, or 0 when none is sent.
 func (r Reason) Code() int { return int(r.row().code) }
 

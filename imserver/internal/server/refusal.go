@@ -18,11 +18,11 @@ type refusal struct {
 // All refusals there are.
 var (
 	refuseNoUpgrade = &refusal{Status: http.StatusUpgradeRequired, Code: "upgrade_required", Detail: "this address speaks WebSocket, version 13, only"}
-	refuseNoToken   = &refusal{Status: http.StatusUnauthorized, Code: "token_missing", Detail: "the URL needs ?token=, as issued by POST /v1/connect"}
+	refuseNoToken   = &refusal{Status: http.StatusUnauthorized, Code: "token_missing", Detail: "the URL needs ?token=, as issued by POST /v1/connect, or ?session= from a hello"}
 	refuseInvalid   = &refusal{Status: http.StatusUnauthorized, Code: "token_invalid", Detail: "the token is not one of ours"}
 	refuseExpired   = &refusal{Status: http.StatusUnauthorized, Code: "token_expired", Detail: "the URL is no longer valid, ask for a new one"}
 	refuseOrigin    = &refusal{Status: http.StatusForbidden, Code: "origin_forbidden", Detail: "pages from this origin may not connect, see IM_ALLOWED_ORIGINS"}
-	refuseUsed      = &refusal{Status: http.StatusConflict, Code: "token_used", Detail: "the URL works once and has been used, ask for a new one"}
+	refuseUsed      = &refusal{Status: http.StatusConflict, Code: "token_used", Detail: "the URL or session works once and has been used, or the session is over: ask for a new URL"}
 	refuseFull      = &refusal{Status: http.StatusTooManyRequests, Code: "too_many_connections", Detail: "this node holds as many connections as it can", retryAfter: 5}
 	refuseDraining  = &refusal{Status: http.StatusServiceUnavailable, Code: "draining", Detail: "this node is going away, ask for a new URL", retryAfter: 1}
 	refuseNotReady  = &refusal{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "this node cannot reach Redis now, ask for a new URL later", retryAfter: 1}

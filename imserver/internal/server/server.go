@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/imserver/internal/socket"
-	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
 )
@@ -80,7 +78,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	claims, p := s.claims(r)
+	e, p := s.entry(r)
 	if p != nil {
 		s.refuse(w, p)
 		return
@@ -88,7 +86,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	// A client that gives up must not leave half a registration: this goes on without it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), admitTimeout)
 	defer cancel()
-	se := s.session(r, claims)
+	se := e.session
 	conn, err := s.o.Admitter.Admit(ctx, se)
 	if err != nil {
 		s.refuse(w, s.refusalOf(err, se))
@@ -99,10 +97,12 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		conn.Abandon()
 		return
 	}
+	hello, err := s.hello(e)
+	if err != nil { // the client can come back with a new URL, but not by its session
+		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))
+	}
 	s.o.Opened()
-	conn.Open(sock, protocol.Hello{
-		ClientID: se.ClientID, ConnID: se.ConnID, Node: se.Node, Ping: int(s.o.Ping / time.Second),
-	}.Frame())
+	conn.Open(sock, hello)
 }
 
 // check looks at everything but the token.
@@ -121,34 +121,6 @@ func (s *Server) check(r *http.Request) *refusal {
 		return refuseNotReady
 	}
 	return nil
-}
-
-func (s *Server) claims(r *http.Request) (ticket.Claims, *refusal) {
-	token := r.URL.Query().Get("token")
-	if token == "" {
-		return ticket.Claims{}, refuseNoToken
-	}
-	c, err := s.o.Keys.Verify(token)
-	switch {
-	case errors.Is(err, ticket.ErrExpired):
-		return c, refuseExpired
-	case err != nil:
-		return c, refuseInvalid
-	}
-	return c, nil
-}
-
-func (s *Server) session(r *http.Request, c ticket.Claims) store.Session {
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
-	}
-	return store.Session{
-		JTI: c.JTI, JTITTL: max(0, time.Until(c.ExpiresAt)) + usedMargin,
-		ClientID: c.ClientID, ConnID: protocol.NewConnID(s.o.Partition(c.ClientID)),
-		Node: s.o.Node(), Device: c.Device, IP: ip, Since: time.Now(), Meta: c.Meta,
-		Groups: c.Groups, UntilOffline: c.UntilOffline,
-	}
 }
 
 func (s *Server) refusalOf(err error, se store.Session) *refusal {

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+// entry is what a client has shown to be let in.
+type entry struct {
+	session    store.Session
+	mayRequest bool
+}
+
+// entry reads the URL's token, or the session token of a connection that is to be resumed.
+func (s *Server) entry(r *http.Request) (entry, *refusal) {
+	query := r.URL.Query()
+	if token := query.Get("session"); token != "" {
+		t, err := s.o.Keys.VerifySession(token)
+		if err != nil {
+			return entry{}, refusalOfToken(err)
+		}
+		se := s.session(r, t.ClientID, t.Device)
+		se.Resume, se.Meta = t.ConnID, t.Meta
+		return entry{se, t.MayRequest}, nil
+	}
+	token := query.Get("token")
+	if token == "" {
+		return entry{}, refuseNoToken
+	}
+	c, err := s.o.Keys.Verify(token)
+	if err != nil {
+		return entry{}, refusalOfToken(err)
+	}
+	se := s.session(r, c.ClientID, c.Device)
+	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
+	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
+	return entry{se, c.MayRequest}, nil
+}
+
+func refusalOfToken(err error) *refusal {
+	if errors.Is(err, ticket.ErrExpired) {
+		return refuseExpired
+	}
+	return refuseInvalid
+}
+
+// session is what a new connection registers, whoever it is.
+func (s *Server) session(r *http.Request, clientID, device string) store.Session {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	return store.Session{
+		ClientID: clientID, Device: device, ConnID: protocol.NewConnID(s.o.Partition(clientID)),
+		Node: s.o.Node(), IP: ip, Since: time.Now(),
+	}
+}
+
+// hello is the first frame of a connection that speaks imtier.v1.
+func (s *Server) hello(e entry) ([]byte, error) {
+	se := e.session
+	resume, err := s.o.Keys.SignSession(ticket.Session{
+		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Meta: se.Meta, MayRequest: e.mayRequest,
+	})
+	return protocol.Hello{
+		ClientID: se.ClientID, ConnID: se.ConnID, Node: se.Node, Session: resume, Ping: int(s.o.Ping / time.Second),
+	}.Frame(), err
+}
