@@ -1,0 +1,42 @@
+package fault
+
+import (
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/rig"
+)
+
+// Kind is one way to break things.
+type Kind struct {
+	Name        string
+	Least, Most time.Duration // how long it lasts
+	inflict     func(*rig.Load, Step)
+}
+
+// Kinds are all faults that leave Redis with what it has on disk.
+func Kinds() []Kind {
+	return []Kind{
+		{"kill-node", 200 * time.Millisecond, 4 * time.Second, killNode},
+		{"stop-node", 200 * time.Millisecond, 2 * time.Second, stopNode},
+		{"freeze-node", time.Second, 10 * time.Second, freezeNode},
+		{"kill-redis", 200 * time.Millisecond, 5 * time.Second, killRedis},
+		{"freeze-redis", 500 * time.Millisecond, 5 * time.Second, freezeRedis},
+		{"empty-redis", 200 * time.Millisecond, 3 * time.Second, emptyRedis},
+		{"roll-back-redis", 500 * time.Millisecond, 3 * time.Second, rollBackRedis},
+		{"readonly-redis", time.Second, 4 * time.Second, readonlyRedis},
+		{"full-redis", time.Second, 4 * time.Second, fullRedis},
+		{"kill-subscribers", 2 * time.Second, 8 * time.Second, killSubscribers},
+		{"flush-scripts", time.Second, 3 * time.Second, flushScripts},
+		{"cut-off-silently", time.Second, 20 * time.Second, cutOffSilently},
+		{"cut-off-with-resets", time.Second, 10 * time.Second, cutOffWithResets},
+		{"slow-network", time.Second, 5 * time.Second, slowNetwork},
+		{"kill-webapi", 100 * time.Millisecond, 3 * time.Second, killWebAPI},
+		{"cut-clients", 100 * time.Millisecond, 2 * time.Second, cutClients},
+		{"stall-clients", time.Second, 8 * time.Second, stallClients},
+	}
+}
+
+// AOFKinds are faults for a Redis with an append-only file.
+func AOFKinds() []Kind {
+	return []Kind{{"cut-aof", 200 * time.Millisecond, 3 * time.Second, cutAOF}}
+}

@@ -1,0 +1,233 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/api"
+	"github.com/imtier/imtier/e2e/internal/client"
+	"github.com/imtier/imtier/e2e/internal/ledger"
+	"github.com/imtier/imtier/e2e/internal/proc"
+)
+
+// LoadOptions say how much is sent to whom. The zero value of each is a modest default.
+type LoadOptions struct {
+	Clients int    // 60
+	Groups  int    // 6; client i is in groups i and i+1, modulo their number
+	Senders int    // 8; every second one retries what fails, with the same id
+	Rate    int    // sends a second, of all senders; 100
+	Seed    uint64 // of what is sent to whom
+}
+
+func (o *LoadOptions) fill() {
+	if o.Clients == 0 {
+		o.Clients = 60
+	}
+	if o.Groups == 0 {
+		o.Groups = 6
+	}
+	if o.Senders == 0 {
+		o.Senders = 8
+	}
+	if o.Rate == 0 {
+		o.Rate = 100
+	}
+}
+
+// Load is an installation under load: clients that stay connected as well as they can, senders that send without end, and
+// the ledgers of both.
+type Load struct {
+	*Rig
+	Publisher *ledger.Publisher
+	Clients   []*client.Client
+	Groups    []string
+	Before    []proc.State // of each node, before the clients came
+
+	options LoadOptions
+	stop    context.CancelFunc // of the senders
+	leave   context.CancelFunc // of the clients
+	senders sync.WaitGroup
+	online  sync.WaitGroup
+	markers *sender
+}
+
+// Load connects clients and begins to send. Check, or the test's end, ends it.
+func (r *Rig) Load(o LoadOptions) *Load {
+	r.T.Helper()
+	o.fill()
+	l := &Load{Rig: r, Publisher: &ledger.Publisher{}, options: o}
+	for _, n := range r.Nodes {
+		st, err := n.State(r.T.Context())
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		l.Before = append(l.Before, st)
+	}
+	for g := range o.Groups {
+		l.Groups = append(l.Groups, fmt.Sprint("group-", g))
+	}
+	ctx, leave := context.WithCancel(r.T.Context())
+	l.leave = leave
+	for i := range o.Clients {
+		l.join(ctx, fmt.Sprint("client-", i), l.Groups[i%o.Groups], l.Groups[(i+1)%o.Groups])
+	}
+	r.T.Cleanup(l.online.Wait)
+	r.WaitStarted(l.Clients...)
+
+	ctx, l.stop = context.WithCancel(r.T.Context())
+	for i := range o.Senders {
+		s := l.sender(fmt.Sprint("sender-", i), uint64(i), i%2 == 0)
+		l.senders.Go(func() { s.run(ctx, time.Second*time.Duration(o.Senders)/time.Duration(o.Rate)) })
+	}
+	r.T.Cleanup(l.senders.Wait)
+	l.markers = l.sender("marker", uint64(o.Senders), true)
+	return l
+}
+
+func (l *Load) join(ctx context.Context, id string, groups ...string) {
+	c := client.New(client.Options{
+		API: l.API, Ledger: ledger.NewClient(id, groups...), First: firstPause, Last: lastPause,
+	})
+	l.Clients = append(l.Clients, c)
+	l.online.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			l.T.Errorf("a client was sent away: %v", err)
+		}
+	})
+}
+
+// ledgers are those of the clients.
+func (l *Load) ledgers() []*ledger.Client {
+	out := make([]*ledger.Client, len(l.Clients))
+	for i, c := range l.Clients {
+		out[i] = c.Ledger()
+	}
+	return out
+}
+
+// sender sends one message after the other, each after the one before was answered or given up.
+type sender struct {
+	l     *Load
+	name  string
+	rng   *rand.Rand
+	retry bool // with an id of its own, until it succeeds
+	seq   int
+}
+
+func (l *Load) sender(name string, n uint64, retry bool) *sender {
+	return &sender{l: l, name: name, rng: rand.New(rand.NewPCG(l.options.Seed, n)), retry: retry}
+}
+
+func (s *sender) run(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.send(ctx, s.choose())
+		}
+	}
+}
+
+// choose picks what to send: mostly to one client, often to a group, sometimes to several clients or everybody.
+func (s *sender) choose() ledger.Send {
+	some := func() string { return s.l.Clients[s.rng.IntN(len(s.l.Clients))].ID() }
+	switch n := s.rng.IntN(100); {
+	case n < 60:
+		return ledger.Send{Kind: ledger.Direct, To: []string{some()}}
+	case n < 70:
+		to := make(map[string]bool)
+		for range 5 {
+			to[some()] = true
+		}
+		m := ledger.Send{Kind: ledger.Direct}
+		for id := range to {
+			m.To = append(m.To, id)
+		}
+		return m
+	case n < 95:
+		m := ledger.Send{Kind: ledger.Group, To: []string{s.l.Groups[s.rng.IntN(len(s.l.Groups))]}}
+		if n < 75 {
+			m.Except = some()
+		}
+		return m
+	default:
+		return ledger.Send{Kind: ledger.Broadcast}
+	}
+}
+
+// The pause before a retry, and what bounds one attempt beyond the API's own time-out.
+const retryPause = 200 * time.Millisecond
+
+// send makes one send, with retries until ctx ends if the sender is of that kind, and reports whether it succeeded. An
+// attempt that is under way is always waited for.
+func (s *sender) send(ctx context.Context, m ledger.Send) bool {
+	s.seq++
+	m.Sender, m.Seq, m.Key = s.name, s.seq, fmt.Sprintf("%s/%d", s.name, s.seq)
+	for {
+		a := s.attempt(context.WithoutCancel(ctx), m)
+		s.l.Publisher.Add(a)
+		if a.Outcome == ledger.OK || !s.retry {
+			return a.Outcome == ledger.OK
+		}
+		t := time.NewTimer(retryPause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
+}
+
+func (s *sender) attempt(ctx context.Context, m ledger.Send) ledger.Send {
+	msg := api.Message{From: s.name, Data: Data(m.Key)}
+	if s.retry {
+		msg.ID = m.Key
+	}
+	if m.Except != "" {
+		msg.From, msg.ExceptSender = m.Except, true
+	}
+	m.Called = time.Now()
+	sent, err := s.call(ctx, m, msg)
+	m.Returned = time.Now()
+	var refused *api.Problem
+	switch {
+	case errors.As(err, &refused):
+		m.Outcome, m.Error = ledger.Failed, err.Error()
+		return m
+	case err != nil:
+		m.Outcome, m.Error = ledger.Unknown, err.Error()
+		return m
+	}
+	m.Outcome, m.Pos = ledger.OK, make(map[string]string)
+	switch m.Kind {
+	case ledger.Direct:
+		for _, r := range sent.Results {
+			m.Pos[r.ClientID] = r.Pos
+		}
+	case ledger.Group:
+		m.Pos[m.To[0]] = sent.Pos
+	default:
+		m.Pos[""] = sent.Pos
+	}
+	return m
+}
+
+func (s *sender) call(ctx context.Context, m ledger.Send, msg api.Message) (api.Sent, error) {
+	switch m.Kind {
+	case ledger.Direct:
+		msg.To = m.To
+		return s.l.API.Send(ctx, msg)
+	case ledger.Group:
+		return s.l.API.SendGroup(ctx, m.To[0], msg)
+	default:
+		return s.l.API.Broadcast(ctx, msg)
+	}
+}

@@ -1,0 +1,78 @@
+package rig
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// What redis-server keeps on disk: the append-only file's folder and the snapshot.
+const (
+	aofDir   = "appendonlydir"
+	snapshot = "dump.rdb"
+)
+
+// KillRedis ends Redis at once (SIGKILL). What its disk does not hold is lost.
+func (l *Load) KillRedis() {
+	l.Redis.Kill()
+	l.Publisher.Lost()
+}
+
+// RestartRedis starts Redis again with what its disk holds.
+func (l *Load) RestartRedis() {
+	l.T.Helper()
+	l.Redis.Restart()
+	l.Publisher.Lost() // whatever was lost was lost by now
+}
+
+// EmptyDisk removes what a killed Redis has written.
+func (l *Load) EmptyDisk() {
+	l.T.Helper()
+	l.must(os.RemoveAll(filepath.Join(l.Redis.DataDir(), aofDir)))
+	l.must(os.RemoveAll(filepath.Join(l.Redis.DataDir(), snapshot)))
+}
+
+// SaveDisk remembers what the disk holds now; the function it returns puts that back, while Redis does not run.
+func (l *Load) SaveDisk() (restore func()) {
+	l.T.Helper()
+	data, kept := l.Redis.DataDir(), l.T.TempDir()
+	l.Redis.Do("SAVE")
+	copyFile(l, filepath.Join(data, snapshot), filepath.Join(kept, snapshot))
+	aof := filepath.Join(data, aofDir)
+	if _, err := os.Stat(aof); err == nil {
+		l.must(os.CopyFS(filepath.Join(kept, aofDir), os.DirFS(aof))) // while it grows: what is copied is a beginning of it
+	}
+	return func() {
+		l.EmptyDisk()
+		l.must(os.CopyFS(data, os.DirFS(kept)))
+	}
+}
+
+func copyFile(l *Load, from, to string) {
+	l.T.Helper()
+	b, err := os.ReadFile(from)
+	l.must(err)
+	l.must(os.WriteFile(to, b, 0o644))
+}
+
+// CutDisk removes the last bytes of a killed Redis' append-only file.
+func (l *Load) CutDisk(bytes int64) {
+	l.T.Helper()
+	files, err := filepath.Glob(filepath.Join(l.Redis.DataDir(), aofDir, "*.incr.aof"))
+	l.must(err)
+	if len(files) == 0 {
+		l.T.Fatal("there is no append-only file to cut")
+	}
+	slices.Sort(files)
+	last := files[len(files)-1]
+	info, err := os.Stat(last)
+	l.must(err)
+	l.must(os.Truncate(last, max(0, info.Size()-bytes)))
+}
+
+func (l *Load) must(err error) {
+	l.T.Helper()
+	if err != nil {
+		l.T.Fatal(err)
+	}
+}

@@ -1,0 +1,153 @@
+package rig
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/check"
+	"github.com/imtier/imtier/e2e/internal/ledger"
+)
+
+const (
+	settleTimeout = 60 * time.Second // for everybody to be back and have everything, on a busy machine
+	leaveTimeout  = 30 * time.Second // for nodes to let go of everything
+	quiet         = 300 * time.Millisecond
+	shown         = 25 // violations printed; the rest is in the ledgers
+)
+
+// Mark sends one message to each stream and waits until every client has what is for it, and so everything before it. It
+// returns how long that took. While it is called no other call of it may be under way.
+func (l *Load) Mark(within time.Duration) (took time.Duration, all bool) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(l.T.Context(), within)
+	defer cancel()
+	ids := make([]string, len(l.Clients))
+	since := make([]int, len(l.Clients))
+	for i, c := range l.Clients {
+		ids[i] = c.ID()
+		since[i] = len(c.Ledger().Entries())
+	}
+	l.markers.send(ctx, ledger.Send{Kind: ledger.Direct, To: ids})
+	for _, g := range l.Groups {
+		l.markers.send(ctx, ledger.Send{Kind: ledger.Group, To: []string{g}})
+	}
+	l.markers.send(ctx, ledger.Send{Kind: ledger.Broadcast})
+	if ctx.Err() != nil {
+		return time.Since(begin), false
+	}
+	return time.Since(begin), l.arrived(ctx, since)
+}
+
+// arrived waits until every client has a direct marker, one of each of its groups, and a broadcast one, all of them
+// after entry number since.
+func (l *Load) arrived(ctx context.Context, since []int) bool {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for i, c := range l.Clients {
+		for !marked(c.Ledger(), since[i]) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func marked(c *ledger.Client, since int) bool {
+	streams := make(map[string]bool)
+	for _, e := range c.Since(since) {
+		if e.What == ledger.Message && strings.HasPrefix(e.Key, "marker/") {
+			streams[e.Stream] = true
+		}
+	}
+	return len(streams) == 2+len(c.Groups)
+}
+
+// Check stops the senders, waits until everything has arrived or should have, compares the ledgers and, when the clients
+// have left, what the nodes hold. Violations fail the test, and the ledgers are kept.
+func (l *Load) Check() {
+	l.T.Helper()
+	l.stop()
+	l.senders.Wait()
+	took, all := l.Mark(settleTimeout)
+	if !all {
+		l.T.Errorf("after %v not everybody has the last message", took)
+		for _, c := range l.Clients {
+			if !c.Ledger().Connected() {
+				l.T.Logf("%s is not connected: %v", c.ID(), c.Trouble())
+			}
+		}
+	}
+	<-time.After(quiet) // what must not come has a moment to come
+	found := check.Compare(l.Publisher, l.ledgers())
+	found = append(found, l.letGo()...)
+	l.log()
+	for i, v := range found {
+		if i == shown {
+			l.T.Errorf("and %d more", len(found)-shown)
+			break
+		}
+		l.T.Error(v)
+	}
+	if l.T.Failed() {
+		if err := ledger.Save(l.Dir, l.Publisher, l.ledgers()); err != nil {
+			l.T.Log(err)
+		}
+	}
+}
+
+// letGo disconnects all clients and waits until the nodes hold what they held before.
+func (l *Load) letGo() []check.Violation {
+	l.leave()
+	l.online.Wait()
+	var found []check.Violation
+	for deadline := time.Now().Add(leaveTimeout); ; {
+		found = nil
+		for i, n := range l.Nodes {
+			if i >= len(l.Before) || !n.Running() {
+				continue
+			}
+			st, err := n.State(l.T.Context())
+			if err != nil {
+				found = append(found, check.Violation{Rule: check.Leak, Text: err.Error()})
+				continue
+			}
+			found = append(found, check.Leaks(l.Before[i], st)...)
+		}
+		if len(found) == 0 || time.Now().After(deadline) {
+			return found
+		}
+		<-time.After(10 * poll)
+	}
+}
+
+// log writes what the run was worth.
+func (l *Load) log() {
+	count := make(map[ledger.Outcome]int)
+	for _, s := range l.Publisher.Sends() {
+		count[s.Outcome]++
+	}
+	seen := make(map[ledger.What]int)
+	replayed, untold := 0, 0
+	for _, c := range l.Clients {
+		for _, e := range c.Ledger().Entries() {
+			seen[e.What]++
+			if e.Replayed {
+				replayed++
+			}
+			if e.What == ledger.Started && !e.Recovered {
+				untold++
+			}
+		}
+	}
+	l.T.Logf("attempts: %d ok, %d failed, %d unknown; clients: %d connections, %d messages (%d replayed), %d gaps, %d starts not recovered",
+		count[ledger.OK], count[ledger.Failed], count[ledger.Unknown],
+		seen[ledger.Opened], seen[ledger.Message], replayed, seen[ledger.Gap], untold)
+}
+
+// Full tells whether faults are to last as long as they do in the wild; otherwise they are shortened.
+func Full() bool { return os.Getenv("RIG_FULL") != "" }
