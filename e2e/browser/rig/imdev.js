@@ -1,20 +1,15 @@
 // Runs imdev, the development program with everything in one process, on free ports.
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { eventually } from "./eventually.js";
 
-const ROOT = join(import.meta.dirname, "../../..");
 const START_MS = 30_000; // a cold machine under load
 const STOP_MS = 15_000;
 
-/** The program: IMDEV_BIN, or built from the sources. */
+/** The program, which rig/run.js has built. */
 function program() {
-  if (process.env["IMDEV_BIN"]) return process.env["IMDEV_BIN"];
-  const path = join(mkdtempSync(join(tmpdir(), "imtier-")), "imdev");
-  execFileSync("go", ["build", "-o", path, "./cmd/imdev"], { cwd: join(ROOT, "dev"), stdio: "inherit" });
+  const path = process.env["IMDEV_BIN"];
+  if (!path) throw new Error("IMDEV_BIN is not set: run the tests by npm test [-- test/one.test.js]");
   return path;
 }
 
