@@ -120,6 +120,9 @@ func (k keyspace) consumers(group string) string { return k.of(allPartition) + "
 func (k keyspace) config() string  { return k.of(allPartition) + "config" }
 func (k keyspace) janitor() string { return k.of(allPartition) + "janitor" }
 
+// probe is both a key and a channel.
+func (k keyspace) probe(node string) string { return k.of(allPartition) + "probe:" + node }
+
 // Channels.
 
 func (k keyspace) clientChannel(p int) string { return k.of(p) + "c" }

@@ -27,6 +27,7 @@ type Bus struct {
 	kinds   map[string]protocol.Kind // channel → what is addressed on it
 	control *control
 	repairs chan repair
+	probe   probe
 
 	begun atomic.Bool // subscribed to the broadcasts for the first time
 	lost  atomic.Bool // the subscriptions are interrupted
@@ -42,6 +43,7 @@ func New(o Options) *Bus {
 		o:          o,
 		kinds:      make(map[string]protocol.Kind),
 		repairs:    make(chan repair, 1),
+		probe:      probe{name: protocol.NewID()},
 		subscribed: make(map[string]bool),
 	}
 	for p := range o.Store.Partitions() {
@@ -63,6 +65,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	b.control.start(ctx, &wg)
 	wg.Go(func() { b.repair(ctx) })
 	wg.Go(func() { b.prune(ctx) })
+	wg.Go(func() { b.probing(ctx) })
 	return b.sub.Run(ctx)
 }
 
@@ -73,8 +76,8 @@ func (b *Bus) Begin(ctx context.Context) error {
 	return err
 }
 
-// Connected reports whether the subscriptions are in force.
-func (b *Bus) Connected() bool { return b.begun.Load() && !b.lost.Load() }
+// Connected reports whether what is sent arrives here: the subscriptions are in force, and Redis takes messages.
+func (b *Bus) Connected() bool { return b.begun.Load() && !b.lost.Load() && !b.probe.failed.Load() }
 
 // Malformed returns how many pushes or envelopes could not be decoded.
 func (b *Bus) Malformed() int64 { return b.bad.Load() }

@@ -11,6 +11,7 @@ import (
 func (b *Bus) Message(channel string, payload []byte) {
 	kind, ok := b.kinds[channel]
 	if !ok {
+		b.heardProbe(payload) // nothing else is subscribed to
 		return
 	}
 	p, err := protocol.DecodePush(payload)
