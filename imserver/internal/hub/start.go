@@ -108,8 +108,7 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 			return b
 		}
 	}
-	b.proven = f.t.settled && b.pos == f.t.tail // this node has followed it all the time
-	return b
+	return b // even at this node's tail: Redis may have lost what came after it before the node looked
 }
 
 // prove asks the log about positions that this node cannot judge itself.

@@ -60,7 +60,9 @@ func (t *topic) remove(f *follow) {
 		i = t.next
 		t.next--
 	}
-	t.move(last, i)
+	if i != last { // else what is there has been moved already
+		t.move(last, i)
+	}
 	t.members[last] = nil
 	t.members = t.members[:last]
 	f.slot = -1

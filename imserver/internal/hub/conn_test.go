@@ -1,0 +1,196 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+func TestHelloComesFirst(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true)
+	if f := k.frames()[0]; f.Type != "hello" {
+		t.Errorf("the first frame is %s", f.Raw)
+	}
+}
+
+func TestBinaryFrames(t *testing.T) {
+	r := newRig(t)
+	v1, raw := r.connect("ann", true), r.connect("bob", false)
+	for _, k := range []*client{v1, raw} {
+		if err := k.ws.Write(context.Background(), websocket.MessageBinary, []byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v1.expectClose(4503)
+	raw.send("what a raw client sends is ignored")
+	r.publish(protocol.InboxOf("bob"), message("a"))
+	raw.expect("", `"a"`)
+}
+
+func TestTooMuchInput(t *testing.T) {
+	for _, v1 := range []bool{true, false} {
+		r := newRig(t)
+		k := r.connect("ann", v1)
+		for range inputBurst + 200 {
+			if k.ws.Write(context.Background(), websocket.MessageText, []byte(`{"type":"x"}`)) != nil {
+				break
+			}
+		}
+		k.expectClose(4504)
+		r.expectReason(k.conn.ID, protocol.ReasonTooMuchInput)
+	}
+}
+
+func TestMeter(t *testing.T) {
+	now := time.UnixMilli(1_000_000)
+	var m meter
+	for i := range inputBurst {
+		if !m.take(0, now) {
+			t.Fatalf("frame %d is too much", i)
+		}
+	}
+	if m.take(0, now) {
+		t.Error("one more than the burst is taken")
+	}
+	m = meter{}
+	for i := range 10 * inputRate {
+		if now = now.Add(time.Second / inputRate); !m.take(0, now) {
+			t.Fatalf("frame %d at the sustained rate is too much", i)
+		}
+	}
+	if m = (meter{}); m.take(inputUnit*inputBurst, now) {
+		t.Error("bytes are not counted")
+	}
+}
+
+func TestPings(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval, o.PongTimeout = time.Millisecond, 1500*time.Millisecond })
+	alive := r.connect("ann", true)                                                   // its library answers while it reads
+	dead := r.dial(r.admit(Info{ClientID: "bob", ID: "dead"}), true)                  // reads nothing
+	dead.send(`{"type":"start"}`)                                                     //
+	eventually(t, "a ping", func() bool { return alive.conn.pinged.Load() > 0 })      //
+	first := alive.conn.pinged.Load()                                                 //
+	eventually(t, "another", func() bool { return alive.conn.pinged.Load() > first }) //
+	r.waitEnded(dead)                                                                 //
+	dead.read().expectClose(4002)                                                     //
+	r.expectReason("dead", protocol.ReasonNoPong)                                     //
+	r.publish(ann, message("a"))                                                      //
+	alive.expect("inbox", "a")                                                        //
+}
+
+func (r *rig) waitEnded(k *client) {
+	r.t.Helper()
+	eventually(r.t, "the end", func() bool { return k.conn.sock.EndedFor(time.Now()) > 0 })
+}
+
+// A peer that does not answer the close frame is cut off.
+func TestCloseWithoutAnAnswer(t *testing.T) {
+	r := newRig(t)
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "mute"}), true)
+	k.conn.End(protocol.ReasonForcedOffline)
+	r.expectReason("mute", protocol.ReasonForcedOffline)
+	if n := r.hub.Len(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A connection that is ended before it has a socket gets its close frame when it opens.
+func TestEndBeforeOpen(t *testing.T) {
+	r := newRig(t)
+	c := r.admit(Info{ClientID: "ann", ID: "early"})
+	c.End(protocol.ReasonReplaced)
+	c.End(protocol.ReasonForcedOffline)
+	r.dial(c, true).read().expectClose(4501)
+	r.expectReason("early", protocol.ReasonReplaced)
+}
+
+func TestDrain(t *testing.T) {
+	r := newRig(t)
+	const clients = 20
+	var ks []*client
+	for i := range clients {
+		ks = append(ks, r.connect(fmt.Sprint("client", i), i%2 == 0))
+	}
+	late := r.admit(Info{ClientID: "late", ID: "late"}) // between registration and socket
+	mute := r.dial(r.admit(Info{ClientID: "mute", ID: "mute"}), true)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var wg sync.WaitGroup
+	begin := time.Now()
+	const spread = 200 * time.Millisecond
+	wg.Go(func() { r.hub.Drain(ctx, spread) })
+	for _, k := range ks {
+		k.expectClose(4000)
+	}
+	if took := time.Since(begin); took < spread/2 {
+		t.Errorf("all were closed within %v, want them spread over %v", took, spread)
+	}
+	r.dial(late, true).read().expectClose(4000)
+	r.dial(r.admit(Info{ClientID: "later", ID: "later"}), true).read().expectClose(4000)
+	wg.Wait()
+	r.expectReason("mute", protocol.ReasonDraining)
+	_ = mute
+	if s := r.hub.Stats(); s.Connections != 0 || s.Clients != 0 || s.Streams != 1 || r.hub.Opened() != 0 {
+		t.Errorf("left: %+v, %d opened", s, r.hub.Opened())
+	}
+}
+
+// The end of the time cuts off who does not answer.
+func TestDrainWithoutTime(t *testing.T) {
+	r := newRig(t)
+	r.dial(r.admit(Info{ClientID: "mute", ID: "mute"}), true)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.hub.Drain(ctx, time.Hour)
+	r.expectReason("mute", protocol.ReasonDraining)
+}
+
+// When Drain returns, everybody has been told of every end: they sign off with Redis what they were told.
+func TestDrainWaitsForTheReports(t *testing.T) {
+	for range 20 {
+		var reported sync.WaitGroup
+		release := make(chan struct{})
+		r := newRig(t, func(o *Options) {
+			inner := o.Closed
+			o.Closed = func(c *Conn, why protocol.Reason) { <-release; inner(c, why); reported.Done() }
+		})
+		reported.Add(2)
+		r.connect("ann", true)
+		r.connect("bob", true)
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			r.hub.Drain(ctx, 0)
+		}()
+		eventually(t, "both are being reported", func() bool { return r.hub.Len() == 0 })
+		select {
+		case <-drained:
+			t.Error("Drain returned before the ends were reported")
+		default:
+		}
+		close(release)
+		<-drained
+		reported.Wait()
+	}
+}
+
+func TestNothingIsLeftWhenClientsAreGone(t *testing.T) {
+	r := newRig(t)
+	for i := range 10 {
+		k := r.connect(fmt.Sprint("client", i), true, "chess", fmt.Sprint("group", i))
+		k.ws.CloseNow()
+	}
+	eventually(t, "nothing is left", func() bool {
+		s := r.hub.Stats()
+		return s.Connections == 0 && s.Clients == 0 && s.Groups == 0 && s.Streams == 1 && s.CatchingUp == 0
+	})
+}

@@ -1,0 +1,225 @@
+package hub
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+func at(epoch, seq uint64) protocol.Position { return protocol.Position{Epoch: epoch, Seq: seq} }
+
+func TestWhereAStartBegins(t *testing.T) {
+	cursor := func(stream string, p protocol.Position) map[string]protocol.Position {
+		return map[string]protocol.Position{stream: p}
+	}
+	// Each stream holds m0…m4 at 10-1…10-5.
+	tests := []struct {
+		name   string
+		stream protocol.Stream
+		before func(r *rig) // what happens to the log before the client comes
+		info   Info
+		start  string // its position, "" when absent
+		pos    string // told by started
+		proven bool
+		want   []string // messages, then "live"
+	}{
+		{"inbox at the tail", ann, nil, Info{}, "10-5", "10-5", true, nil},
+		{"inbox at an older message", ann, nil, Info{}, "10-2", "10-2", true, numbers("m", 2, 5)},
+		{"inbox from the beginning", ann, nil, Info{}, "0-0", "0-0", true, numbers("m", 0, 5)},
+		{
+			"inbox trimmed", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][3:] }, Info{},
+			"10-1", "10-1", false, append([]string{"gap 10-1 10-4"}, numbers("m", 3, 5)...),
+		},
+		{
+			"inbox trimmed up to the position", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][3:] }, Info{},
+			"10-3", "10-3", true, numbers("m", 3, 5),
+		},
+		{"inbox ahead of the log", ann, nil, Info{}, "10-9", "10-5", false, nil},
+		{"inbox in an epoch to come", ann, nil, Info{}, "77-1", "10-5", false, nil},
+		{
+			"inbox at the tail, in an earlier life", ann, func(r *rig) { r.log.fence = 11 }, Info{},
+			"10-5", "10-5", false, []string{"gap 10-5 11-1"},
+		},
+		{
+			"inbox across a fence", ann, func(r *rig) { r.log.fence = 11; r.logged(ann, "new") }, Info{},
+			"10-5", "10-5", false, []string{"gap 10-5 11-1", "new"},
+		},
+		{
+			"inbox with its end lost", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][:3]; r.log.fence = 11 }, Info{},
+			"10-5", "10-3", false, []string{"gap 10-3 11-1"},
+		},
+		{
+			"inbox expired", ann, func(r *rig) { r.log.streams[ann] = nil; r.log.fence = 11 }, Info{},
+			"10-2", "0-0", false, nil,
+		},
+		{"inbox absent, the device's cursor", ann, nil, Info{Cursors: cursor("inbox", at(10, 3))}, "", "10-3", true, numbers("m", 3, 5)},
+		{
+			"inbox absent, the cursor trimmed", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][3:] },
+			Info{Cursors: cursor("inbox", at(10, 1))}, "", "10-1", false, []string{"gap 10-1 10-4", "m3", "m4"},
+		},
+		{"inbox absent, another device's", ann, nil, Info{Acked: at(10, 4)}, "", "10-4", true, numbers("m", 4, 5)},
+		{"inbox absent, nothing acknowledged", ann, nil, Info{}, "", "0-0", true, numbers("m", 0, 5)},
+		{
+			"inbox absent, the oldest retained", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][3:] }, Info{},
+			"", "0-0", true, numbers("m", 3, 5),
+		},
+		{"a position beats the cursor", ann, nil, Info{Cursors: cursor("inbox", at(10, 1))}, "10-4", "10-4", true, numbers("m", 4, 5)},
+		{"group absent: now", chess, nil, Info{}, "", "10-5", true, nil},
+		{
+			"group absent, the cursor", chess, nil,
+			Info{Cursors: cursor("group:chess", at(10, 2)), Joined: cursor("group:chess", at(10, 1))}, "", "10-2", true, numbers("m", 2, 5),
+		},
+		{
+			"group since it was joined", chess, nil, Info{Joined: cursor("group:chess", at(10, 1))},
+			"10-3", "10-3", true, numbers("m", 3, 5),
+		},
+		{
+			"group before it was joined", chess, nil, Info{Joined: cursor("group:chess", at(10, 4))},
+			"10-1", "10-4", false, numbers("m", 4, 5),
+		},
+		{"all absent: now", all, nil, Info{}, "", "10-5", true, nil},
+		{"all at an older message", all, nil, Info{}, "10-4", "10-4", true, numbers("m", 4, 5)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			for _, id := range numbers("m", 0, 5) {
+				if a := r.log.add(tt.stream, message(id)); tt.stream == all {
+					r.deliver(a)
+				}
+			}
+			eventually(t, "the node has seen the broadcasts", func() bool {
+				s := r.hub.shard(all)
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return tt.stream != all || s.topics[all].tail.Seq == 5
+			})
+			if tt.before != nil {
+				r.log.set(func() { tt.before(r) })
+			}
+			info := tt.info
+			info.ClientID, info.ID = "ann", "c"
+			k := r.dial(r.admit(info, "chess"), true).read()
+			name := tt.stream.String()
+			if tt.start == "" {
+				k.send(`{"type":"start"}`)
+			} else {
+				k.send(fmt.Sprintf(`{"type":"start","pos":{%q:%q,"group:strangers":"0-0"}}`, name, tt.start))
+			}
+			k.wait("started", func(all []got) bool { return len(all) > 1 })
+			started := k.frames()[1]
+			if started.Type != "started" || started.Pos[name] != tt.pos || started.Recovered[name] != tt.proven {
+				t.Errorf("started %s, want %s %v", started.Raw, tt.pos, tt.proven)
+			}
+			if len(started.Pos) != 3 || len(started.Recovered) != 3 {
+				t.Errorf("%s does not name the three streams that are followed", started.Raw)
+			}
+			r.publish(tt.stream, message("live"))
+			k.expect(name, append(tt.want, "live")...)
+		})
+	}
+}
+
+// logged appends without taking the log's lock, which the caller has.
+func (r *rig) logged(st protocol.Stream, id string) {
+	m, err := NewMessage(message(id).Encode())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.log.streams[st] = append(r.log.streams[st], Entry{at(r.log.fence, 1), m})
+}
+
+// What comes between the registration and the start is not lost.
+func TestMessagesBeforeTheStart(t *testing.T) {
+	r := newRig(t)
+	for _, v1 := range []bool{true, false} {
+		id := fmt.Sprint("client", v1)
+		inbox := protocol.InboxOf(id)
+		c := r.admit(Info{ClientID: id, ID: id}, "chess")
+		r.publish(inbox, message("a"))
+		r.publish(chess, message(id))
+		k := r.dial(c, v1).read()
+		r.publish(inbox, message("b"))
+		if !v1 {
+			k.wait("three messages", func(all []got) bool { return len(all) == 3 })
+			continue
+		}
+		k.send(`{"type":"start"}`)
+		k.expect("inbox", "a", "b")
+		k.expect("group:chess", id)
+	}
+}
+
+func TestAStartSurvivesAnOutage(t *testing.T) {
+	r := newRig(t)
+	r.drop(ann, "a")
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
+	r.log.set(func() { r.log.fail = errAway })
+	k.send(`{"type":"start","pos":{"inbox":"0-0"}}`)
+	k.send(`{"type":"ping"}`)
+	k.wait("pong", func(all []got) bool { return len(all) == 2 && all[1].Type == "pong" })
+	r.log.set(func() { r.log.fail = nil })
+	k.expect("inbox", "a")
+}
+
+func TestJoinedBeforeTheStartIsToldByStarted(t *testing.T) {
+	r := newRig(t)
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
+	r.hub.Hold(chess)
+	r.hub.Settle(chess, protocol.Position{})
+	r.hub.Join(k.conn, chess, protocol.Position{})
+	r.hub.Release(chess)
+	k.send(`{"type":"start","pos":{"group:chess":"0-0"}}`)
+	k.wait("started", func(all []got) bool { return len(all) == 2 })
+	if f := k.frames()[1]; f.Pos["group:chess"] != "0-0" || !f.Recovered["group:chess"] {
+		t.Errorf("started %s", f.Raw)
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	start := `{"type":"start"}`
+	tests := []struct {
+		name string
+		sent []string
+		code int
+	}{
+		{"second start", []string{start, start}, 4503},
+		{"no JSON", []string{"hello"}, 4503},
+		{"no type", []string{`{}`}, 4503},
+		{"bad position", []string{`{"type":"start","pos":{"inbox":"x"}}`}, 4503},
+		{"bad stream", []string{`{"type":"start","pos":{"nonsense":"1-1"}}`}, 4503},
+		{"bad acknowledgement", []string{start, `{"type":"ack","pos":{"inbox":"1"}}`}, 4503},
+		{"too much", []string{strings.Repeat("x", 1)}, 4503},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
+			for _, text := range tt.sent {
+				k.send(text)
+			}
+			k.expectClose(tt.code)
+			r.expectReason("c", protocol.ReasonMisuse)
+		})
+	}
+}
+
+func TestUnknownFramesAreIgnored(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true)
+	k.send(`{"type":"from the future","x":[1]}`)
+	k.send(`{"type":"ping","more":true}`)
+	k.wait("pong", func(all []got) bool { return all[len(all)-1].Type == "pong" })
+}
+
+func TestNoStart(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.StartTimeout = 10 * time.Millisecond })
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "late"}), true).read()
+	raw := r.dial(r.admit(Info{ClientID: "ann", ID: "raw"}), false).read()
+	k.expectClose(4503)
+	r.publish(ann, message("a"))
+	raw.expect("", `"a"`) // has nothing to start
+}
