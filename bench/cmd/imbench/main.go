@@ -20,7 +20,7 @@ import (
 
 // Exit codes.
 const (
-	exitFailed   = 1 // also: a number is over its limit
+	exitFailed   = 1 // also: a number is outside its limit
 	exitBadUsage = 2
 )
 
@@ -31,7 +31,7 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
   imbench connect  clients coming in
   imbench sends    sends through webapi, next to a bare handler
 
-  imbench <benchmark> -h lists its flags. It exits with 1 when a number is over its limit.
+  imbench <benchmark> -h lists its flags. It exits with 1 when a number is outside its limit.
 `
 
 // benchmark is one subcommand.

@@ -137,7 +137,7 @@ func refusal(header []byte) error {
 
 func retry(f func() error) error {
 	for {
-		if err := f(); err != syscall.EINTR {
+		if err := f(); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

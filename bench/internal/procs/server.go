@@ -59,7 +59,7 @@ func StartServer(ctx context.Context, path string, settings ...string) (*Server,
 	case <-time.After(startTimeout):
 		err = fmt.Errorf("it did not get ready within %v", startTimeout)
 	case <-p.done:
-		err = fmt.Errorf("it ended: %v", p.err)
+		err = fmt.Errorf("it ended, exit code %d", p.cmd.ProcessState.ExitCode())
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

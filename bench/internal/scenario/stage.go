@@ -16,8 +16,8 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// ErrOver is returned when everything worked but a number is over its limit.
-var ErrOver = errors.New("over the limit")
+// ErrOver is returned when everything worked but a number is outside its limit.
+var ErrOver = errors.New("outside the limit")
 
 // Common is what all scenarios are told.
 type Common struct {
@@ -117,4 +117,7 @@ func (s *stage) store(ctx context.Context) (*store.Store, error) {
 	return st, nil
 }
 
-func (s *stage) logf(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+// logf tells people what is going on.
+func (s *stage) logf(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.out, format+"\n", args...) // the table's writer reports errors
+}
