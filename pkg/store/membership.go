@@ -142,7 +142,7 @@ func (s *Store) writeTruth(ctx context.Context, op, mode, token string, pairs []
 		}
 		flags, perr := m.AsIntSlice()
 		if perr != nil || len(flags) != len(places[i]) {
-			return todo, changed, errors.Join(err, fmt.Errorf("%s: truth.lua returned %v: %v", op, flags, perr))
+			return todo, changed, errors.Join(err, perr, fmt.Errorf("%s: truth.lua returned %v", op, flags))
 		}
 		for j, f := range flags {
 			changed += int(f & truthChanged)
@@ -233,7 +233,7 @@ func (s *Store) compare(ctx context.Context, token string, written []change) (se
 		}
 		equal, perr := m.AsIntSlice()
 		if perr != nil || len(equal) != len(places[i]) {
-			return settled, again, errors.Join(err, fmt.Errorf("settle.lua returned %v: %v", equal, perr))
+			return settled, again, errors.Join(err, perr, fmt.Errorf("settle.lua returned %v", equal))
 		}
 		for j, place := range places[i] {
 			c := written[place]
