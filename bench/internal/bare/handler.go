@@ -25,7 +25,7 @@ func WorkHandler(in io.Reader, out io.Writer) error {
 	router := chi.NewRouter()
 	router.Post("/v1/messages", message)
 	srv := &http.Server{Handler: router}
-	go func() { _ = srv.Serve(l) }() // until Close
+	go func() { _ = srv.Serve(l) }()   // until Close
 	defer func() { _ = srv.Close() }() // the process ends
 	return procs.Work(in, out, procs.Ops{
 		opListen: func(json.RawMessage) (any, error) { return l.Addr().String(), nil },
