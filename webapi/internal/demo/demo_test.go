@@ -382,7 +382,7 @@ func TestEventsBecomeNotices(t *testing.T) {
 	ada.arrive()
 	eventually(t, "the lobby hears that Ada is online", func() bool { return told.has(`"name":"Ada","online":true`) })
 	ada.ok("POST", "/demo/rooms/join", map[string]any{"room": "Tea"})
-	bo.arrive(groupOfRoom("Tea")) // as after a reconnect
+	bo.arrive(groupOfRoom("Tea"))      // as after a reconnect
 	notices := func() (out []string) { // not through the API, which limits how often one may ask
 		h, err := r.im.History(ctx, protocol.GroupOf(groupOfRoom("Tea")), imhelper.HistoryQuery{Limit: 10})
 		if err != nil {
