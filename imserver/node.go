@@ -38,6 +38,7 @@ type node struct {
 	metrics *metrics.Metrics
 	drain   chan struct{} // closed when an operator asked to drain
 	once    sync.Once
+	churn   churn
 
 	endLease func() // stops renewing the lease; set while it is renewed
 }
@@ -70,10 +71,16 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 	n.lease.Rename()
 	n.server = server.New(server.Options{
 		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Opened, Partition: st.Partition,
-		Opened: n.metrics.Opened, Refused: n.metrics.Refused, Node: n.lease.ID, Origins: cfg.AllowedOrigins,
+		Opened: n.opened, Refused: n.metrics.Refused, Node: n.lease.ID, Origins: cfg.AllowedOrigins,
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
 	})
 	return n
+}
+
+// opened is told by the server of every connection that was let in.
+func (n *node) opened() {
+	n.metrics.Opened()
+	n.churn.n.Add(1)
 }
 
 // closed is told by the hub of every connection that ended.
@@ -83,6 +90,7 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final})
 	if c.Ready() {
 		n.metrics.Closed(r)
+	n.churn.n.Add(1)
 	}
 	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
 }
@@ -124,6 +132,7 @@ func (n *node) start(ctx context.Context, wg *sync.WaitGroup, failed func(error)
 	wg.Go(func() { failed(n.bus.Run(ctx)) })
 	wg.Go(func() { n.leaver.Run(ctx) })
 	wg.Go(func() { n.acks.Run(ctx) })
+	wg.Go(func() { n.churn.run(ctx) })
 	wg.Go(func() {
 		failed(n.store.RunJanitor(ctx, n.lease.ID(), func(err error) { n.log.Warn("sweep", zap.Error(err)) }))
 	})
