@@ -203,7 +203,8 @@ func (w *eventWorker) deliver(ctx context.Context, p int, e eventEntry) error {
 	s := w.c.s
 	keys := []string{s.keys.events(p), s.keys.eventLock(p, w.c.group)}
 	args := []string{w.c.token, millis(eventLockTTL), w.c.group, e.id}
-	held, err := s.run(ctx, ackScript, keys, args).AsInt64()
+	// Also when ctx has ended meanwhile: what was handled need not come again.
+	held, err := s.run(context.WithoutCancel(ctx), ackScript, keys, args).AsInt64()
 	if err == nil && held == 0 {
 		err = errOvertaken
 	}
