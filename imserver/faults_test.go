@@ -1,0 +1,160 @@
+package imserver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+	"github.com/imtier/imtier/pkg/ticket"
+)
+
+// Each message once and in order, while the subscription is cut again and again; a group joined meanwhile too.
+func TestSubscriptionIsCut(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	p := publisher{t, st}
+	k := n.connect(true, ticket.Claims{ClientID: "ann", Groups: []string{"old"}})
+	raw := n.connect(false, ticket.Claims{ClientID: "bob"})
+	var want []string
+	for i := range 300 {
+		if i%60 == 30 {
+			redis.Do("CLIENT", "KILL", "TYPE", "pubsub")
+		}
+		id := fmt.Sprint("m", i)
+		want = append(want, id)
+		p.inbox(id, "ann", "bob")
+		if i == 151 {
+			if _, err := st.Join(context.Background(), "new", []string{"ann"}, false); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := st.Leave(context.Background(), "old", []string{"ann"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	inbox := func() (ids []string) {
+		for _, f := range k.frames() {
+			if f.Stream == "inbox" {
+				ids = append(ids, f.ID)
+			}
+		}
+		return ids
+	}
+	k.wait("all messages", func([]frame) bool { return len(inbox()) >= len(want) })
+	if got := inbox(); !slices.Equal(got, want) {
+		t.Errorf("got %d messages, want %d in order", len(got), len(want))
+	}
+	raw.expect(want...)
+	k.wait("joined and left", func(all []frame) bool {
+		return slices.ContainsFunc(all, func(f frame) bool { return f.Type == "joined" && f.Group == "new" }) &&
+			slices.ContainsFunc(all, func(f frame) bool { return f.Type == "left" && f.Group == "old" })
+	})
+	p.group("to the new group", "new")
+	k.wait("the group's message", func([]frame) bool { return slices.Contains(k.ids(), "to the new group") })
+}
+
+func TestRedisRestarts(t *testing.T) {
+	redis := redistest.Start(t, redistest.AOF())
+	n := start(t, redis.URL())
+	p := publisher{t, open(t, redis.URL())}
+	k := n.connect(true, ticket.Claims{ClientID: "ann", Groups: []string{"chess"}})
+	p.inbox("a", "ann")
+	k.expect("a")
+	redis.Kill()
+	eventually(t, "not ready", func() bool { return n.ready() == 503 })
+	redis.Restart()
+	eventually(t, "ready", func() bool { return n.ready() == 200 })
+	p.inbox("b", "ann")
+	p.group("c", "chess")
+	has := func(id string) bool { return slices.Contains(k.ids(), id) }
+	k.wait("the messages after", func([]frame) bool { return has("b") && has("c") })
+	select {
+	case <-k.done:
+		t.Errorf("the socket was closed: %v", k.err)
+	default:
+	}
+	if n := n.state().Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestStopping(t *testing.T) {
+	redis := redistest.Start(t)
+	n, other := start(t, redis.URL()), start(t, redis.URL())
+	st := open(t, redis.URL())
+	ctx := context.Background()
+	var ks []*client
+	for i := range 30 {
+		ks = append(ks, n.connect(i%2 == 0, ticket.Claims{ClientID: fmt.Sprint("client", i)}))
+	}
+	stays := other.connect(true, ticket.Claims{ClientID: "stays"})
+	name := n.state().Node
+	if err := n.stop(); err != nil {
+		t.Error(err)
+	}
+	for _, k := range ks {
+		k.expectClose(4000)
+	}
+	nodes, err := st.Nodes(ctx)
+	if err != nil || len(nodes) != 1 || nodes[0].ID == name {
+		t.Errorf("registered after the stop: %v %v", nodes, err)
+	}
+	eventually(t, "everybody is offline", func() bool {
+		ids, _, err := st.OnlineClients(ctx, "", 100)
+		return err == nil && slices.Equal(ids, []string{"stays"})
+	})
+	publisher{t, st}.inbox("hello", "stays")
+	stays.expect("hello")
+}
+
+func TestDrainOnRequest(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	k := n.connect(true, ticket.Claims{ClientID: "ann"})
+	if err := st.DrainNode(context.Background(), n.state().Node); err != nil {
+		t.Fatal(err)
+	}
+	k.expectClose(4000)
+	if a := handshake(t, n.url+sign(t, ticket.Claims{ClientID: "bob"}), nil); a.code != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("a draining node answers %d", a.code)
+	}
+	eventually(t, "unready and not offered", func() bool {
+		live, err := st.LiveNodes(context.Background())
+		return n.ready() == 503 && err == nil && len(live) == 0
+	})
+}
+
+// A node that was paused finds its lease gone: others have signed its connections off, and may still be at it. It
+// registers them again, under another name.
+func TestALostLease(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	ctx := context.Background()
+	k := n.connect(true, ticket.Claims{ClientID: "ann", Device: "phone", Meta: []byte(`{"name":"Ann"}`)})
+	old := n.state().Node
+	if err := st.RemoveNode(ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a new name", func() bool { return n.state().Node != old })
+	eventually(t, "the connection is registered under it", func() bool {
+		c, err := st.Client(ctx, "ann")
+		return err == nil && len(c.Connections) == 1 && c.Connections[0].Node == n.state().Node && c.Connections[0].Device == "phone"
+	})
+	// The old name's connections are reaped within a janitor's rounds; ann must stay.
+	eventually(t, "the old name is cleared away", func() bool { return redis.Do("SISMEMBER", "im:nodes", old) == ":0" })
+	if on, err := st.Online(ctx, []string{"ann"}); err != nil || !on["ann"] {
+		t.Errorf("online: %v %v", on, err)
+	}
+	publisher{t, st}.inbox("hello", "ann")
+	k.expect("hello")
+	k.ws.CloseNow()
+	eventually(t, "ann is offline", func() bool {
+		on, err := st.Online(ctx, []string{"ann"})
+		return err == nil && !on["ann"]
+	})
+}
