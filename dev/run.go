@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -51,11 +52,25 @@ func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out i
 	)
 	wg.Go(func() { defer cancel(); webErr = web.Run(ctx) })
 	wg.Go(func() { defer cancel(); nErr = node.Run(ctx) })
-	if url := node.PublicURL(ctx); url != "" {
+	if url := node.PublicURL(ctx); url != "" && ready(ctx, web) {
 		fmt.Fprintf(out, banner, web.Addr(), web.Addr(), url, APIKey, web.AdminAddr(), node.AdminAddr(), web.Addr(), APIKey)
 	}
 	wg.Wait()
 	return errors.Join(webErr, nErr)
+}
+
+// ready waits until webapi answers; false when ctx ended first.
+func ready(ctx context.Context, web *webapi.Server) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for web.Ready() != nil {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
 }
 
 const banner = `

@@ -17,6 +17,7 @@ import (
 	"github.com/imtier/imtier/internal/admin"
 	"github.com/imtier/imtier/internal/httpd"
 	"github.com/imtier/imtier/pkg/imhelper"
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/webapi/internal/api"
 	"github.com/imtier/imtier/webapi/internal/usertoken"
@@ -57,7 +58,7 @@ func New(cfg Config, log *zap.Logger) (*Server, error) {
 	var err error
 	o := httpd.Options{ErrorLog: zap.NewStdLog(log)}
 	s.admin, err = httpd.Listen(cfg.AdminListen, admin.Handler(admin.Options{
-		Ready: s.ready, State: s.state, Metrics: s.metrics,
+		Ready: s.Ready, State: s.state, Metrics: s.metrics,
 	}), o)
 	if err != nil {
 		return nil, fmt.Errorf("admin listener: %w", err)
@@ -212,8 +213,9 @@ func (s *Server) open(ctx context.Context) (*store.Store, error) {
 	}
 }
 
-// probe keeps /readyz true to whether Redis answers, and logs the changes.
+// probe keeps /readyz true to whether Redis takes messages, and logs the changes.
 func (s *Server) probe(ctx context.Context, st *store.Store) {
+	name := "webapi-" + protocol.NewID()
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
@@ -222,7 +224,7 @@ func (s *Server) probe(ctx context.Context, st *store.Store) {
 			return
 		case <-tick.C:
 		}
-		err := st.Ping(ctx)
+		err := st.Probe(ctx, name, time.Now().String()) // a write: a replica would answer a ping
 		switch was := s.away.Load(); {
 		case ctx.Err() != nil:
 			return
@@ -238,7 +240,8 @@ func (s *Server) probe(ctx context.Context, st *store.Store) {
 	}
 }
 
-func (s *Server) ready() error {
+// Ready says why requests are not answered now; nil when they are.
+func (s *Server) Ready() error {
 	if err := s.away.Load(); err != nil {
 		return *err
 	}
@@ -247,7 +250,7 @@ func (s *Server) ready() error {
 
 // state is what /state shows.
 func (s *Server) state() any {
-	ready := s.ready() == nil
+	ready := s.Ready() == nil
 	return struct {
 		Started    time.Time `json:"started"`
 		Ready      bool      `json:"ready"`

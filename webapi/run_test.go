@@ -184,7 +184,7 @@ func TestPagesBySetting(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := run(t, configured(t, append(c.args, "--redis-url="+redis.URL())...))
-			eventually(t, "ready", func() bool { return s.ready() == nil })
+			eventually(t, "ready", func() bool { return s.Ready() == nil })
 			if status, body := get(t, "http://"+s.Addr()+c.path); status != c.want {
 				t.Errorf("%s: %d %.200s", c.path, status, body)
 			}
