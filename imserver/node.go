@@ -90,7 +90,7 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final})
 	if c.Ready() {
 		n.metrics.Closed(r)
-	n.churn.n.Add(1)
+		n.churn.n.Add(1)
 	}
 	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
 }
