@@ -24,6 +24,7 @@ import (
 
 const (
 	startTimeout = 15 * time.Second // for a server to answer PING, on a busy machine
+	dialTimeout  = 5 * time.Second  // for a connection, on a busy machine
 	portAttempts = 5                // a free port may be taken by another process before the server binds it
 )
 
@@ -229,7 +230,7 @@ func freeAddr(t testing.TB) string {
 
 // roundTrip sends a command and returns the first line of the answer; of a bulk string, the string.
 func roundTrip(addr string, args ...string) (string, error) {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+	c, err := net.DialTimeout("tcp", addr, dialTimeout)
 	if err != nil {
 		return "", err
 	}
