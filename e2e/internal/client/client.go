@@ -43,6 +43,7 @@ type Client struct {
 	conn  *Conn
 	node  string
 	stall chan struct{} // not nil while the client does not read
+	away  chan struct{} // not nil while the client does not connect
 	opens int           // connections that got hello
 	count int           // connections that got started
 	err   error         // why the last attempt failed
@@ -109,10 +110,37 @@ func (c *Client) Stall() (again func()) {
 	}
 }
 
+// Away disconnects the client until the function that it returns is called. It returns when the connection has ended.
+func (c *Client) Away() (back func()) {
+	away := make(chan struct{})
+	c.mu.Lock()
+	c.away = away
+	c.mu.Unlock()
+	c.Cut()
+	for c.o.Ledger.Connected() {
+		<-time.After(time.Millisecond)
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.away = nil
+		close(away)
+	}
+}
+
 // Run keeps the client connected until ctx ends (nil) or the server tells it to stay away (the close error).
 func (c *Client) Run(ctx context.Context) error {
 	pause := c.o.First
 	for {
+		c.mu.Lock()
+		away := c.away
+		c.mu.Unlock()
+		if away != nil {
+			select {
+			case <-away:
+			case <-ctx.Done():
+			}
+		}
 		started, err := c.session(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -145,7 +173,7 @@ func (c *Client) session(ctx context.Context) (started bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	conn, err := dial(ctx, url, V1, c.o.Buffer)
+	conn, err := DialSlow(ctx, url, V1, c.o.Buffer)
 	if err != nil {
 		return false, err
 	}

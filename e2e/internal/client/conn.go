@@ -38,10 +38,12 @@ type Conn struct {
 }
 
 // Dial opens a URL as webapi gave it.
-func Dial(ctx context.Context, url string, kind Kind) (*Conn, error) { return dial(ctx, url, kind, 0) }
+func Dial(ctx context.Context, url string, kind Kind) (*Conn, error) {
+	return DialSlow(ctx, url, kind, 0)
+}
 
-// dial with a receive buffer of so many bytes, 0 for the system's choice.
-func dial(ctx context.Context, url string, kind Kind, buffer int) (*Conn, error) {
+// DialSlow is Dial with a receive buffer of so many bytes, 0 for the system's choice.
+func DialSlow(ctx context.Context, url string, kind Kind, buffer int) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	d := net.Dialer{Control: receiveBuffer(buffer)}

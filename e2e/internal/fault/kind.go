@@ -40,3 +40,19 @@ func Kinds() []Kind {
 func AOFKinds() []Kind {
 	return []Kind{{"cut-aof", 200 * time.Millisecond, 3 * time.Second, cutAOF}}
 }
+
+// ByName finds a kind; there must be one of that name.
+func ByName(name string) Kind {
+	for _, k := range append(Kinds(), AOFKinds()...) {
+		if k.Name == name {
+			return k
+		}
+	}
+	panic("there is no fault named " + name)
+}
+
+// Inflict carries out a step of this kind.
+func (k Kind) Inflict(l *rig.Load, s Step) {
+	s.Kind = k
+	s.Inflict(l)
+}

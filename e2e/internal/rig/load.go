@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,11 +18,15 @@ import (
 
 // LoadOptions say how much is sent to whom. The zero value of each is a modest default.
 type LoadOptions struct {
-	Clients int    // 60
-	Groups  int    // 6; client i is in groups i and i+1, modulo their number
-	Senders int    // 8; every second one retries what fails, with the same id
-	Rate    int    // sends a second, of all senders; 100
-	Seed    uint64 // of what is sent to whom
+	Clients int // 60
+	Groups  int // 6; client i is in groups i and i+1, modulo their number
+	Senders int // 8, negative: none; every second one retries what fails, with the same id
+	Rate    int // sends a second, of all senders; 100
+	Slow    int // so many more clients, in all groups, for which the kernel keeps only SlowBuffer bytes
+	Pad     int // bytes added to each message
+
+	SlowBuffer int
+	Seed       uint64 // of what is sent to whom
 }
 
 func (o *LoadOptions) fill() {
@@ -53,6 +59,7 @@ type Load struct {
 	senders sync.WaitGroup
 	online  sync.WaitGroup
 	markers *sender
+	script  *sender
 }
 
 // Load connects clients and begins to send. Check, or the test's end, ends it.
@@ -73,7 +80,10 @@ func (r *Rig) Load(o LoadOptions) *Load {
 	ctx, leave := context.WithCancel(r.T.Context())
 	l.leave = leave
 	for i := range o.Clients {
-		l.join(ctx, fmt.Sprint("client-", i), l.Groups[i%o.Groups], l.Groups[(i+1)%o.Groups])
+		l.join(ctx, 0, fmt.Sprint("client-", i), l.Groups[i%o.Groups], l.Groups[(i+1)%o.Groups])
+	}
+	for i := range o.Slow {
+		l.join(ctx, o.SlowBuffer, fmt.Sprint("slow-", i), l.Groups...)
 	}
 	r.T.Cleanup(l.online.Wait)
 	r.WaitStarted(l.Clients...)
@@ -84,13 +94,25 @@ func (r *Rig) Load(o LoadOptions) *Load {
 		l.senders.Go(func() { s.run(ctx, time.Second*time.Duration(o.Senders)/time.Duration(o.Rate)) })
 	}
 	r.T.Cleanup(l.senders.Wait)
-	l.markers = l.sender("marker", uint64(o.Senders), true)
+	l.markers = l.sender("marker", 1000, true)
+	l.script = l.sender("script", 1001, true)
 	return l
 }
 
-func (l *Load) join(ctx context.Context, id string, groups ...string) {
+// Send sends one message, repeating it until it succeeds; only the test's goroutine may call it.
+func (l *Load) Send(m ledger.Send) {
+	l.T.Helper()
+	ctx, cancel := context.WithTimeout(l.T.Context(), settleTimeout)
+	defer cancel()
+	if !l.script.send(ctx, m) {
+		l.T.Fatalf("a send to %s %q did not succeed within %v", m.Kind, m.To, settleTimeout)
+	}
+}
+
+func (l *Load) join(ctx context.Context, buffer int, id string, groups ...string) {
+	slices.Sort(groups)
 	c := client.New(client.Options{
-		API: l.API, Ledger: ledger.NewClient(id, groups...), First: firstPause, Last: lastPause,
+		API: l.API, Ledger: ledger.NewClient(id, slices.Compact(groups)...), First: firstPause, Last: lastPause, Buffer: buffer,
 	})
 	l.Clients = append(l.Clients, c)
 	l.online.Go(func() {
@@ -187,7 +209,11 @@ func (s *sender) send(ctx context.Context, m ledger.Send) bool {
 }
 
 func (s *sender) attempt(ctx context.Context, m ledger.Send) ledger.Send {
-	msg := api.Message{From: s.name, Data: Data(m.Key)}
+	data := Data(m.Key)
+	if s.l.options.Pad > 0 {
+		data["pad"] = strings.Repeat("x", s.l.options.Pad)
+	}
+	msg := api.Message{From: s.name, Data: data}
 	if s.retry {
 		msg.ID = m.Key
 	}

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,13 +13,15 @@ import (
 
 const (
 	settleTimeout = 60 * time.Second // for everybody to be back and have everything, on a busy machine
+	markAgain     = 3 * time.Second  // without everybody having the markers
 	leaveTimeout  = 30 * time.Second // for nodes to let go of everything
 	quiet         = 300 * time.Millisecond
 	shown         = 25 // violations printed; the rest is in the ledgers
 )
 
 // Mark sends one message to each stream and waits until every client has what is for it, and so everything before it. It
-// returns how long that took. While it is called no other call of it may be under way.
+// returns how long that took. Messages to groups are repeated now and then: a client that Redis has forgotten to be a member
+// gets none until it has connected again.
 func (l *Load) Mark(within time.Duration) (took time.Duration, all bool) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(l.T.Context(), within)
@@ -30,19 +33,21 @@ func (l *Load) Mark(within time.Duration) (took time.Duration, all bool) {
 		since[i] = len(c.Ledger().Entries())
 	}
 	l.markers.send(ctx, ledger.Send{Kind: ledger.Direct, To: ids})
-	for _, g := range l.Groups {
-		l.markers.send(ctx, ledger.Send{Kind: ledger.Group, To: []string{g}})
-	}
 	l.markers.send(ctx, ledger.Send{Kind: ledger.Broadcast})
-	if ctx.Err() != nil {
-		return time.Since(begin), false
+	for !all && ctx.Err() == nil {
+		for _, g := range l.Groups {
+			l.markers.send(ctx, ledger.Send{Kind: ledger.Group, To: []string{g}})
+		}
+		all = l.arrived(ctx, since)
 	}
-	return time.Since(begin), l.arrived(ctx, since)
+	return time.Since(begin), all
 }
 
-// arrived waits until every client has a direct marker, one of each of its groups, and a broadcast one, all of them
-// after entry number since.
+// arrived waits for a while until every client has a direct marker, a broadcast one, and one of each of its groups, all
+// of them after its entry number since.
 func (l *Load) arrived(ctx context.Context, since []int) bool {
+	ctx, cancel := context.WithTimeout(ctx, markAgain)
+	defer cancel()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for i, c := range l.Clients {
@@ -123,6 +128,25 @@ func (l *Load) letGo() []check.Violation {
 		}
 		<-time.After(10 * poll)
 	}
+}
+
+// Latencies are how long after the call of its send each message arrived that came between two moments and was not
+// replayed, in order; slow clients do not count.
+func (l *Load) Latencies(from, to time.Time) (all []time.Duration) {
+	called := make(map[string]time.Time)
+	for _, s := range l.Publisher.Sends() {
+		called[s.Key] = s.Called
+	}
+	for _, c := range l.Clients[:l.options.Clients] {
+		for _, e := range c.Ledger().Entries() {
+			at, ok := called[e.Key]
+			if ok && e.What == ledger.Message && !e.Replayed && e.At.After(from) && e.At.Before(to) {
+				all = append(all, e.At.Sub(at))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // log writes what the run was worth.

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/api"
+	"github.com/imtier/imtier/e2e/internal/client"
+	"github.com/imtier/imtier/e2e/internal/proxy"
+	"github.com/imtier/imtier/e2e/internal/rig"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+func TestFaultsCutOffSilently(t *testing.T) {
+	cutOff(t, proxy.Drop, length(30*time.Second, 8*time.Second))
+}
+
+func TestFaultsCutOffWithResets(t *testing.T) {
+	cutOff(t, proxy.Reset, length(30*time.Second, 5*time.Second))
+}
+
+// cutOff separates a node from Redis: it has to notice, keep its clients, and catch up.
+func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
+	l := startLoad(t, rig.LoadOptions{})
+	n := l.Nodes[0]
+	starts := make(map[string]int)
+	for _, c := range l.Clients {
+		starts[c.ID()] = c.Starts()
+	}
+	begin := time.Now()
+	n.Proxy.Set(m)
+	noticed := rig.Eventually(t, patience, "the node is not ready", func() bool { return !n.IsReady(t.Context()) })
+	within(t, noticed, 6*time.Second, "noticing")
+	<-time.After(d - time.Since(begin))
+	n.Proxy.Set(proxy.Pass)
+	within(t, caughtUp(l), 5*time.Second, "catching up")
+	rig.Eventually(t, patience, "the node is ready again", func() bool { return n.IsReady(t.Context()) })
+	for _, c := range l.Clients {
+		if strings.HasPrefix(c.Node(), n.Name) && c.Starts() != starts[c.ID()] {
+			t.Errorf("%s connected again", c.ID())
+		}
+	}
+	l.Check()
+}
+
+// Redis cuts the subscription of a node that does not read for long enough.
+func TestFaultsFreezeNode(t *testing.T) {
+	l := startLoadOn(t, rig.LoadOptions{Pad: 8 << 10, Clients: 30}, rig.Options{Nodes: 2, Redis: []redistest.Option{
+		redistest.AOF(), redistest.Args("--client-output-buffer-limit", "pubsub 256kb 128kb 2"),
+	}})
+	inflict(l, "freeze-node", length(10*time.Second, 6*time.Second))
+	t.Logf("the node's subscription broke: %v", strings.Contains(l.Nodes[0].Output(), "subscription interrupted"))
+	l.Check()
+}
+
+// Longer than the lease: everybody else takes the node for dead.
+func TestFaultsFreezeNodeBeyondLease(t *testing.T) {
+	if !rig.Full() {
+		t.Skip("takes long: RIG_FULL=1")
+	}
+	l := startLoad(t, rig.LoadOptions{})
+	inflict(l, "freeze-node", 20*time.Second)
+	rig.Eventually(t, patience, "everybody is online", func() bool {
+		online, err := l.API.Online(t.Context(), names(l)...)
+		for _, is := range online {
+			if !is {
+				return false
+			}
+		}
+		return err == nil
+	})
+	l.Check()
+}
+
+func names(l *rig.Load) (ids []string) {
+	for _, c := range l.Clients {
+		ids = append(ids, c.ID())
+	}
+	return ids
+}
+
+func TestFaultsKillWebAPI(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{})
+	for range length(10, 3) {
+		inflict(l, "kill-webapi", 100*time.Millisecond)
+	}
+	for _, c := range l.Clients {
+		if c.Starts() != 1 {
+			t.Errorf("%s connected %d times", c.ID(), c.Starts())
+		}
+	}
+	l.Check()
+}
+
+func TestFaultsStopNode(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{})
+	for node := range l.Nodes {
+		if code, took, err := l.Nodes[node].Stop(t.Context()); code != 0 || err != nil || took > 10*time.Second {
+			t.Errorf("node %d ended with %d after %v, %v", node+1, code, took, err)
+		}
+		caughtUp(l)
+		if err := l.Nodes[node].Start(); err != nil {
+			t.Fatal(err)
+		}
+		l.WaitReady()
+	}
+	l.Check()
+}
+
+// The cap of one slow client is IM_OUTBOX_SIZE; this much is allowed beyond all caps together, for the heap that the load
+// itself needs.
+const (
+	outboxCap  = 256 << 10
+	heapSlack  = 48 << 20
+	slowBuffer = 128 << 10 // bytes that the kernel keeps for a client that does not read
+)
+
+func TestFaultsStalledClients(t *testing.T) {
+	stalled := length(100, 10)
+	l := startLoad(t, rig.LoadOptions{Clients: 24, Groups: 3, Pad: 48 << 10, Rate: 60, Slow: stalled, SlowBuffer: slowBuffer})
+	slow := l.Clients[len(l.Clients)-stalled:]
+	dialSlow(t, l, "raw", l.Groups...)
+	phase := length(15*time.Second, 5*time.Second)
+	calm := time.Now()
+	<-time.After(phase)
+	before := states(t, l)
+	storm := time.Now()
+	var again []func()
+	for _, c := range slow {
+		again = append(again, c.Stall())
+	}
+	<-time.After(phase)
+	end := time.Now()
+	during := states(t, l)
+	for i, st := range during {
+		t.Logf("node %d: %d bytes kept, heap %d MiB, before %d MiB", i+1, st.QueueBytes, st.HeapBytes>>20, before[i].HeapBytes>>20)
+		if most := (stalled + 1) * (outboxCap + 32<<10); st.QueueBytes > most {
+			t.Errorf("%d bytes are kept for slow clients, at most %d are allowed", st.QueueBytes, most)
+		}
+		if st.HeapBytes > before[i].HeapBytes+uint64(stalled*outboxCap)+heapSlack {
+			t.Errorf("the heap grew from %d to %d MiB", before[i].HeapBytes>>20, st.HeapBytes>>20)
+		}
+	}
+	if during[0].QueueBytes+during[1].QueueBytes == 0 {
+		t.Error("nobody was slow: the test shows nothing")
+	}
+	was, is := p99(l.Latencies(calm, storm)), p99(l.Latencies(storm, end))
+	t.Logf("p99 of the others: %v of %d, before %v of %d", is, len(l.Latencies(storm, end)), was, len(l.Latencies(calm, storm)))
+	if is > 2*was+100*time.Millisecond { // the second term is the noise of a busy machine
+		t.Errorf("the others' p99 went from %v to %v", was, is)
+	}
+	wantTooSlow(t, l)
+	for _, f := range again {
+		f()
+	}
+	caughtUp(l)
+	l.Check()
+}
+
+// dialSlow opens a raw connection that is never read from.
+func dialSlow(t *testing.T, l *rig.Load, id string, groups ...string) {
+	t.Helper()
+	url, err := l.API.Connect(t.Context(), api.ConnectRequest{ClientID: id, Groups: groups})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := client.DialSlow(t.Context(), url, client.Raw, slowBuffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Cut)
+}
+
+// wantTooSlow looks for a raw client that was closed because it did not read.
+func wantTooSlow(t *testing.T, l *rig.Load) {
+	t.Helper()
+	for _, n := range l.Nodes {
+		_, body, err := n.Get(t.Context(), "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`reason="too slow"} 1`).Match(body) {
+			return
+		}
+	}
+	t.Error("no node has closed the raw client that did not read with 4001")
+}
+
+func states(t *testing.T, l *rig.Load) (all []stateOf) {
+	t.Helper()
+	for _, n := range l.Nodes {
+		st, err := n.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, stateOf{st.QueueBytes, st.HeapBytes})
+	}
+	return all
+}
+
+type stateOf struct {
+	QueueBytes int
+	HeapBytes  uint64
+}
+
+func p99(sorted []time.Duration) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[len(sorted)*99/100]
+}
+
+// Ten clients' connections break again and again while others are left alone.
+func TestFaultsClientsComeAndGo(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{})
+	var wg sync.WaitGroup
+	for _, c := range l.Clients[:10] {
+		wg.Go(func() {
+			for range length(30, 6) {
+				c.Cut()
+				<-time.After(400 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	caughtUp(l)
+	for _, c := range l.Clients[10:] {
+		if c.Starts() != 1 {
+			t.Errorf("%s connected %d times", c.ID(), c.Starts())
+		}
+	}
+	l.Check()
+}
