@@ -116,23 +116,27 @@ const (
 	outboxCap  = 256 << 10
 	heapSlack  = 48 << 20
 	slowBuffer = 128 << 10 // bytes that the kernel keeps for a client that does not read
+
+	// Within 5 seconds twice what the kernel keeps at the sending end, 4 MiB.
+	floodEvery = 25 * time.Millisecond
+	floodBytes = 40 << 10
 )
 
 func TestFaultsStalledClients(t *testing.T) {
 	stalled := length(100, 10)
-	l := startLoad(t, rig.LoadOptions{Clients: 24, Groups: 3, Pad: 48 << 10, Rate: 60, Slow: stalled, SlowBuffer: slowBuffer})
+	l := startLoad(t, rig.LoadOptions{Clients: 24, Groups: 3, Rate: 50, Slow: stalled, SlowBuffer: slowBuffer})
 	slow := l.Clients[len(l.Clients)-stalled:]
-	dialSlow(t, l, "raw", l.Groups...)
+	dialSlow(t, l, "raw", rig.SlowGroup)
 	phase := length(15*time.Second, 5*time.Second)
 	calm := time.Now()
-	<-time.After(phase)
+	l.Flood(phase, floodEvery, floodBytes)
 	before := states(t, l)
 	storm := time.Now()
 	var again []func()
 	for _, c := range slow {
 		again = append(again, c.Stall())
 	}
-	<-time.After(phase)
+	l.Flood(phase, floodEvery, floodBytes)
 	end := time.Now()
 	during := states(t, l)
 	for i, st := range during {

@@ -29,6 +29,9 @@ type LoadOptions struct {
 	Seed       uint64 // of what is sent to whom
 }
 
+// SlowGroup is the group of slow clients.
+const SlowGroup = "slow"
+
 func (o *LoadOptions) fill() {
 	if o.Clients == 0 {
 		o.Clients = 60
@@ -83,7 +86,10 @@ func (r *Rig) Load(o LoadOptions) *Load {
 		l.join(ctx, 0, fmt.Sprint("client-", i), l.Groups[i%o.Groups], l.Groups[(i+1)%o.Groups])
 	}
 	for i := range o.Slow {
-		l.join(ctx, o.SlowBuffer, fmt.Sprint("slow-", i), l.Groups...)
+		l.join(ctx, o.SlowBuffer, fmt.Sprint("slow-", i), SlowGroup)
+	}
+	if o.Slow > 0 {
+		l.Groups = append(l.Groups, SlowGroup)
 	}
 	r.T.Cleanup(l.online.Wait)
 	r.WaitStarted(l.Clients...)
@@ -107,6 +113,19 @@ func (l *Load) Send(m ledger.Send) {
 	if !l.script.send(ctx, m) {
 		l.T.Fatalf("a send to %s %q did not succeed within %v", m.Kind, m.To, settleTimeout)
 	}
+}
+
+// Flood sends messages of so many bytes to the slow clients' group for a while; only the test's goroutine may call it.
+func (l *Load) Flood(d, every time.Duration, bytes int) {
+	l.T.Helper()
+	s := *l.script
+	s.pad = bytes
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
+		s.send(l.T.Context(), ledger.Send{Kind: ledger.Group, To: []string{SlowGroup}})
+	}
+	l.script.seq = s.seq
 }
 
 func (l *Load) join(ctx context.Context, buffer int, id string, groups ...string) {
@@ -136,12 +155,13 @@ type sender struct {
 	l     *Load
 	name  string
 	rng   *rand.Rand
+	pad   int  // bytes added to each message
 	retry bool // with an id of its own, until it succeeds
 	seq   int
 }
 
 func (l *Load) sender(name string, n uint64, retry bool) *sender {
-	return &sender{l: l, name: name, rng: rand.New(rand.NewPCG(l.options.Seed, n)), retry: retry}
+	return &sender{l: l, name: name, pad: l.options.Pad, rng: rand.New(rand.NewPCG(l.options.Seed, n)), retry: retry}
 }
 
 func (s *sender) run(ctx context.Context, every time.Duration) {
@@ -174,7 +194,7 @@ func (s *sender) choose() ledger.Send {
 		}
 		return m
 	case n < 95:
-		m := ledger.Send{Kind: ledger.Group, To: []string{s.l.Groups[s.rng.IntN(len(s.l.Groups))]}}
+		m := ledger.Send{Kind: ledger.Group, To: []string{s.l.Groups[s.rng.IntN(s.l.options.Groups)]}}
 		if n < 75 {
 			m.Except = some()
 		}
@@ -210,8 +230,8 @@ func (s *sender) send(ctx context.Context, m ledger.Send) bool {
 
 func (s *sender) attempt(ctx context.Context, m ledger.Send) ledger.Send {
 	data := Data(m.Key)
-	if s.l.options.Pad > 0 {
-		data["pad"] = strings.Repeat("x", s.l.options.Pad)
+	if s.pad > 0 {
+		data["pad"] = strings.Repeat("x", s.pad)
 	}
 	msg := api.Message{From: s.name, Data: data}
 	if s.retry {
