@@ -22,9 +22,10 @@ type Server struct {
 
 // logLine is what is read of a program's log.
 type logLine struct {
-	Msg  string `json:"msg"`
-	Addr string `json:"addr"`
-	URL  string `json:"url"`
+	Msg   string `json:"msg"`
+	Addr  string `json:"addr"`
+	Admin string `json:"admin_addr"` // webapi
+	URL   string `json:"url"`
 }
 
 // StartServer runs a built program with settings (NAME=value) and returns when it says that it is ready. It listens
@@ -79,6 +80,8 @@ func (s *Server) follow(r io.Reader, log io.Writer, ready chan<- struct{}) {
 		switch l.Msg {
 		case "admin listener":
 			s.Admin = l.Addr
+		case "listening":
+			s.Admin = l.Admin
 		case "ready":
 			s.Addr, s.URL = l.Addr, l.URL
 			close(ready)

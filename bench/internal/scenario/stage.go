@@ -50,6 +50,8 @@ type stage struct {
 	keys  string // signing keys
 	redis string // URL
 	stops []func()
+
+	ownRedis *procs.Redis // nil when it was there already
 }
 
 // newStage starts Redis. Close ends everything that the stage started.
@@ -62,7 +64,7 @@ func newStage(ctx context.Context, c Common, out io.Writer) (*stage, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.redis = r.URL
+		s.redis, s.ownRedis = r.URL, r
 		s.stops = append(s.stops, r.Stop)
 	}
 	return s, nil
