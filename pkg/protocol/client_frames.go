@@ -20,6 +20,7 @@ type ClientFrame struct {
 const (
 	FrameStart = "start"
 	FrameAck   = "ack"
+	FrameRead  = "read"
 	FramePing  = "ping"
 )
 
@@ -59,4 +60,17 @@ func (f *ClientFrame) Positions(clientID string) (map[Stream]Position, error) {
 		out[st] = p
 	}
 	return out, nil
+}
+
+// ReadIDs checks and returns the frame's ids.
+func (f *ClientFrame) ReadIDs() ([]string, error) {
+	if len(f.IDs) > MaxReadIDs {
+		return nil, fmt.Errorf("%w: ids has %d entries", ErrBadFrame, len(f.IDs))
+	}
+	for _, id := range f.IDs {
+		if err := CheckID(id); err != nil {
+			return nil, fmt.Errorf("%w: ids: %v", ErrBadFrame, err)
+		}
+	}
+	return f.IDs, nil
 }

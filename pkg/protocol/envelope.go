@@ -20,6 +20,10 @@ type Envelope struct {
 	Devices      []string // when not empty, only these devices get it
 	Receipt      Receipt  // which receipts the sender asked for
 	TTL          int64    // seconds after Time when an unacknowledged message is reported expired; 0 = never
+
+	// IsReceipt marks what a sender is told about a message of its own: From is the receiver of that message, Data
+	// what ReceiptData makes. Only imtier.v1 connections get it.
+	IsReceipt bool
 }
 
 // Receipt is the confirmation that a sender asked for.
@@ -35,7 +39,7 @@ const (
 // in front:
 //
 //	version  1 byte, envelopeV1
-//	flags    1 byte: bit 0 binary, bit 1 except sender, bits 2–3 receipt
+//	flags    1 byte: bit 0 binary, bit 1 except sender, bits 2–3 receipt, bit 4 is a receipt
 //	time     uvarint
 //	ttl      uvarint
 //	id, from, exceptConn   strings
@@ -47,7 +51,8 @@ const (
 	flagBinary       = 1 << 0
 	flagExceptSender = 1 << 1
 	receiptShift     = 2
-	knownFlags       = flagBinary | flagExceptSender | 3<<receiptShift
+	flagIsReceipt    = 1 << 4
+	knownFlags       = flagBinary | flagExceptSender | 3<<receiptShift | flagIsReceipt
 )
 
 // ErrBadEnvelope is returned for bytes that are not an envelope of a known version.
@@ -66,6 +71,9 @@ func (e *Envelope) Encode() []byte {
 	}
 	if e.ExceptSender {
 		flags |= flagExceptSender
+	}
+	if e.IsReceipt {
+		flags |= flagIsReceipt
 	}
 	b = append(b, envelopeV1, flags)
 	b = binary.AppendUvarint(b, uint64(e.Time))
@@ -96,6 +104,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 		Binary:       flags&flagBinary != 0,
 		ExceptSender: flags&flagExceptSender != 0,
 		Receipt:      Receipt(flags >> receiptShift & 3),
+		IsReceipt:    flags&flagIsReceipt != 0,
 		Time:         int64(d.uvarint()),
 		TTL:          int64(d.uvarint()),
 		ID:           d.string(),

@@ -11,6 +11,7 @@ const (
 	MaxMetaLen    = 4 << 10 // bytes of the metadata given at pre-connect; it travels in the URL
 	MaxGroupsJoin = 100     // groups that one pre-connect URL may join
 	MaxReceivers  = 1000    // receivers of one send, sends of one batch, members of one change
+	MaxReadIDs    = 1000    // ids of one read frame
 	MaxToken      = 8 << 10 // bytes of a pre-connect token; more is refused unread
 
 	DefaultMaxMessage = 64 << 10 // bytes of a message's data, either way, unless set otherwise

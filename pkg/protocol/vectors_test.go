@@ -47,6 +47,9 @@ func envelopeVectors() map[string]*Envelope {
 			ExceptConn: "00ff0123456789abcdef", Devices: []string{"phone", "web"}, Receipt: ReceiptRead, TTL: 3600,
 		},
 		"delivered": {ID: "d", From: "a", Time: 3, Data: []byte(`1`), Receipt: ReceiptDelivered},
+		"receipt": {
+			ID: "d\n1795302328961-7\nr", From: "bob", Time: 4, Data: ReceiptData("d", "bob", StateRead), IsReceipt: true,
+		},
 	}
 }
 

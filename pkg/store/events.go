@@ -12,9 +12,10 @@ const (
 	EventOffline = "offline" // its grace is over; Device, Node and Meta are those of the connection that closed last
 	EventJoin    = "join"    // it became a member of Group
 	EventLeave   = "leave"   // it is no longer a member of Group
+	EventReceipt = "receipt" // what became of message ID, which From asked a receipt for: State. ClientID is the receiver
 )
 
-// Event is one change of presence or membership. It was written in the same step as the change itself, so neither is
+// Event is one change of presence or membership, or a receipt. It was written in the same step as the change itself, so neither is
 // ever there without the other. Per client online and offline alternate.
 type Event struct {
 	Type     string          `json:"type"`
@@ -26,6 +27,9 @@ type Event struct {
 	Meta     json.RawMessage `json:"meta,omitempty"`   // as it was given at pre-connect
 	Group    string          `json:"group,omitempty"`  // of a join or leave
 	Groups   []string        `json:"groups,omitempty"` // of an offline: what the client was a member of then
+	ID       string          `json:"id,omitempty"`     // of a receipt
+	From     string          `json:"from,omitempty"`   // of a receipt; empty when the system sent the message
+	State    string          `json:"state,omitempty"`  // of a receipt: delivered, read or expired
 }
 
 // eventField is the field of a stream's entry that holds the event.

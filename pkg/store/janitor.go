@@ -41,7 +41,8 @@ type janitor struct {
 }
 
 // RunJanitor keeps presence and memberships true until ctx ends, and returns its error: it turns clients offline whose
-// grace is over, takes the connections of dead nodes off the register, and finishes abandoned membership changes. Every
+// grace is over, takes the connections of dead nodes off the register, finishes abandoned membership changes, reports
+// messages expired whose time is over, and tells receipts that somebody else left untold. Every
 // program runs one; they agree on who works. name tells them apart in Redis. Trouble goes to onErr, once per round,
 // and is tried again a second later.
 func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) error {
@@ -76,9 +77,10 @@ func (j *janitor) round(ctx context.Context) error {
 		err = j.s.reap(ctx)
 	}
 	err = errors.Join(err, j.s.sweep(ctx)) // after reaping: whom a dead node held goes offline in the same round
+	err = errors.Join(err, j.s.expire(ctx))
 	if now.Sub(j.repaired) >= repairEvery {
 		j.repaired = now
-		err = errors.Join(err, j.s.repair(ctx))
+		err = errors.Join(err, j.s.repair(ctx), j.s.retell(ctx))
 	}
 	if err != nil {
 		j.calmSince = time.Time{}

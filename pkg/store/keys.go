@@ -76,6 +76,15 @@ func (k keyspace) conns(client string) string  { return k.of(k.partition(client)
 func (k keyspace) groups(client string) string { return k.of(k.partition(client)) + "groups:" + client }
 func (k keyspace) cursor(client string) string { return k.of(k.partition(client)) + "cursor:" + client }
 
+// Receipts: see prelude_receipts.lua.
+
+func (k keyspace) awaitPrefix(p int) string   { return k.of(p) + "await:" }
+func (k keyspace) duePrefix(p int) string     { return k.of(p) + "due:" }
+func (k keyspace) await(client string) string { return k.awaitPrefix(k.partition(client)) + client }
+func (k keyspace) due(client string) string   { return k.duePrefix(k.partition(client)) + client }
+func (k keyspace) expiry(p int) string        { return k.of(p) + "expiry" }
+func (k keyspace) untold(p int) string        { return k.of(p) + "untold" }
+
 // last remembers, per client in its grace, the connection that closed last: its going offline is told with it.
 func (k keyspace) last(p int) string { return k.of(p) + "last" }
 
@@ -129,6 +138,9 @@ func (k keyspace) clientChannel(p int) string { return k.of(p) + "c" }
 func (k keyspace) groupChannel(p int) string  { return k.of(p) + "g" }
 func (k keyspace) allChannel() string         { return k.of(allPartition) + "c" }
 func (k keyspace) eventChannel() string       { return k.of(allPartition) + "e" }
+
+// waiter is where somebody hears what became of messages it waits for; names of waiters complete the prefix.
+func (k keyspace) waiterPrefix() string { return k.of(allPartition) + "w:" }
 
 // channelOf is the channel that carries a stream.
 func (k keyspace) channelOf(st protocol.Stream) string {

@@ -18,6 +18,7 @@ type Publication struct {
 	To         []string // clients or groups; ignored for a broadcast
 	Idempotent bool     // see PublishInbox; ignored when Ephemeral
 	Ephemeral  bool     // see PublishEphemeral
+	Await      *Await   // to inboxes, not ephemeral: keep track of what becomes of it
 }
 
 // PublishResult is what became of a Publication. Receipts has one element per address (one for a broadcast), also
@@ -131,6 +132,9 @@ func (s *Store) prepare(j *job, envelope []byte) {
 	args[4] = strconv.Itoa(int(protocol.IdempotencyWindow.Seconds()))
 	args[5] = "0"
 	args[6] = rueidis.BinaryString(envelope)
+	if pub.Await != nil {
+		args[0] = kindAwaited
+	}
 	for _, i := range j.at {
 		keys = append(keys, s.keys.stream(protocol.Stream{Kind: pub.Kind, Name: pub.To[i]}))
 		args = append(args, pub.To[i])
@@ -141,6 +145,9 @@ func (s *Store) prepare(j *job, envelope []byte) {
 			st := protocol.Stream{Kind: pub.Kind, Name: pub.To[i]}
 			keys = append(keys, s.keys.idem(st, pub.Envelope.From, pub.Envelope.ID))
 		}
+	}
+	if pub.Await != nil {
+		keys, args = s.appendAwait(j, keys, args)
 	}
 	j.call = call{keys, args}
 }

@@ -19,16 +19,13 @@ const (
 // repair finishes membership changes whose authors did not.
 func (s *Store) repair(ctx context.Context) error {
 	var stale []mark
-	cursors := make(map[int]uint64, s.Partitions())
-	for _, p := range s.allPartitions() {
-		cursors[p] = 0
-	}
-	for len(cursors) > 0 {
-		found, err := s.scanMarks(ctx, cursors)
-		if err != nil {
-			return wrap("look for unfinished memberships", err)
+	err := s.oldMarks(ctx, s.keys.unsynced, unsyncedFor, func(field, _ string) {
+		if parts := strings.SplitN(field, "\n", 3); len(parts) == 3 { // clientId, group, token
+			stale = append(stale, mark{pair{parts[0], parts[1]}, field})
 		}
-		stale = append(stale, found...)
+	})
+	if err != nil {
+		return wrap("look for unfinished memberships", err)
 	}
 	pairs := make([]pair, len(stale))
 	for i, m := range stale {
@@ -60,37 +57,49 @@ type mark struct {
 	field string
 }
 
-// scanMarks reads a piece of unsynced in each partition of cursors, moves the cursors on, drops those at their ends,
-// and returns the marks that are old.
-func (s *Store) scanMarks(ctx context.Context, cursors map[int]uint64) ([]mark, error) {
+// oldMarks calls visit with every field of a hash that each partition has, and its value, that is old. Values begin
+// with the time they were set at, in Unix ms, and a line feed if more follows.
+func (s *Store) oldMarks(ctx context.Context, key func(p int) string, age time.Duration, visit func(field, value string)) error {
+	cursors := make(map[int]uint64, s.Partitions())
+	for _, p := range s.allPartitions() {
+		cursors[p] = 0
+	}
+	for len(cursors) > 0 {
+		if err := s.scanMarks(ctx, key, cursors, age, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanMarks reads a piece of the hash in each partition of cursors, moves the cursors on and drops those at their ends.
+func (s *Store) scanMarks(ctx context.Context, key func(p int) string, cursors map[int]uint64, age time.Duration, visit func(field, value string)) error {
 	cmds := []rueidis.Completed{s.client.B().Time().Build()}
 	var partitions []int
 	for p, at := range cursors {
-		cmds = append(cmds, s.client.B().Hscan().Key(s.keys.unsynced(p)).Cursor(at).Count(repairScan).Build())
+		cmds = append(cmds, s.client.B().Hscan().Key(key(p)).Cursor(at).Count(repairScan).Build())
 		partitions = append(partitions, p)
 	}
 	rs := s.doMulti(ctx, cmds...)
 	now, err := redisTime(rs[0])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	before := now.Add(-unsyncedFor).UnixMilli()
-	var stale []mark
+	before := now.Add(-age).UnixMilli()
 	for i, r := range rs[1:] {
 		entry, err := r.AsScanEntry()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for j := 0; j+1 < len(entry.Elements); j += 2 {
-			set, err := strconv.ParseInt(entry.Elements[j+1], 10, 64)
-			parts := strings.SplitN(entry.Elements[j], "\n", 3) // clientId, group, token
-			if err == nil && len(parts) == 3 && set <= before {
-				stale = append(stale, mark{pair{parts[0], parts[1]}, entry.Elements[j]})
+			text, _, _ := strings.Cut(entry.Elements[j+1], "\n")
+			if set, err := strconv.ParseInt(text, 10, 64); err == nil && set <= before {
+				visit(entry.Elements[j], entry.Elements[j+1])
 			}
 		}
 		if cursors[partitions[i]] = entry.Cursor; entry.Cursor == 0 {
 			delete(cursors, partitions[i])
 		}
 	}
-	return stale, nil
+	return nil
 }
