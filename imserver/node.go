@@ -53,6 +53,14 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 		Closed: n.closed,
 		Acked: func(c *hub.Conn, pos map[protocol.Stream]protocol.Position) {
 			n.acks.Add(c.ClientID, c.Device, pos)
+			if c.Awaited() {
+				n.acks.Soon()
+			}
+		},
+		Receipts: hub.Receipts{
+			Given:  func(c *hub.Conn, pos protocol.Position) { n.acks.Given(c.ClientID, c.Device, pos) },
+			Read:   func(c *hub.Conn, ids []string) { n.acks.Read(c.ClientID, c.Device, ids) },
+			Missed: func(c *hub.Conn, from, to protocol.Position) { n.acks.Missed(c.ClientID, c.Device, from, to) },
 		},
 		Lost:         func() { n.bus.Dropped() },
 		PingInterval: cfg.PingInterval,

@@ -26,6 +26,7 @@ type Conn struct {
 	input    meter        // the reader's alone
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
+	awaited  atomic.Bool  // was given a message that somebody wants a receipt for
 
 	mu      sync.Mutex
 	follows []*follow
@@ -136,6 +137,7 @@ func (c *Conn) sendGap(stream string, from, to protocol.Position) sendResult {
 	r := c.send(socket.Frame(socket.OpText, protocol.GapFrame(stream, from, to)))
 	if r == sent {
 		c.hub.counters.Gaps.Add(1)
+		c.missed(stream, from, to)
 	}
 	return r
 }
@@ -182,6 +184,8 @@ func (c *Conn) Message(text bool, data []byte) {
 		c.onStart(f)
 	case protocol.FrameAck:
 		c.onAck(f)
+	case protocol.FrameRead:
+		c.onRead(f)
 	}
 }
 
@@ -189,6 +193,12 @@ func (c *Conn) onStart(f *protocol.ClientFrame) {
 	pos, err := f.Positions(c.ClientID)
 	if err != nil || !c.hub.start(c, pos) {
 		c.sock.End(protocol.ReasonMisuse)
+		return
+	}
+	// What it has handled it acknowledges, perhaps for the second time: the first may have died with another node.
+	inbox := protocol.InboxOf(c.ClientID)
+	if p := pos[inbox]; p.Seq > 0 {
+		c.hub.opts.Acked(c, map[protocol.Stream]protocol.Position{inbox: p})
 	}
 }
 

@@ -32,12 +32,14 @@ type Tail struct {
 	Fence uint64
 }
 
-// Options of a hub; all are required.
+// Options of a hub; all but Receipts are required.
 type Options struct {
 	Log    Log
 	Closed func(*Conn, protocol.Reason)                       // a connection is over and detached
 	Acked  func(*Conn, map[protocol.Stream]protocol.Position) // a client acknowledged
 	Lost   func()                                             // messages were dropped: compare all topics
+
+	Receipts Receipts // zero: nobody asks for any
 
 	PingInterval time.Duration // how often a silent peer is pinged
 	PongTimeout  time.Duration // how long it may stay silent after that
@@ -51,6 +53,7 @@ type Hub struct {
 	shards   []*shard
 	catch    *catcher
 	counters Counters
+	unsent   unsent
 
 	mu      sync.Mutex
 	conns   map[string]*Conn   // by connection id

@@ -37,9 +37,10 @@ func (m *Message) rawFrame() []byte {
 	return m.raw
 }
 
-// excludes reports whether the sender left this connection out.
+// excludes reports whether the sender left this connection out, or it has no form for it.
 func (m *Message) excludes(c *Conn) bool {
-	return m.ExceptConn != "" && m.ExceptConn == c.ID ||
+	return m.IsReceipt && !c.V1 ||
+		m.ExceptConn != "" && m.ExceptConn == c.ID ||
 		m.ExceptSender && m.From == c.ClientID ||
 		len(m.Devices) > 0 && !slices.Contains(m.Devices, c.Device)
 }
@@ -63,5 +64,8 @@ func (it *item) frame(c *Conn, stream string) []byte {
 }
 
 func v1Frame(stream string, pos protocol.Position, m *Message) []byte {
+	if m.IsReceipt {
+		return socket.Frame(socket.OpText, protocol.ReceiptFrame(stream, pos, m.Envelope))
+	}
 	return socket.Frame(socket.OpText, protocol.MessageFrame(stream, pos, m.Envelope))
 }

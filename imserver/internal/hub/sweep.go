@@ -28,6 +28,7 @@ func (h *Hub) sweep(ctx context.Context) {
 				h.check(c, now)
 				conns[i] = nil
 			}
+			h.unsent.look(h)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -12,95 +11,163 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// ackInterval is how long acknowledgements are collected: a client that acknowledges each message of a busy room
-// costs one write in that time.
-const ackInterval = 500 * time.Millisecond
+const (
+	// ackInterval is how long acknowledgements are collected: a client that acknowledges each message of a busy room
+	// costs one write in that time.
+	ackInterval = 500 * time.Millisecond
+	// ackSoon is how long those are collected that somebody waits for.
+	ackSoon = 20 * time.Millisecond
+	// maxReads bounds what waits for Redis, per device: messages read, gaps, deliveries. More is not noted: while
+	// Redis is away receipts may be lost, positions are not.
+	maxReads = 10_000
+	// ackBatch is how many devices are written in one go.
+	ackBatch = 512
+)
 
-// Acks writes acknowledged positions to Redis, the newest of each stream. One that is lost with the process
-// costs its client a message that it has already seen.
+// Acks writes to Redis what clients acknowledged: the newest position of each stream, and what senders want to know.
+// What is lost with the process costs its client a message that it has already seen.
 type Acks struct {
 	store *store.Store
 	log   *zap.Logger
+	soon  chan struct{} // holds one element while somebody waits for what is pending
 
 	turn sync.Mutex // one Flush at a time
 
 	mu      sync.Mutex
-	pending map[device]map[string]protocol.Position // by the stream's name on the wire
+	pending map[device]*store.Ack
 }
 
 type device struct{ client, name string }
 
 // NewAcks makes an empty collection; Run makes it work.
 func NewAcks(s *store.Store, log *zap.Logger) *Acks {
-	return &Acks{store: s, log: log, pending: make(map[device]map[string]protocol.Position)}
+	return &Acks{store: s, log: log, soon: make(chan struct{}, 1), pending: make(map[device]*store.Ack)}
 }
 
 // Add notes what a device acknowledged. It never blocks.
 func (a *Acks) Add(clientID, name string, pos map[protocol.Stream]protocol.Position) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.merge(device{clientID, name}, func(put func(string, protocol.Position)) {
-		for st, p := range pos {
-			put(st.String(), p)
-		}
-	})
+	ack := store.Ack{ClientID: clientID, Device: name, Pos: make(map[string]protocol.Position, len(pos))}
+	for st, p := range pos {
+		ack.Pos[st.String()] = p
+	}
+	a.add(&ack)
 }
 
-// merge keeps the newest of each stream. The caller holds mu.
-func (a *Acks) merge(d device, each func(put func(string, protocol.Position))) {
+// Given notes that a message was delivered to a connection that does not acknowledge. It never blocks.
+func (a *Acks) Given(clientID, name string, pos protocol.Position) {
+	a.add(&store.Ack{ClientID: clientID, Device: name, Given: []protocol.Position{pos}})
+	a.Soon()
+}
+
+// Read notes messages that were read. It never blocks.
+func (a *Acks) Read(clientID, name string, ids []string) {
+	a.add(&store.Ack{ClientID: clientID, Device: name, Read: ids})
+	a.Soon()
+}
+
+// Missed notes a gap in the inbox that a device was told of: what it acknowledges beyond does not cover that. It never
+// blocks.
+func (a *Acks) Missed(clientID, name string, from, to protocol.Position) {
+	a.add(&store.Ack{ClientID: clientID, Device: name, Missed: []store.Span{{From: from, To: to}}})
+}
+
+func (a *Acks) add(ack *store.Ack) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.merge(ack)
+}
+
+// Soon has what is pending written without much delay, because somebody waits for it. It never blocks.
+func (a *Acks) Soon() {
+	select {
+	case a.soon <- struct{}{}:
+	default:
+	}
+}
+
+// merge adds to what is pending of a device: the newest of each stream, and all of the rest. The caller holds mu.
+func (a *Acks) merge(ack *store.Ack) {
+	d := device{ack.ClientID, ack.Device}
 	have := a.pending[d]
 	if have == nil {
-		have = make(map[string]protocol.Position)
-		a.pending[d] = have
+		a.pending[d] = ack
+		return
 	}
-	each(func(stream string, p protocol.Position) {
-		if have[stream].Less(p) {
-			have[stream] = p
+	if have.Pos == nil {
+		have.Pos = make(map[string]protocol.Position, len(ack.Pos))
+	}
+	for stream, p := range ack.Pos {
+		if have.Pos[stream].Less(p) {
+			have.Pos[stream] = p
 		}
-	})
+	}
+	have.Missed = appendSome(have.Missed, ack.Missed)
+	have.Given = appendSome(have.Given, ack.Given)
+	have.Read = appendSome(have.Read, ack.Read)
+}
+
+// appendSome appends up to maxReads elements.
+func appendSome[T any](to, more []T) []T {
+	return append(to, more[:min(len(more), max(0, maxReads-len(to)))]...)
 }
 
 // Run writes until ctx ends.
 func (a *Acks) Run(ctx context.Context) {
 	tick := time.NewTicker(ackInterval)
 	defer tick.Stop()
+	soon := a.soon
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := a.Flush(ctx); err != nil && ctx.Err() == nil {
-				a.log.Warn("write acknowledgements, will retry", zap.Error(err))
+		case <-soon:
+			select { // for others
+			case <-ctx.Done():
+				return
+			case <-time.After(ackSoon):
 			}
+		}
+		soon = a.soon
+		if err := a.Flush(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("write acknowledgements, will retry", zap.Error(err))
+			soon = nil // no hurry while Redis is away
 		}
 	}
 }
 
-// Flush writes what waits. What could not be written waits on, unless a newer position has come.
+// Flush writes what waits. What could not be written waits on.
 func (a *Acks) Flush(ctx context.Context) error {
 	a.turn.Lock()
 	defer a.turn.Unlock()
 	a.mu.Lock()
-	batch := a.pending
-	a.pending = make(map[device]map[string]protocol.Position)
+	pending := a.pending
+	a.pending = make(map[device]*store.Ack)
 	a.mu.Unlock()
 
-	var errs error
-	for d, pos := range batch {
-		err := errs
+	batch := make([]store.Ack, 0, min(len(pending), ackBatch))
+	var err error
+	write := func() {
 		if err == nil { // one failure is enough to know that Redis is away
-			err = a.store.SaveCursors(ctx, d.client, d.name, pos)
+			err = a.store.Acknowledge(ctx, batch)
 		}
 		if err != nil {
-			errs = err
 			a.mu.Lock()
-			a.merge(d, func(put func(string, protocol.Position)) {
-				for st, p := range pos {
-					put(st, p)
-				}
-			})
+			for i := range batch {
+				ack := batch[i]
+				a.merge(&ack)
+			}
 			a.mu.Unlock()
 		}
+		batch = batch[:0]
 	}
-	return errors.Join(errs)
+	for _, ack := range pending {
+		if batch = append(batch, *ack); len(batch) == ackBatch {
+			write()
+		}
+	}
+	if len(batch) > 0 {
+		write()
+	}
+	return err
 }

@@ -1,0 +1,97 @@
+package hub
+
+import (
+	"sync"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// Receipts is told what the hub knows about messages that somebody wants receipts for, besides acknowledgements. The
+// calls must not block.
+type Receipts struct {
+	Given  func(c *Conn, pos protocol.Position)      // the kernel has all bytes of an inbox message to a raw connection
+	Read   func(c *Conn, ids []string)               // the client has read messages
+	Missed func(c *Conn, from, to protocol.Position) // the client was told of a gap in its inbox
+}
+
+// Awaited reports whether the connection was given a message that somebody wants a receipt for: then what it
+// acknowledges is worth passing on soon.
+func (c *Conn) Awaited() bool { return c.awaited.Load() }
+
+// took notes that a message was handed to the socket. It runs under a shard's mu.
+func (c *Conn) took(pos protocol.Position, m *Message) {
+	switch {
+	case m.Receipt == protocol.ReceiptNone || pos.IsZero(): // nearly always
+	case c.V1:
+		c.awaited.Store(true) // it acknowledges by itself
+	case c.hub.opts.Receipts.Given == nil:
+	case c.sock.Queued() == 0:
+		c.hub.opts.Receipts.Given(c, pos)
+	default:
+		c.hub.unsent.add(c, pos)
+	}
+}
+
+// missed notes that the client was told of a gap.
+func (c *Conn) missed(stream string, from, to protocol.Position) {
+	if f := c.hub.opts.Receipts.Missed; f != nil && stream == inboxWire {
+		f(c, from, to)
+	}
+}
+
+var inboxWire = protocol.InboxOf("").String()
+
+func (c *Conn) onRead(f *protocol.ClientFrame) {
+	ids, err := f.ReadIDs()
+	if err != nil {
+		c.sock.End(protocol.ReasonMisuse)
+		return
+	}
+	if read := c.hub.opts.Receipts.Read; read != nil && len(ids) > 0 {
+		read(c, ids)
+	}
+}
+
+// unsent holds what raw connections have been given but their kernels have not taken yet: few ever, for such a peer
+// reads too slowly and is about to be ended. A connection's outbox bounds what is in here for it.
+type unsent struct {
+	mu sync.Mutex
+	of map[*Conn][]protocol.Position
+}
+
+func (u *unsent) add(c *Conn, pos protocol.Position) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of == nil {
+		u.of = make(map[*Conn][]protocol.Position)
+	}
+	u.of[c] = append(u.of[c], pos)
+}
+
+// look reports what has been sent since, and forgets connections that ended.
+func (u *unsent) look(h *Hub) {
+	sent := make(map[*Conn][]protocol.Position)
+	u.mu.Lock()
+	for c, all := range u.of {
+		// Queued may be 0 because the connection broke: then it has ended, or is found to have by its reader.
+		if over := c.isGone(); over || c.sock.Queued() == 0 {
+			delete(u.of, c)
+			if !over {
+				sent[c] = all
+			}
+		}
+	}
+	u.mu.Unlock()
+	for c, all := range sent {
+		for _, pos := range all {
+			h.opts.Receipts.Given(c, pos)
+		}
+	}
+}
+
+// isGone reports whether the connection is over.
+func (c *Conn) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
