@@ -95,6 +95,7 @@ func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bo
 			if c.send(it.frame(c, stream)) != sent {
 				return from, false
 			}
+			c.took(e.Pos, e.Msg)
 			h.counters.Replayed.Add(1)
 		}
 		from = e.Pos

@@ -205,6 +205,7 @@ func (s *shard) give(f *follow, it *item) {
 	switch result {
 	case sent:
 		f.pass(it.pos)
+		c.took(it.pos, it.msg)
 		s.hub.counters.Delivered.Add(1)
 	case full:
 		if !it.pos.IsZero() {
