@@ -7,7 +7,8 @@ import (
 )
 
 // Position is a place in a stream. Seq counts from 1 within an Epoch without gaps; a new epoch begins when a
-// stream is new or when Redis may have lost the end of what it had. The zero Position is before everything.
+// stream is new or when Redis may have lost the end of what it had. The zero Position is before everything. A stream
+// that is empty ends at <fence>-0: before everything that is written in the present life of Redis.
 type Position struct {
 	Epoch uint64
 	Seq   uint64
@@ -47,11 +48,6 @@ func (p Position) Less(q Position) bool {
 	return p.Epoch < q.Epoch || p.Epoch == q.Epoch && p.Seq < q.Seq
 }
 
-// Next reports whether q follows p with nothing between them. The first position of an epoch follows only the
-// zero position: between two epochs nothing can be proved.
-func (p Position) Next(q Position) bool {
-	if p.IsZero() {
-		return q.Seq == 1
-	}
-	return p.Epoch == q.Epoch && q.Seq == p.Seq+1
-}
+// Next reports whether q follows p in its epoch, with nothing between them. Between two epochs the positions alone
+// prove nothing.
+func (p Position) Next(q Position) bool { return p.Epoch == q.Epoch && q.Seq == p.Seq+1 }

@@ -58,7 +58,8 @@ func TestPositionOrder(t *testing.T) {
 		p, q       Position
 		less, next bool
 	}{
-		{pos(0, 0), pos(5, 1), true, true},
+		{pos(0, 0), pos(5, 1), true, false},
+		{pos(5, 0), pos(5, 1), true, true},
 		{pos(0, 0), pos(5, 2), true, false},
 		{pos(0, 0), pos(0, 0), false, false},
 		{pos(5, 1), pos(5, 2), true, true},

@@ -19,7 +19,7 @@ func TestConnectRegistersAndReports(t *testing.T) {
 		se.Since = time.UnixMilli(1700000000123)
 		se.Device = `we"b,"meta":`
 		c := connect(t, s, se, AnyDevice)
-		if !c.Online || len(c.Groups) != 0 || len(c.Cursors) != 0 || !c.Inbox.Pos.IsZero() {
+		if !c.Online || len(c.Groups) != 0 || len(c.Cursors) != 0 || c.Inbox.Pos.Seq != 0 || c.Inbox.Pos.Epoch != c.Inbox.Fence || c.Inbox.Fence == 0 {
 			t.Fatalf("first connect: %+v", c)
 		}
 		info := clientOf(t, s, "anna")

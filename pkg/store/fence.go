@@ -158,6 +158,19 @@ func (s *Store) newLife(ctx context.Context, p int, seen string) error {
 	return s.raiseFences(ctx, fence)
 }
 
+// firstLife gives a Redis that has never had one its first fence. Not at the first message: whoever follows a
+// stream before it would have to take that message for the first of a later life.
+func (s *Store) firstLife(ctx context.Context) error {
+	for _, p := range s.keys.everywhere() {
+		if l := s.lives.of(p); l.fence == 0 {
+			if err := s.newLife(ctx, p, l.sha); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // chooseFence finds one above all that Redis has, as readLives just found, and not in the past.
 func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	var top uint64

@@ -90,7 +90,9 @@ func (s *Store) GroupsOf(ctx context.Context, id string) ([]Membership, error) {
 func (s *Store) SyncGroups(ctx context.Context, clientID string, groups []string) (map[string]protocol.Position, error) {
 	calls := make([]call, len(groups))
 	for i, group := range groups {
-		calls[i] = call{[]string{s.keys.members(group), s.keys.stream(protocol.GroupOf(group))}, []string{clientID}}
+		st := protocol.GroupOf(group)
+		keys := []string{s.keys.members(group), s.keys.stream(st), s.keys.epoch(s.keys.partitionOf(st))}
+		calls[i] = call{keys, []string{clientID}}
 	}
 	action := "sync groups of " + clientID
 	replies, err := s.runChunks(ctx, indexedScript, calls, action)

@@ -21,7 +21,8 @@ func TestJoinAndLeave(t *testing.T) {
 		wantEqual(t, "members", indexOf(t, s, "room"), []string{"anna", "bob"})
 		groups, err := s.GroupsOf(ctxb, "anna")
 		must(t, err)
-		wantEqual(t, "groups", groups, []Membership{{Group: "room", Synced: true}})
+		since := empty(t, s, protocol.GroupOf("room"))
+		wantEqual(t, "groups", groups, []Membership{{Group: "room", Synced: true, Pos: since}})
 
 		removed, err := s.Leave(ctxb, "room", []string{"anna", "carl"})
 		must(t, err)
@@ -31,7 +32,8 @@ func TestJoinAndLeave(t *testing.T) {
 		wantEqual(t, "carl's events", typesIn(t, s, "carl"), []string{})
 		eventually(t, "both are told", func() bool {
 			lines := heard.lines()
-			return slices.Contains(lines, "J\nanna\nroom\n0-0\n") && slices.Contains(lines, "J\nbob\nroom\n0-0\n") &&
+			return slices.Contains(lines, "J\nanna\nroom\n"+since.String()+"\n") &&
+				slices.Contains(lines, "J\nbob\nroom\n"+since.String()+"\n") &&
 				slices.Contains(lines, "L\nanna\nroom\n")
 		})
 		wantEqual(t, "marks", marks(t, s), 0)

@@ -162,6 +162,7 @@ func takeTails(r rueidis.RedisResult, out []Tail, at []int) error {
 		}
 		out[i].Fence = parseFence(row[0])
 		if row[k+1] == "" {
+			out[i].Pos = protocol.Position{Epoch: out[i].Fence}
 			continue
 		}
 		if out[i].Pos, err = protocol.ParsePosition(row[k+1]); err != nil {

@@ -90,14 +90,15 @@ func TestTailsOfManyStreams(t *testing.T) {
 		ctx := context.Background()
 		streams := []protocol.Stream{protocol.AllStream(), protocol.GroupOf("g")}
 		before, err := s.Tails(ctx, streams)
-		if err != nil || before[0] != (Tail{}) || before[1] != (Tail{}) {
+		empty := Tail{Pos: protocol.Position{Epoch: before[0].Fence}, Fence: before[0].Fence}
+		if err != nil || before[0].Fence == 0 || before[0] != empty || before[1] != empty {
 			t.Fatalf("tails of nothing: %+v, %v", before, err)
 		}
 		streams = append(streams, inboxes(1000)...)
 		var want []protocol.Position
-		want = append(want, protocol.Position{}, protocol.Position{})
+		want = append(want, empty.Pos, empty.Pos)
 		for i := range 1000 {
-			var pos protocol.Position
+			pos := empty.Pos
 			if i%100 == 0 {
 				pos = send(t, s, fmt.Sprint(i), "m")
 			}

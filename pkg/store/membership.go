@@ -182,7 +182,7 @@ func (s *Store) writeIndex(ctx context.Context, todo []change) ([]change, error)
 	var places [][]int
 	for group, all := range byGroup {
 		p := s.keys.partition(group)
-		keys := []string{s.keys.members(group), s.keys.grouplist(p), s.keys.stream(protocol.GroupOf(group))}
+		keys := []string{s.keys.members(group), s.keys.grouplist(p), s.keys.stream(protocol.GroupOf(group)), s.keys.epoch(p)}
 		for chunk := range slices.Chunk(all, scriptBatch) {
 			args := []string{group}
 			for _, i := range chunk {

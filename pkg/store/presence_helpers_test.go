@@ -200,3 +200,11 @@ func age(t testing.TB, s *Store) {
 		}
 	}
 }
+
+// empty is where a stream ends in which nothing has been written.
+func empty(t testing.TB, s *Store, st protocol.Stream) protocol.Position {
+	t.Helper()
+	tails, err := s.Tails(ctxb, []protocol.Stream{st})
+	must(t, err)
+	return protocol.Position{Epoch: tails[0].Fence}
+}

@@ -111,7 +111,10 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.checkPartitions(ctx); err != nil {
 		return err
 	}
-	return s.readLives(ctx)
+	if err := s.readLives(ctx); err != nil {
+		return err
+	}
+	return s.firstLife(ctx)
 }
 
 // Close ends the connections. Calls under way fail.

@@ -64,6 +64,11 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	if err != nil {
 		return unfinished, err
 	}
+	if !anywhere {
+		if anywhere, err = h.firstOfNew(ctx, f.t.stream, from, entries); err != nil {
+			return unfinished, err
+		}
+	}
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
 	end := len(entries) < connBatch
 	if ok && end && last.Less(head) {
@@ -80,6 +85,19 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		return waits, nil
 	}
 	return unfinished, nil
+}
+
+// firstOfNew reports whether entries begin a stream that was empty at from and has lost nothing since: no life of
+// Redis ended between.
+func (h *Hub) firstOfNew(ctx context.Context, st protocol.Stream, from protocol.Position, entries []Entry) (bool, error) {
+	if from.Seq != 0 || len(entries) == 0 || entries[0].Pos.Seq != 1 {
+		return false, nil
+	}
+	tails, err := h.opts.Log.Tails(ctx, []protocol.Stream{st})
+	if err != nil {
+		return false, err
+	}
+	return from.Epoch >= tails[0].Fence, nil
 }
 
 // replay sends messages from the log; anywhere means that the first one need not follow from. It returns the last
@@ -135,14 +153,19 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 	if err != nil {
 		return true, retryDelay
 	}
+	first, err := h.firstOfNew(ctx, t.stream, from, entries)
+	if err != nil {
+		return true, retryDelay
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		it := &item{pos: e.Pos, msg: e.Msg}
-		if prev := t.tail; !prev.Next(e.Pos) {
+		if prev := t.tail; !prev.Next(e.Pos) && !first {
 			it.gap = &prev
 		}
+		first = false
 		t.tail = e.Pos
 		s.enqueue(t, it)
 	}

@@ -199,7 +199,7 @@ func TestTrimmedMessagesAreToldAsAGap(t *testing.T) {
 	r.log.set(func() { r.log.keep = 2 })
 	r.drop(ann, numbers("d", 0, 10)...)
 	r.publish(ann, message("live"))
-	k.expect("inbox", "gap 0-0 10-10", "d9", "live")
+	k.expect("inbox", "gap 10-0 10-10", "d9", "live")
 }
 
 func TestJoinAndLeave(t *testing.T) {
@@ -244,7 +244,7 @@ func TestLeftWhileBeingAdmitted(t *testing.T) {
 	c := r.hub.Register(Info{ClientID: "ann", ID: "c", Since: time.Now()})
 	r.hub.Hold(chess)
 	defer r.hub.Release(chess)
-	r.hub.Settle(chess, protocol.Position{})
+	r.hub.Settle(chess, at(10, 0))
 	r.hub.Leave(c, chess)
 	if r.hub.Attach(c, chess, nil) {
 		t.Error("a group that was left is followed")
@@ -285,4 +285,18 @@ func TestArrivalsAreBounded(t *testing.T) {
 	if n := len(s.in.items); n > maxArrivals/arrivalSize+1 || !s.in.lost {
 		t.Errorf("%d messages wait, lost is %v", n, s.in.lost)
 	}
+}
+
+// A loss concerns everybody who follows, also those for whom the first message after it is not meant.
+func TestAGapIsToldToThoseWhomTheMessageLeavesOut(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true)
+	r.publish(ann, message("a"))
+	k.expect("inbox", "a")
+	r.log.set(func() { r.log.fence++ })
+	not := message("not for this one")
+	not.Devices = []string{"another"}
+	r.publish(ann, not)
+	r.publish(ann, message("b"))
+	k.expect("inbox", "a", "gap 10-1 11-1", "b")
 }

@@ -91,7 +91,7 @@ func (l *memLog) tail(st protocol.Stream) protocol.Position {
 	if es := l.streams[st]; len(es) > 0 {
 		return es[len(es)-1].Pos
 	}
-	return protocol.Position{}
+	return protocol.Position{Epoch: l.fence}
 }
 
 // add appends a message and returns its place; the caller decides whether it is delivered.
@@ -100,8 +100,6 @@ func (l *memLog) add(st protocol.Stream, e *protocol.Envelope) arrival {
 	defer l.mu.Unlock()
 	pos := l.tail(st)
 	switch {
-	case pos.IsZero():
-		pos = protocol.Position{Epoch: l.fence, Seq: 1}
 	case pos.Epoch < l.fence:
 		pos = protocol.Position{Epoch: l.fence, Seq: 1}
 	default:
@@ -192,7 +190,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	})
 	// The node follows the broadcasts all the time.
 	r.hub.Hold(protocol.AllStream())
-	r.hub.Settle(protocol.AllStream(), protocol.Position{})
+	r.hub.Settle(protocol.AllStream(), at(10, 0))
 	return r
 }
 

@@ -191,13 +191,13 @@ func (s *shard) give(f *follow, it *item) {
 	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) {
 		return
 	}
-	if it.msg.excludes(c) {
+	result := sent
+	if it.gap != nil { // also told to those whom the message leaves out
+		result = c.sendGap(f.t.wire, *it.gap, it.pos)
+	}
+	if it.msg.excludes(c) && result == sent {
 		f.pass(it.pos)
 		return
-	}
-	result := sent
-	if it.gap != nil {
-		result = c.sendGap(f.t.wire, *it.gap, it.pos)
 	}
 	if result == sent {
 		result = c.send(it.frame(c, f.t.wire))

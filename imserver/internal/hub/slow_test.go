@@ -152,7 +152,7 @@ func TestNoRoomForJoined(t *testing.T) {
 	for i := range 1000 { // more than what fits beside the messages
 		group := protocol.GroupOf(fmt.Sprint("group", i))
 		r.hub.Hold(group)
-		r.hub.Settle(group, protocol.Position{})
+		r.hub.Settle(group, at(10, 0))
 		r.hub.Join(k.conn, group, protocol.Position{})
 		r.hub.Release(group)
 	}

@@ -88,13 +88,19 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	b := &beginning{f: f, pos: f.pos}
 	if p, ok := want[f.t.stream]; ok {
 		b.pos = p
+		if p.IsZero() && f.t.stream.Kind != protocol.Group {
+			return b.fromOldest()
+		}
 	} else if p, ok := c.Cursors[f.t.wire]; ok {
 		b.pos = p
 	} else {
-		b.proven = true
 		if f.t.stream.Kind == protocol.Inbox {
-			b.pos, b.oldest = c.Acked, true
+			if b.pos = c.Acked; b.pos.IsZero() {
+				return b.fromOldest()
+			}
+			return b
 		}
+		b.proven = true
 		return b
 	}
 	if f.t.stream.Kind == protocol.Group {
@@ -104,11 +110,25 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 			since = f.pos
 		}
 		if b.pos.Less(since) {
-			b.pos, b.moved = since, true
-			return b
+			b.moved = !b.pos.IsZero() // zero asks for all there is, and gets it
+			b.pos = since
 		}
 	}
 	return b // even at this node's tail: Redis may have lost what came after it before the node looked
+}
+
+// follows reports whether nothing is missing between two positions, when no life of Redis ended since the first was
+// written. After the end of an empty stream comes the first entry of a new one.
+func follows(p, q protocol.Position) bool { return p.Next(q) || p.Seq == 0 && q.Seq == 1 }
+
+// fromOldest begins at the oldest message there is: the client has nothing that it could miss the continuation of.
+// If there is none the client begins at the end of the empty stream, so that its next start can be judged.
+func (b *beginning) fromOldest() *beginning {
+	b.proven = true
+	if b.pos = b.f.pos; b.pos.Seq > 0 {
+		b.pos, b.oldest = protocol.Position{}, true
+	}
+	return b
 }
 
 // prove asks the log about positions that this node cannot judge itself.
@@ -126,7 +146,7 @@ func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 	}
 	for i, b := range ask {
 		tail := tails[i]
-		sameLife := b.pos.IsZero() || b.pos.Epoch >= tail.Fence
+		sameLife := b.pos.Epoch >= tail.Fence
 		switch {
 		case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end
 			b.pos = tail.Pos
@@ -137,7 +157,7 @@ func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 			if err != nil {
 				return fmt.Errorf("read %s: %w", sts[i], err)
 			}
-			b.proven = sameLife && len(first) > 0 && b.pos.Next(first[0].Pos)
+			b.proven = sameLife && len(first) > 0 && follows(b.pos, first[0].Pos)
 		}
 	}
 	return nil

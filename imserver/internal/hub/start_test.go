@@ -53,7 +53,7 @@ func TestWhereAStartBegins(t *testing.T) {
 		},
 		{
 			"inbox expired", ann, func(r *rig) { r.log.streams[ann] = nil; r.log.fence = 11 }, Info{},
-			"10-2", "0-0", false, nil,
+			"10-2", "10-2", false, []string{"gap 10-2 11-0"},
 		},
 		{"inbox absent, the device's cursor", ann, nil, Info{Cursors: cursor("inbox", at(10, 3))}, "", "10-3", true, numbers("m", 3, 5)},
 		{
@@ -79,6 +79,10 @@ func TestWhereAStartBegins(t *testing.T) {
 		{
 			"group before it was joined", chess, nil, Info{Joined: cursor("group:chess", at(10, 4))},
 			"10-1", "10-4", false, numbers("m", 4, 5),
+		},
+		{
+			"group from the beginning", chess, nil, Info{Joined: cursor("group:chess", at(10, 4))},
+			"0-0", "10-4", true, numbers("m", 4, 5),
 		},
 		{"all absent: now", all, nil, Info{}, "", "10-5", true, nil},
 		{"all at an older message", all, nil, Info{}, "10-4", "10-4", true, numbers("m", 4, 5)},
@@ -155,10 +159,11 @@ func TestMessagesBeforeTheStart(t *testing.T) {
 
 func TestAStartSurvivesAnOutage(t *testing.T) {
 	r := newRig(t)
+	r.drop(ann, "z")
 	r.drop(ann, "a")
 	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
 	r.log.set(func() { r.log.fail = errAway })
-	k.send(`{"type":"start","pos":{"inbox":"0-0"}}`)
+	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
 	k.send(`{"type":"ping"}`)
 	k.wait("pong", func(all []got) bool { return len(all) == 2 && all[1].Type == "pong" })
 	r.log.set(func() { r.log.fail = nil })
@@ -169,12 +174,12 @@ func TestJoinedBeforeTheStartIsToldByStarted(t *testing.T) {
 	r := newRig(t)
 	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
 	r.hub.Hold(chess)
-	r.hub.Settle(chess, protocol.Position{})
-	r.hub.Join(k.conn, chess, protocol.Position{})
+	r.hub.Settle(chess, at(10, 0))
+	r.hub.Join(k.conn, chess, at(10, 0))
 	r.hub.Release(chess)
 	k.send(`{"type":"start","pos":{"group:chess":"0-0"}}`)
 	k.wait("started", func(all []got) bool { return len(all) == 2 })
-	if f := k.frames()[1]; f.Pos["group:chess"] != "0-0" || !f.Recovered["group:chess"] {
+	if f := k.frames()[1]; f.Pos["group:chess"] != "10-0" || !f.Recovered["group:chess"] {
 		t.Errorf("started %s", f.Raw)
 	}
 }

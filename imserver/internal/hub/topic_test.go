@@ -99,8 +99,10 @@ func TestContinues(t *testing.T) {
 	}{
 		{"next", [2]uint64{5, 3}, [2]uint64{5, 4}, 5, true},
 		{"one missing", [2]uint64{5, 3}, [2]uint64{5, 5}, 5, false},
-		{"first of all", [2]uint64{0, 0}, [2]uint64{7, 1}, 5, true},
-		{"second of all", [2]uint64{0, 0}, [2]uint64{7, 2}, 5, false},
+		{"first of an empty stream", [2]uint64{5, 0}, [2]uint64{7, 1}, 5, true},
+		{"first of an empty stream, at once", [2]uint64{5, 0}, [2]uint64{5, 1}, 5, true},
+		{"second of an empty stream", [2]uint64{5, 0}, [2]uint64{7, 2}, 5, false},
+		{"first of an empty stream, in a new life", [2]uint64{5, 0}, [2]uint64{7, 1}, 6, false},
 		{"expired and begun anew", [2]uint64{5, 3}, [2]uint64{9, 1}, 5, true},
 		{"a new life", [2]uint64{5, 3}, [2]uint64{9, 1}, 6, false},
 		{"a new epoch, not its first", [2]uint64{5, 3}, [2]uint64{9, 2}, 5, false},

@@ -103,5 +103,6 @@ for i = 1, #cursors, 2 do
   end
 end
 local tail = redis.call('XREVRANGE', KEYS[10], '+', '-', 'COUNT', 1)
-return {1, online, tail[1] and tail[1][1] or '0-0', redis.call('GET', KEYS[11]) or '0',
+local fence = redis.call('GET', KEYS[11]) or '0'
+return {1, online, tail[1] and tail[1][1] or fence .. '-0', fence,
   groups, mine, inboxes}
