@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"time"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 )
 
@@ -56,31 +56,16 @@ func (h *Helper) Drain(ctx context.Context, node string) error {
 	return nil
 }
 
-// pick chooses a partition's node by rendezvous hashing: every node gets a weight from its name and the partition,
-// the highest wins. When a node comes or goes only the partitions it wins or won move.
+// pick chooses a partition's node by rendezvous hashing.
 func pick(nodes []store.Node, partition int) (best store.Node, ok bool) {
 	var top uint64
 	for _, n := range nodes {
-		w := weight(n.ID, partition)
+		w := protocol.Rank(n.ID, partition)
 		if !ok || w > top || w == top && n.ID < best.ID {
 			best, top, ok = n, w, true
 		}
 	}
 	return best, ok
-}
-
-// weight is FNV-1a over the name and the partition, finished by the 64-bit mixer of MurmurHash3: FNV alone leaves
-// the weights of similar names ordered alike for most partitions.
-func weight(node string, partition int) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(node)) // a hash.Hash never fails
-	h.Write([]byte{0, byte(partition >> 8), byte(partition)})
-	x := h.Sum64()
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	x *= 0xc4ceb9fe1a85ec53
-	return x ^ x>>33
 }
 
 // nodeCache keeps the list of live nodes for nodesMaxAge. Callers that come while it is being read wait for that

@@ -3,13 +3,14 @@ package store
 import (
 	"context"
 	_ "embed"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/pkg/protocol"
 )
 
 //go:embed lua/consumers.lua
@@ -134,7 +135,7 @@ func (c *consumer) share(alive []string) (out [eventWorkers][]int) {
 	for p := range c.s.Partitions() {
 		best, owner := uint64(0), ""
 		for _, token := range alive {
-			if w := weight(token, p); owner == "" || w > best {
+			if w := protocol.Rank(token, p); owner == "" || w > best {
 				best, owner = w, token
 			}
 		}
@@ -143,17 +144,6 @@ func (c *consumer) share(alive []string) (out [eventWorkers][]int) {
 		}
 	}
 	return out
-}
-
-// weight is how much a consumer wants a partition. FNV alone would not do: the last bytes hardly reach the upper bits,
-// by which weights are compared, and one consumer would get nearly everything. The rest is the finalizer of SplitMix64.
-func weight(token string, p int) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(token + "\n" + strconv.Itoa(p))) // a hash.Hash never fails
-	v := h.Sum64()
-	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9
-	v = (v ^ v>>27) * 0x94d049bb133111eb
-	return v ^ v>>31
 }
 
 // leave gives back what this consumer holds, so that the others need not wait for it to run out.
