@@ -55,6 +55,10 @@ func wrap(action string, err error) error {
 // unavailable reports whether err tells of the state of Redis or of the way to it. A caller who gives up (a
 // canceled context) is neither.
 func unavailable(err error) bool {
+	var caught scriptError
+	if errors.As(err, &caught) {
+		return refusals[caught.code()]
+	}
 	if re, ok := rueidis.IsRedisErr(err); ok {
 		code, _, _ := strings.Cut(re.Error(), " ")
 		return refusals[code]
@@ -67,4 +71,15 @@ func unavailable(err error) bool {
 func isNoScript(err error) bool {
 	re, ok := rueidis.IsRedisErr(err)
 	return ok && re.IsNoScript()
+}
+
+// scriptError is an error that a script caught and returned as text.
+type scriptError string
+
+func (e scriptError) Error() string { return string(e) }
+
+// code is the first word, which names the kind of error.
+func (e scriptError) code() string {
+	code, _, _ := strings.Cut(string(e), " ")
+	return code
 }

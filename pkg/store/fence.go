@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 // 8 as proof that it missed nothing. A Redis that lost the end of its data (restart from an old snapshot, failover
 // to a replica that lagged) would give 6 and 7 out again, to other messages. So every life of a server has to use
 // epochs above those of the lives before it: the fence is the smallest epoch that may still be given out.
+//
+// The publishing scripts are two, publish.lua and, for the plain case, append.lua; what follows is true of both.
 //
 // How a new life is noticed. Redis keeps its script cache in memory only: neither a restart nor a replica that is
 // promoted knows the scripts (checked on 7.0: both answer NOSCRIPT). The publish script is therefore never sent
@@ -48,19 +51,25 @@ var fenceLua string
 
 var fenceScript = newScript("fence", fenceLua)
 
-// life is the copy of the publish script for one fence.
+// life is the copies of the publishing scripts for one fence.
 type life struct {
-	fence uint64
-	sha   string
+	fence  uint64
+	sha    string // of publish.lua
+	append string // of append.lua
 }
 
 func lifeOf(fence uint64) *life {
-	sum := sha1.Sum([]byte(publishText(fence)))
-	return &life{fence: fence, sha: hex.EncodeToString(sum[:])}
+	return &life{fence: fence, sha: hashOf(copyFor(fence, publishLua)), append: hashOf(copyFor(fence, appendLua))}
 }
 
-func publishText(fence uint64) string {
-	return "local LIFE = '" + strconv.FormatUint(fence, 10) + "'\n" + publishLua
+func hashOf(script string) string {
+	sum := sha1.Sum([]byte(script))
+	return hex.EncodeToString(sum[:])
+}
+
+// copyFor is the text of a publishing script for a fence.
+func copyFor(fence uint64, script string) string {
+	return "local LIFE = '" + strconv.FormatUint(fence, 10) + "'\n" + script
 }
 
 // lives is what a Store knows about the fences: one life per partition, that of "all" at the end.
@@ -192,7 +201,7 @@ func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	return max(top+1, sec*1000+usec/1000), nil
 }
 
-// loadPublish loads the publish script for a fence on every master. A replica must not get it: once promoted it
+// loadPublish loads the publishing scripts for a fence on every master. A replica must not get it: once promoted it
 // would pass for a server that has lost nothing.
 func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
 	nodes := s.client.Nodes()
@@ -202,7 +211,9 @@ func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-		err := node.Do(ctx, node.B().ScriptLoad().Script(publishText(fence)).Build()).Error()
+		err := errors.Join(
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua)).Build()).Error(),
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua)).Build()).Error())
 		cancel()
 		if err != nil {
 			return wrap("load publish script on "+addr, err)

@@ -40,21 +40,42 @@ const (
 // PublishMany carries out many sends in pipelines. Each result stands for itself. Messages for the same stream are
 // appended in the order of pubs. All of it ends within the time of one command: see ErrUnavailable.
 func (s *Store) PublishMany(ctx context.Context, pubs []Publication) []PublishResult {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
 	results := make([]PublishResult, len(pubs))
-	var jobs []job
+	jobs := make([]*job, 0, len(pubs))
 	for i, pub := range pubs {
 		if pub.Kind == protocol.All {
 			pub.To = broadcast
 		}
-		results[i].Receipts = make([]Receipt, len(pub.To))
+		results[i].Receipts = receiptsFor(pub.To)
 		jobs = s.plan(jobs, &pub, &results[i])
 	}
-	for len(jobs) > 0 {
-		n := min(len(jobs), maxPipeline)
-		s.perform(ctx, jobs[:n]) // to its end, retries too: a later chunk may hold the same stream's next message
-		jobs = jobs[n:]
+	choosePlain(jobs)
+	for _, j := range jobs {
+		s.prepare(j)
+	}
+	if err := s.deliver(ctx, jobs); err != nil {
+		return abandoned(pubs, err) // what is under way goes on writing to results
+	}
+	return results
+}
+
+func receiptsFor(to []string) []Receipt {
+	rs := make([]Receipt, len(to))
+	for i, addr := range to {
+		rs[i].Addr = addr
+	}
+	return rs
+}
+
+// abandoned are the results of publications that nobody waited for to their end.
+func abandoned(pubs []Publication, err error) []PublishResult {
+	results := make([]PublishResult, len(pubs))
+	for i, pub := range pubs {
+		if pub.Kind == protocol.All {
+			pub.To = broadcast
+		}
+		results[i].Receipts = receiptsFor(pub.To)
+		(&job{pub: &pub, result: &results[i]}).fail(err)
 	}
 	return results
 }
@@ -62,62 +83,93 @@ func (s *Store) PublishMany(ctx context.Context, pubs []Publication) []PublishRe
 // broadcast is the one address of the broadcast stream.
 var broadcast = []string{""}
 
-// job is the part of a publication that lies in one partition: one script call, or one PUBLISH.
+// job is the part of a publication that lies in one partition: its place in a call of append.lua, a call of
+// publish.lua, or a PUBLISH.
 type job struct {
-	p      int
-	pub    *Publication
-	result *PublishResult
-	at     []int // which receivers of the publication
-	call   call  // of the publish script; unused when ephemeral
+	p        int
+	pub      *Publication
+	result   *PublishResult
+	at       []int  // which receivers of the publication
+	envelope string // encoded
 
-	online bool   // of an ephemeral one: ask who is online
-	push   string // of an ephemeral one: what to publish
-	sha    string // the script's name in this round
+	plain   bool     // append.lua does it
+	streams []string // of a plain one: the keys, one for each of at
+	call    call     // of publish.lua
+
+	online  bool   // of an ephemeral one: ask who is online
+	push    string // of an ephemeral one: what to publish
+	sha     string // the script's name in this round
+	refused bool   // in this round
 }
 
 // plan splits a publication by partition.
-func (s *Store) plan(jobs []job, pub *Publication, result *PublishResult) []job {
-	first := len(jobs)
+func (s *Store) plan(jobs []*job, pub *Publication, result *PublishResult) []*job {
+	envelope := rueidis.BinaryString(pub.Envelope.Encode())
 	if len(pub.To) == 1 {
 		p := s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: pub.To[0]})
-		jobs = append(jobs, job{p: p, pub: pub, result: result, at: firstOnly})
-	} else {
-		where := make(map[int]int, min(len(pub.To), s.Partitions()))
-		for i, addr := range pub.To {
-			p := s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: addr})
-			j, ok := where[p]
-			if !ok {
-				j = len(jobs)
-				where[p] = j
-				jobs = append(jobs, job{p: p, pub: pub, result: result})
-			}
-			jobs[j].at = append(jobs[j].at, i)
-		}
+		return append(jobs, &job{p: p, pub: pub, result: result, at: firstOnly, envelope: envelope})
 	}
+	where := make(map[int]*job, min(len(pub.To), s.Partitions()))
 	for i, addr := range pub.To {
-		result.Receipts[i].Addr = addr
-	}
-	envelope := pub.Envelope.Encode()
-	for i := range jobs[first:] {
-		s.prepare(&jobs[first+i], envelope)
+		p := s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: addr})
+		j := where[p]
+		if j == nil {
+			j = &job{p: p, pub: pub, result: result, envelope: envelope}
+			where[p] = j
+			jobs = append(jobs, j)
+		}
+		j.at = append(j.at, i)
 	}
 	return jobs
+}
+
+// choosePlain decides which jobs of one PublishMany append.lua does. Where publish.lua is needed it does all of the
+// partition: messages for one stream keep their order only when the same script appends them.
+func choosePlain(jobs []*job) {
+	var other map[int]bool
+	for _, j := range jobs {
+		j.plain = !j.pub.Ephemeral && !j.pub.Idempotent && j.pub.Await == nil
+		if !j.plain && !j.pub.Ephemeral {
+			if other == nil {
+				other = make(map[int]bool)
+			}
+			other[j.p] = true
+		}
+	}
+	for _, j := range jobs {
+		j.plain = j.plain && !other[j.p]
+	}
 }
 
 var firstOnly = []int{0}
 
 // prepare makes what does not change from round to round.
-func (s *Store) prepare(j *job, envelope []byte) {
-	pub := j.pub
-	if pub.Ephemeral {
-		push := protocol.Push{Kind: protocol.PushEphemeral, Envelope: envelope}
-		for _, i := range j.at {
-			push.Targets = append(push.Targets, protocol.Target{Addr: pub.To[i]})
+func (s *Store) prepare(j *job) {
+	switch {
+	case j.pub.Ephemeral:
+		s.prepareEphemeral(j)
+	case j.plain:
+		j.streams = make([]string, len(j.at))
+		for k, i := range j.at {
+			j.streams[k] = s.keys.stream(protocol.Stream{Kind: j.pub.Kind, Name: j.pub.To[i]})
 		}
-		j.push = rueidis.BinaryString(push.Encode())
-		j.online = pub.Kind == protocol.Inbox
-		return
+	default:
+		s.preparePublish(j)
 	}
+}
+
+func (s *Store) prepareEphemeral(j *job) {
+	pub := j.pub
+	push := protocol.Push{Kind: protocol.PushEphemeral, Envelope: []byte(j.envelope)}
+	for _, i := range j.at {
+		push.Targets = append(push.Targets, protocol.Target{Addr: pub.To[i]})
+	}
+	j.push = rueidis.BinaryString(push.Encode())
+	j.online = pub.Kind == protocol.Inbox
+}
+
+func (s *Store) preparePublish(j *job) {
+	pub := j.pub
 	n := len(j.at)
 	keys := make([]string, 2, 2+2*n)
 	args := make([]string, 7, 7+n)
@@ -127,11 +179,10 @@ func (s *Store) prepare(j *job, envelope []byte) {
 	}
 	args[0] = string(rune(pub.Kind))
 	args[1] = s.channelFor(pub.Kind, j.p)
-	args[2] = strconv.Itoa(s.opts.HistorySize)
-	args[3] = strconv.FormatInt(s.opts.HistoryTTL.Milliseconds(), 10)
+	args[2], args[3] = s.historySize, s.historyTTL
 	args[4] = strconv.Itoa(int(protocol.IdempotencyWindow.Seconds()))
 	args[5] = "0"
-	args[6] = rueidis.BinaryString(envelope)
+	args[6] = j.envelope
 	if pub.Await != nil {
 		args[0] = kindAwaited
 	}
@@ -165,58 +216,61 @@ func (s *Store) channelFor(kind protocol.Kind, p int) string {
 
 var errScriptLost = fmt.Errorf("%w: the publish script vanished again and again", ErrUnavailable)
 
+// performAll runs jobs, maxPipeline at a time and each lot to its end: the next may hold the same stream's next message.
+func (s *Store) performAll(ctx context.Context, jobs []*job) {
+	for len(jobs) > 0 {
+		n := min(len(jobs), maxPipeline)
+		s.perform(ctx, jobs[:n])
+		jobs = jobs[n:]
+	}
+}
+
 // perform runs jobs in one pipeline, and those whose script the server refused in another, until none is left.
 //
 // Order within a partition: all jobs of a round that share a partition call the same copy of the script. If one is
 // refused, so are those behind it, since a fence never falls back and a forgotten copy is never loaded again.
-func (s *Store) perform(ctx context.Context, jobs []job) {
-	pending := make([]*job, len(jobs))
-	for i := range jobs {
-		pending[i] = &jobs[i]
-	}
+func (s *Store) perform(ctx context.Context, jobs []*job) {
 	for range maxRounds {
-		pending = s.round(ctx, pending)
-		if len(pending) == 0 {
+		jobs = s.round(ctx, jobs)
+		if len(jobs) == 0 {
 			return
 		}
 	}
-	for _, j := range pending {
+	for _, j := range jobs {
 		j.fail(errScriptLost)
 	}
 }
 
-// round sends jobs once and returns those to send again.
+// round sends jobs once and returns those to send again, in their order.
 func (s *Store) round(ctx context.Context, jobs []*job) (again []*job) {
 	cmds := make([]rueidis.Completed, 0, len(jobs))
-	shas := make(map[int]string, len(jobs))
+	plain := make([]*job, 0, len(jobs))
+	lives := make(map[int]*life, len(jobs)) // one read per partition: another goroutine may learn a fence meanwhile
 	for _, j := range jobs {
+		j.refused = false
 		if j.pub.Ephemeral {
 			cmds = append(cmds, s.ephemeral(j)...)
 			continue
 		}
-		sha, ok := shas[j.p] // one read per partition: another goroutine may learn a fence meanwhile
-		if !ok {
-			sha = s.lives.of(j.p).sha
-			shas[j.p] = sha
+		l := lives[j.p]
+		if l == nil {
+			l = s.lives.of(j.p)
+			lives[j.p] = l
 		}
-		j.sha = sha
-		cmds = append(cmds, s.evalsha(sha, j.call))
-	}
-	replies := s.doMulti(ctx, cmds...)
-	var lost *job // one whose script the server does not know
-	for _, j := range jobs {
-		if j.pub.Ephemeral {
-			replies = replies[j.takeEphemeral(replies):]
+		j.sha = l.sha
+		if j.plain {
+			plain = append(plain, j)
 			continue
 		}
-		reply := replies[0]
-		replies = replies[1:]
-		switch fence, state := j.take(reply); state {
-		case refusedFence:
-			s.lives.learn(j.p, fence)
-			again = append(again, j)
-		case refusedLost:
-			lost = j
+		cmds = append(cmds, s.evalsha(l.sha, j.call))
+	}
+	appends := s.appendings(plain, lives)
+	for _, c := range appends {
+		cmds = append(cmds, s.appendCommand(c))
+	}
+	lost := s.takeAll(jobs, appends, s.doMulti(ctx, cmds...))
+	for _, j := range jobs {
+		if j.refused {
 			again = append(again, j)
 		}
 	}
@@ -229,6 +283,39 @@ func (s *Store) round(ctx context.Context, jobs []*job) (again []*job) {
 		}
 	}
 	return again
+}
+
+// takeAll reads the replies of a round, marks the jobs that were refused, and returns one whose script the server does
+// not know, if there is any.
+func (s *Store) takeAll(jobs []*job, appends []*appending, replies []rueidis.RedisResult) (lost *job) {
+	for _, j := range jobs {
+		switch {
+		case j.pub.Ephemeral:
+			replies = replies[j.takeEphemeral(replies):]
+			continue
+		case j.plain:
+			continue
+		}
+		fence, state := j.take(replies[0])
+		replies = replies[1:]
+		j.refused = state != settled
+		switch state {
+		case refusedFence:
+			s.lives.learn(j.p, fence)
+		case refusedLost:
+			lost = j
+		}
+	}
+	for i, c := range appends {
+		state := s.takeAppended(c, replies[i])
+		for _, j := range c.jobs {
+			j.refused = state != settled
+		}
+		if state == refusedLost {
+			lost = c.jobs[0]
+		}
+	}
+	return lost
 }
 
 // What the server did with a script call.
@@ -285,7 +372,7 @@ func (s *Store) ephemeral(j *job) []rueidis.Completed {
 	}
 	members := make([]string, len(j.at))
 	for k, i := range j.at {
-		members[k] = j.pub.To[i]
+		members[k] = j.result.Receipts[i].Addr
 	}
 	return []rueidis.Completed{publish, s.client.B().Zmscore().Key(s.keys.online(j.p)).Member(members...).Build()}
 }
@@ -320,7 +407,7 @@ func (j *job) fail(err error) {
 	case protocol.Inbox:
 		j.result.Err = wrap("publish to clients", err)
 	case protocol.Group:
-		j.result.Err = wrap("publish to group "+j.pub.To[0], err)
+		j.result.Err = wrap("publish to group "+j.result.Receipts[0].Addr, err)
 	default:
 		j.result.Err = wrap("publish to all", err)
 	}

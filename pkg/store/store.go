@@ -66,6 +66,11 @@ type Store struct {
 	keys   keyspace
 	flight chan struct{} // one token per call under way
 	lives  lives         // which publish script each partition accepts; see fence.go
+	groups groups        // puts sends together
+	hints  hints         // where streams were appended to
+
+	cluster                 bool   // more than one server: a script touches one partition
+	historySize, historyTTL string // as scripts take them
 }
 
 // Open connects to Redis and checks that it can be used: its version and the number of partitions it was set up
@@ -89,6 +94,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		keys:   newKeyspace(o.Partitions),
 		flight: make(chan struct{}, maxInFlight),
 	}
+	s.cluster = client.Mode() == rueidis.ClientModeCluster
+	s.historySize = strconv.Itoa(o.HistorySize)
+	s.historyTTL = strconv.FormatInt(o.HistoryTTL.Milliseconds(), 10)
 	s.lives.init(o.Partitions)
 	if err := s.check(ctx); err != nil {
 		client.Close()

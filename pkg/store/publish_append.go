@@ -1,0 +1,143 @@
+package store
+
+import (
+	_ "embed"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+//go:embed lua/append.lua
+var appendLua string
+
+const (
+	// maxAppends is how many streams one call of append.lua appends to: what a call costs is spread over enough, and
+	// Redis is held up for less than a millisecond.
+	maxAppends = 64
+	// maxAppendBytes bounds a call by what it carries, for the same reason.
+	maxAppendBytes = 1 << 20
+)
+
+// appending is one call of append.lua: jobs of partitions that are in the same life. All jobs of a round that share
+// a partition are in the same call, so that they keep their order even if one call is refused and the next is not.
+type appending struct {
+	life  *life
+	parts []int // distinct partitions, in the order of their epochs in the call
+	jobs  []*job
+	n     int // streams
+	size  int // bytes of envelopes
+}
+
+// appendings distributes jobs over calls. In a Cluster a call concerns one partition: it cannot touch two slots.
+func (s *Store) appendings(jobs []*job, lives map[int]*life) []*appending {
+	var calls []*appending
+	of := make(map[int]*appending, len(jobs)) // by partition
+	var last *appending
+	for _, j := range jobs {
+		c := of[j.p]
+		if c == nil {
+			if last == nil || s.cluster || last.life.fence != lives[j.p].fence || last.n >= maxAppends || last.size >= maxAppendBytes {
+				last = &appending{life: lives[j.p]}
+				calls = append(calls, last)
+			}
+			c = last
+			c.parts = append(c.parts, j.p)
+			of[j.p] = c
+		}
+		c.jobs = append(c.jobs, j)
+		c.n += len(j.at)
+		c.size += len(j.envelope)
+	}
+	return calls
+}
+
+// command makes the call.
+func (s *Store) appendCommand(c *appending) rueidis.Completed {
+	keys := make([]string, 0, len(c.parts)+len(c.jobs)+c.n)
+	args := make([]string, 0, 3+4*len(c.jobs)+2*c.n)
+	args = append(args, strconv.Itoa(len(c.parts)), s.historySize, s.historyTTL)
+	for _, p := range c.parts {
+		keys = append(keys, s.keys.epoch(p))
+	}
+	for _, j := range c.jobs {
+		kind := j.pub.Kind
+		if kind == protocol.Inbox {
+			keys = append(keys, s.keys.online(j.p))
+		}
+		args = append(args, kindText[kind], s.channelFor(kind, j.p), j.envelope, strconv.Itoa(len(j.at)))
+		for k, i := range j.at {
+			keys = append(keys, j.streams[k])
+			args = append(args, j.result.Receipts[i].Addr, s.hints.of(j.streams[k], c.life.fence))
+		}
+	}
+	return s.evalsha(c.life.append, call{keys, args})
+}
+
+// kindText is a kind as scripts take it.
+var kindText = map[protocol.Kind]string{protocol.Inbox: "i", protocol.Group: "g", protocol.All: "a"}
+
+// takeAppended reads the reply to a call into the results of its jobs.
+func (s *Store) takeAppended(c *appending, reply rueidis.RedisResult) taken {
+	msg, err := reply.ToMessage()
+	if err != nil {
+		if isNoScript(err) {
+			return refusedLost
+		}
+		c.fail(err)
+		return settled
+	}
+	if text, err := msg.ToString(); err == nil {
+		fences := strings.Split(text, "\n")
+		for i, p := range c.parts[:min(len(fences), len(c.parts))] {
+			s.lives.learn(p, parseFence(fences[i]))
+		}
+		return refusedFence
+	}
+	rows, err := msg.ToArray()
+	if err != nil || len(rows) != c.n {
+		c.fail(errBadAppendReply)
+		return settled
+	}
+	for _, j := range c.jobs {
+		for k, i := range j.at {
+			s.takeRow(j, k, i, c.life.fence, rows[0])
+			rows = rows[1:]
+		}
+	}
+	return settled
+}
+
+const errBadAppendReply = scriptError("unexpected reply of the append script")
+
+// takeRow reads what became of one stream of a job.
+func (s *Store) takeRow(j *job, k, i int, fence uint64, row rueidis.RedisMessage) {
+	text, err := row.ToString()
+	switch {
+	case err != nil:
+		j.fail(err)
+		return
+	case strings.HasPrefix(text, "!"):
+		j.fail(scriptError(text[1:]))
+		return
+	case text == "":
+		j.fail(errBadAppendReply)
+		return
+	}
+	pos, err := protocol.ParsePosition(text[1:])
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	r := &j.result.Receipts[i]
+	r.Pos, r.Online = pos, text[0] == '1'
+	s.hints.learn(j.streams[k], fence, pos)
+}
+
+func (c *appending) fail(err error) {
+	for _, j := range c.jobs {
+		j.fail(err)
+	}
+}

@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Why sends wait for each other. A command that travels alone costs Redis and this process several times what it costs
+// among others: each has its own system calls, its own goroutine switches and its own call of a script. So sends that
+// are under way at the same moment are put together, as databases do with commits: while one group is at Redis, what
+// comes meanwhile becomes the next. Nobody waits for a timer, and a send that is alone leaves at once.
+//
+// Order: a PublishMany is in one group as a whole, and keeps its order there. Those that are in different groups were
+// called at the same time by different goroutines, which are promised none.
+
+const (
+	// maxGroups is how many groups are at Redis at the same time: a second one is on its way while the first is
+	// answered, and more of them would be smaller.
+	maxGroups = 2
+	// maxGroup is how many jobs a group takes; a single PublishMany may have more.
+	maxGroup = maxPipeline
+)
+
+// groups puts sends together.
+type groups struct {
+	mu      sync.Mutex
+	waiting []*delivery // the oldest first
+	running int         // goroutines that take groups to Redis; none when nothing waits
+}
+
+// delivery is one PublishMany.
+type delivery struct {
+	jobs  []*job
+	since time.Time
+	done  chan struct{} // closed when all jobs have their results
+}
+
+// deliver carries out jobs together with those of others. With an error it may still be under way.
+func (s *Store) deliver(ctx context.Context, jobs []*job) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d := &delivery{jobs: jobs, since: time.Now(), done: make(chan struct{})}
+	if s.cluster { // a group would wait for the slowest of its nodes
+		return s.deliverAlone(ctx, d)
+	}
+	g := &s.groups
+	g.mu.Lock()
+	g.waiting = append(g.waiting, d)
+	start := g.running < maxGroups
+	if start {
+		g.running++
+	}
+	g.mu.Unlock()
+	if start {
+		go s.runGroups()
+	}
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) deliverAlone(ctx context.Context, d *delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	s.performAll(ctx, d.jobs)
+	return nil
+}
+
+// runGroups takes groups to Redis until nothing waits.
+func (s *Store) runGroups() {
+	for {
+		runtime.Gosched() // goroutines that are about to send can join
+		group := s.groups.take()
+		if group == nil {
+			return
+		}
+		var jobs []*job
+		for _, d := range group {
+			jobs = append(jobs, d.jobs...)
+		}
+		// The time of the one that has waited longest: nobody waits longer than a command may take.
+		ctx, cancel := context.WithDeadline(context.Background(), group[0].since.Add(commandTimeout))
+		s.performAll(ctx, jobs)
+		cancel()
+		for _, d := range group {
+			close(d.done)
+		}
+	}
+}
+
+// take returns the next group, or nil when nothing waits: then the goroutine that asked has to end.
+func (g *groups) take() []*delivery {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.running--
+		g.waiting = nil
+		return nil
+	}
+	n, jobs := 1, len(g.waiting[0].jobs)
+	for n < len(g.waiting) && jobs+len(g.waiting[n].jobs) <= maxGroup {
+		jobs += len(g.waiting[n].jobs)
+		n++
+	}
+	group := g.waiting[:n:n]
+	g.waiting = g.waiting[n:]
+	return group
+}
