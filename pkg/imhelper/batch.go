@@ -40,6 +40,9 @@ func (h *Helper) Batch(ctx context.Context, items []BatchItem) ([]BatchResult, e
 	pubs := make([]store.Publication, 0, len(items))
 	for i, item := range items {
 		p, err := h.post(item)
+		if err == nil && p.wait > 0 {
+			err = &FieldError{Field: "waitMs", Problem: "cannot be used in a batch"}
+		}
 		if err == nil {
 			err = h.askOnSend(ctx, p)
 		}

@@ -7,7 +7,8 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// Event is something that happened to a client: it went online or offline, joined or left a group.
+// Event is something that happened to a client: it went online or offline, joined or left a group, or became the subject
+// of a receipt: it acknowledged or read a message whose sender wanted to know, or let it expire.
 type Event = store.Event
 
 // Events gives every event of the installation to handler and blocks until ctx ends, then it returns ctx's error.

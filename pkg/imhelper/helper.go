@@ -41,6 +41,7 @@ type Helper struct {
 	maxMessage int
 	onSend     func(context.Context, Sending) error
 	nodes      nodeCache
+	waits      *waits
 }
 
 // New connects to Redis. It fails with ErrUnavailable when Redis cannot be reached (trying again may help), and for
@@ -71,11 +72,14 @@ func New(ctx context.Context, o Options) (*Helper, error) {
 		h.store, h.owned = s, true
 	}
 	h.nodes.fetch = h.store.LiveNodes
+	h.waits = newWaits(h.store)
 	return h, nil
 }
 
-// Close ends the connection to Redis if it is the Helper's own. Calls under way fail.
+// Close ends the connection to Redis if it is the Helper's own; calls under way fail then. Sends that wait for receipts
+// return with what is known, or fail.
 func (h *Helper) Close() {
+	h.waits.close()
 	if h.owned {
 		h.store.Close()
 	}

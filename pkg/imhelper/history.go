@@ -25,6 +25,8 @@ type HistoryMessage struct {
 	Time   time.Time
 	Data   json.RawMessage // nil when the message is binary
 	Binary []byte
+
+	receipt bool // not a message at all
 }
 
 // History is a part of a stream.
@@ -36,7 +38,8 @@ type History struct {
 }
 
 // History reads the messages that are kept of a stream: protocol.InboxOf a client, protocol.GroupOf a group, or
-// protocol.AllStream. Whom a message left out (ExceptSender, Devices) plays no part here.
+// protocol.AllStream. Whom a message left out (ExceptSender, Devices) plays no part here. Receipts in an inbox are left
+// out, so a page may be shorter than its limit although there is more.
 //
 // Errors: FieldError, ErrUnavailable.
 func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery) (*History, error) {
@@ -67,7 +70,9 @@ func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery)
 		if err != nil {
 			return nil, fmt.Errorf("read history: %s at %s: %w", s, e.Pos, err)
 		}
-		out.Messages = append(out.Messages, m)
+		if !m.receipt {
+			out.Messages = append(out.Messages, m)
+		}
 	}
 	return out, nil
 }
@@ -90,7 +95,7 @@ func historyMessage(e store.Entry) (HistoryMessage, error) {
 	if err != nil {
 		return HistoryMessage{}, err
 	}
-	m := HistoryMessage{ID: env.ID, Pos: e.Pos, From: env.From, Time: time.UnixMilli(env.Time)}
+	m := HistoryMessage{ID: env.ID, Pos: e.Pos, From: env.From, Time: time.UnixMilli(env.Time), receipt: env.IsReceipt}
 	if env.Binary {
 		m.Binary = env.Data
 	} else {

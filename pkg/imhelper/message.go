@@ -25,10 +25,30 @@ type Message struct {
 
 	TTL time.Duration // how long it is worth delivering; whole seconds, at most 30 days, 0 = as long as it is kept
 
+	// Receipt asks to be told what becomes of the message, for each receiver, by an event (see Events) and in From's
+	// inbox: when one of the receiver's devices has acknowledged it, with ReceiptRead also when it was read, and when
+	// TTL has passed before either. Not with Ephemeral.
+	Receipt Receipt
+	// Wait makes Send return only when every receiver has acknowledged the message (or has read it, with ReceiptRead),
+	// or when so much time has passed; at most MaxWait. Not with Ephemeral, nor in a Batch.
+	Wait time.Duration
+
 	Ephemeral  bool   // stored nowhere: only devices connected at this moment may get it, without a position
 	Echo       bool   // the sender's devices get it too (in From's inbox); give ExceptConn to leave out the sending one
 	ExceptConn string // connId of a connection that does not get it
 }
+
+// Receipt is what a sender wants to be told about a message.
+type Receipt string
+
+const (
+	ReceiptNone      Receipt = "" // or "none"
+	ReceiptDelivered Receipt = "delivered"
+	ReceiptRead      Receipt = "read"
+)
+
+// MaxWait bounds Message.Wait: who waits longer reads events.
+const MaxWait = 30 * time.Second
 
 // GroupMessage is a message to everyone who is a member of a group at this moment.
 type GroupMessage struct {
@@ -92,6 +112,8 @@ type post struct {
 	idempotent bool
 	ephemeral  bool
 	echo       bool
+	await      *store.Await  // nil: nobody wants to know what becomes of it
+	wait       time.Duration // for receivers to acknowledge it
 }
 
 // content holds what the three kinds of message have in common.
@@ -142,6 +164,9 @@ func (h *Helper) direct(m Message) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.askReceipts(m); err != nil {
+		return nil, err
+	}
 	p.to = unique(m.To)
 	p.env.TTL = int64(m.TTL / time.Second)
 	p.echo = m.Echo
@@ -151,6 +176,39 @@ func (h *Helper) direct(m Message) (*post, error) {
 		}
 	}
 	return p, nil
+}
+
+// askReceipts notes what the sender wants to know. Who only waits is told without anybody else hearing of it.
+func (p *post) askReceipts(m Message) error {
+	switch m.Receipt {
+	case ReceiptNone, "none":
+		p.env.Receipt = protocol.ReceiptNone
+	case ReceiptDelivered:
+		p.env.Receipt = protocol.ReceiptDelivered
+	case ReceiptRead:
+		p.env.Receipt = protocol.ReceiptRead
+	default:
+		return &FieldError{Field: "receipt", Problem: "is not one of none, delivered and read"}
+	}
+	if m.Wait < 0 || m.Wait > MaxWait {
+		return &FieldError{Field: "waitMs", Problem: fmt.Sprintf("is %d, want 0 to %d", m.Wait.Milliseconds(), MaxWait.Milliseconds())}
+	}
+	if p.env.Receipt == protocol.ReceiptNone && m.Wait == 0 {
+		return nil
+	}
+	if m.Ephemeral {
+		field := "receipt"
+		if p.env.Receipt == protocol.ReceiptNone {
+			field = "waitMs"
+		}
+		return &FieldError{Field: field, Problem: "cannot be used with ephemeral: what is not kept is not acknowledged"}
+	}
+	p.await = &store.Await{Quiet: p.env.Receipt == protocol.ReceiptNone}
+	p.wait = m.Wait
+	if p.await.Quiet {
+		p.env.Receipt = protocol.ReceiptDelivered
+	}
+	return nil
 }
 
 func (h *Helper) toGroup(m GroupMessage) (*post, error) {
@@ -200,7 +258,7 @@ func (p *post) publications(to []store.Publication) []store.Publication {
 	pub := store.Publication{Envelope: &p.env, Idempotent: p.idempotent, Ephemeral: p.ephemeral}
 	switch p.kind {
 	case Direct:
-		pub.Kind, pub.To = protocol.Inbox, p.to
+		pub.Kind, pub.To, pub.Await = protocol.Inbox, p.to, p.await
 	case Group:
 		pub.Kind, pub.To = protocol.Group, []string{p.group}
 	case Broadcast:
@@ -208,7 +266,7 @@ func (p *post) publications(to []store.Publication) []store.Publication {
 	}
 	to = append(to, pub)
 	if p.echo {
-		pub.To = []string{p.env.From}
+		pub.To, pub.Await = []string{p.env.From}, nil
 		to = append(to, pub)
 	}
 	return to

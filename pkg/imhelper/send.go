@@ -22,7 +22,19 @@ type Delivery struct {
 	Pos       protocol.Position // in the receiver's inbox; zero when the message is ephemeral
 	Online    bool              // whether the receiver had a connection at that moment
 	Duplicate bool              // an earlier send with this ID put it there
+	// State is set when Message.Wait was: StateQueued when the receiver has not acknowledged it in time.
+	State State
 }
+
+// State is what has become of a message at a receiver.
+type State string
+
+const (
+	StateQueued    State = "queued"                // kept, and not acknowledged yet
+	StateDelivered State = protocol.StateDelivered // one of the receiver's devices has it
+	StateRead      State = protocol.StateRead      // and its user has read it
+	StateExpired   State = protocol.StateExpired   // its TTL passed before that
+)
 
 // PostResult is the answer to SendGroup and Broadcast.
 type PostResult struct {
@@ -35,17 +47,46 @@ type PostResult struct {
 // Redis, and reaches each of them that is connected or comes back within the retention. With an error a part of the
 // receivers may have it: repeat the send with the same ID.
 //
+// With Message.Wait it returns when all receivers have acknowledged the message, or that time is over; results say what
+// is known then. ErrUnavailable may then also mean that the message was sent and Redis went away while waiting.
+//
 // Errors: FieldError, ErrVetoed, ErrUnavailable.
 func (h *Helper) Send(ctx context.Context, m Message) (*SendResult, error) {
 	p, err := h.direct(m)
 	if err != nil {
 		return nil, err
 	}
+	if p.wait > 0 {
+		return h.sendAndWait(ctx, p)
+	}
 	receipts, err := h.publishOne(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("send: %w", err)
 	}
 	return p.sendResult(receipts), nil
+}
+
+// sendAndWait listens before it sends, so that no answer is missed.
+func (h *Helper) sendAndWait(ctx context.Context, p *post) (*SendResult, error) {
+	w, err := h.waits.begin(ctx, p.env.ID, p.env.Receipt)
+	if err != nil {
+		return nil, fmt.Errorf("send: %w", err)
+	}
+	defer h.waits.end(w)
+	p.await.Waiter = h.waits.name
+	receipts, err := h.publishOne(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("send: %w", err)
+	}
+	states, err := h.waits.wait(ctx, w, receipts, p.wait)
+	if err != nil {
+		return nil, fmt.Errorf("send: the message is sent; wait for receipts: %w", err)
+	}
+	r := p.sendResult(receipts)
+	for i := range r.Results {
+		r.Results[i].State = states[i]
+	}
+	return r, nil
 }
 
 // SendGroup sends a message to the members of a group. When it returns without error the message is in the group's

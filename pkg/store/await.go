@@ -38,7 +38,8 @@ const (
 	nobody     = "-"
 )
 
-// WaiterChannel is where what becomes of messages is told to a waiter: message id, receiver and state, in lines.
+// WaiterChannel is where what becomes of messages is told to a waiter: message id, receiver,
+// position and state, in lines.
 func (s *Store) WaiterChannel(waiter string) string { return s.keys.waiterPrefix() + waiter }
 
 // appendAwait completes the call of publish.lua for a publication that is awaited.

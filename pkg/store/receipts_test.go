@@ -360,7 +360,11 @@ type waiterEar struct {
 func (w *waiterEar) Message(_ string, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lines = append(w.lines, strings.ReplaceAll(string(payload), "\n", " "))
+	parts := strings.Split(string(payload), "\n") // id, receiver, position, state
+	if _, err := protocol.ParsePosition(parts[2]); err != nil {
+		panic(err)
+	}
+	w.lines = append(w.lines, parts[0]+" "+parts[1]+" "+parts[3])
 }
 func (w *waiterEar) Lost(error) {}
 func (w *waiterEar) Restored()  {}

@@ -76,7 +76,7 @@ local function settle(k, client, id, e, state, out)
     k.reported = true
   end
   if e.waiter ~= '-' then
-    redis.call('PUBLISH', k.waiters .. e.waiter, id .. '\n' .. client .. '\n' .. words[state])
+    redis.call('PUBLISH', k.waiters .. e.waiter, id .. '\n' .. client .. '\n' .. e.pos .. '\n' .. words[state])
   end
   local member = client .. '\n' .. id .. '\n' .. e.pos
   if state == 'd' and e.level == 'r' then
