@@ -131,8 +131,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if st != nil {
 		defer st.Close()
-		if err := s.start(background, &wg, st); err != nil {
+		h, err := s.start(background, &wg, st)
+		if err != nil {
 			cancel(err)
+		} else {
+			wg.Go(func() { <-ctx.Done(); h.Close() }) // requests that wait for receipts are answered now
 		}
 	}
 	requests.Wait() // until ctx has ended and the requests under way are answered
@@ -146,16 +149,16 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // start sets everything up that needs Redis, and lets requests in.
-func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store) error {
+func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store) (*imhelper.Helper, error) {
 	h, err := imhelper.New(ctx, imhelper.Options{
 		SigningKeys: s.cfg.SigningKeys, MaxMessage: s.cfg.MaxMessage, Store: st,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mounts, err := s.mounts(ctx, wg, h)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := api.Options{
 		Helper: h, Keys: api.NewKeys(s.cfg.APIKeys), AllowGuests: s.cfg.AllowGuests,
@@ -166,7 +169,7 @@ func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store)
 	}
 	handler, err := api.New(o).Handler(mounts...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.handler.Store(&handler)
 	s.away.Store(nil)
@@ -176,7 +179,7 @@ func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store)
 	})
 	wg.Go(func() { s.probe(ctx, st) })
 	s.log.Info("ready", zap.String("addr", s.Addr()))
-	return nil
+	return h, nil
 }
 
 // serve answers requests with the API, once there is one.

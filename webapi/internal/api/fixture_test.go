@@ -52,6 +52,7 @@ func start(t *testing.T, change ...func(*Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(h.Close)
 	core, logs := observer.New(zapcore.DebugLevel)
 	f.logs = logs
 	o := Options{Helper: h, Keys: NewKeys([]string{"other-key", apiKey}), Log: zap.New(core), Metrics: prometheus.NewRegistry()}

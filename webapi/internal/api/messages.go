@@ -3,10 +3,15 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/imtier/imtier/pkg/imhelper"
 )
+
+// waitTimeout is for sends that wait for receipts. What does not wait is bounded by the store.
+const waitTimeout = opTimeout + imhelper.MaxWait
 
 // messages sends to clients, groups and everybody.
 type messages struct{ h *imhelper.Helper }
@@ -16,7 +21,7 @@ func (m messages) routes() []route {
 	maxBody := int64(m.h.MaxMessage())*4/3 + 1<<20
 	return []route{
 		serve(route{
-			method: http.MethodPost, path: "/v1/messages", id: "sendMessage", tag: "Sending", maxBody: maxBody,
+			method: http.MethodPost, path: "/v1/messages", id: "sendMessage", tag: "Sending", maxBody: maxBody, timeout: waitTimeout,
 			summary: "Send a message to one or many clients",
 			detail: "When it is answered the message is kept for every receiver, and reaches each of them that is " +
 				"connected or comes back within the retention. Repeat a failed send with the same `id`: it is not made twice.",
@@ -44,11 +49,11 @@ type content struct {
 type directBody struct {
 	To receivers `json:"to" required:"true" description:"A clientId, or a list of up to 1000."`
 	content
-	Receipt    string `json:"receipt,omitempty" enum:"none" default:"none" description:"Receipts are not available in this version."`
-	TTL        int64  `json:"ttl,omitempty" minimum:"0" maximum:"2592000" description:"Seconds that the message is worth delivering; 0: as long as it is kept."`
+	Receipt    string `json:"receipt,omitempty" enum:"none,delivered,read" default:"none" description:"Tell the sender, in its inbox and by a receipt event, when each receiver has got the message, has read it, or has let it expire. Not with ephemeral."`
+	TTL        int64  `json:"ttl,omitempty" minimum:"0" maximum:"2592000" description:"Seconds that the message is worth delivering; 0: as long as it is kept. With a receipt, a receiver that has not got it by then is reported expired."`
 	Echo       bool   `json:"echo,omitempty" description:"The sender's devices get the message too."`
 	ExceptConn name   `json:"exceptConn,omitempty" description:"connId of a connection that does not get it."`
-	WaitMs     int64  `json:"waitMs,omitempty" minimum:"0" maximum:"0" description:"Waiting for receipts is not available in this version."`
+	WaitMs     int64  `json:"waitMs,omitempty" minimum:"0" maximum:"30000" description:"Answer when every receiver has acknowledged the message (has read it, when receipt is read), at the latest after so many milliseconds. Not with ephemeral, nor in a batch."`
 }
 
 type groupBody struct {
@@ -78,6 +83,7 @@ type deliveryOut struct {
 	Pos       string `json:"pos,omitempty" description:"Position in the client's inbox; absent when ephemeral." example:"1700000000000-7"`
 	Online    bool   `json:"online" description:"Whether the client was online."`
 	Duplicate bool   `json:"duplicate,omitempty" description:"This receiver has it from an earlier send with the same id."`
+	State     string `json:"state,omitempty" enum:"queued,delivered,read,expired" description:"With waitMs: what became of it; queued when the receiver did not acknowledge it in time."`
 }
 
 type postOut struct {
@@ -123,17 +129,13 @@ func (m messages) broadcast(ctx context.Context, in *broadcastBody) (*postOut, e
 }
 
 func (in *directBody) message() (imhelper.Message, error) {
-	msg := imhelper.Message{To: in.To, Data: in.Data, Binary: in.Binary, Ephemeral: in.Ephemeral, Echo: in.Echo}
-	switch in.Receipt {
-	case "", "none":
-	case "delivered", "read":
-		return msg, fieldProblem(codeNotSupportedYet, "receipt", "cannot be asked for: receipts are not available in this version")
-	default:
-		return msg, &imhelper.FieldError{Field: "receipt", Problem: "is not one of none, delivered and read"}
+	msg := imhelper.Message{
+		To: in.To, Data: in.Data, Binary: in.Binary, Ephemeral: in.Ephemeral, Echo: in.Echo, Receipt: imhelper.Receipt(in.Receipt),
 	}
-	if in.WaitMs != 0 {
-		return msg, fieldProblem(codeNotSupportedYet, "waitMs", "cannot be used: receipts are not available in this version")
+	if in.WaitMs < 0 || in.WaitMs > imhelper.MaxWait.Milliseconds() { // beyond it might not fit into a duration
+		return msg, &imhelper.FieldError{Field: "waitMs", Problem: fmt.Sprintf("is %d, want 0 to %d", in.WaitMs, imhelper.MaxWait.Milliseconds())}
 	}
+	msg.Wait = time.Duration(in.WaitMs) * time.Millisecond
 	ttl, err := seconds("ttl", in.TTL)
 	if err != nil {
 		return msg, err
@@ -164,7 +166,7 @@ func (in *broadcastBody) message() (imhelper.BroadcastMessage, error) {
 func newSendOut(r *imhelper.SendResult) *sendOut {
 	out := &sendOut{ID: r.ID, Results: make([]deliveryOut, len(r.Results)), Duplicate: r.Duplicate}
 	for i, d := range r.Results {
-		out.Results[i] = deliveryOut{ClientID: d.ClientID, Pos: posText(d.Pos), Online: d.Online, Duplicate: d.Duplicate}
+		out.Results[i] = deliveryOut{ClientID: d.ClientID, Pos: posText(d.Pos), Online: d.Online, Duplicate: d.Duplicate, State: string(d.State)}
 	}
 	return out
 }

@@ -205,7 +205,7 @@ func TestDocumentDescribesTypesAsTheyAreOnTheWire(t *testing.T) {
 			t.Errorf("%s may be null: %s", name, text(s))
 		}
 	}
-	for _, want := range []string{`"required":["to"]`, `"format":"base64"`, `"enum":["none"]`} {
+	for _, want := range []string{`"required":["to"]`, `"format":"base64"`, `"enum":["none","delivered","read"]`} {
 		if !strings.Contains(direct, want) {
 			t.Errorf("DirectBody has no %s: %s", want, direct)
 		}

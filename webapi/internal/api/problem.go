@@ -27,7 +27,6 @@ const (
 	codeInvalidJSON      = "invalid_json"
 	codeInvalidField     = "invalid_field"
 	codeUnknownField     = "unknown_field"
-	codeNotSupportedYet  = "not_supported_yet"
 	codeUnauthorized     = "unauthorized"
 	codeForbidden        = "forbidden"
 	codeNotFound         = "not_found"

@@ -178,12 +178,12 @@ func TestBatchAnswersEachSend(t *testing.T) {
 		{"kind":"later","data":3},
 		{"data":3},
 		7,
-		{"kind":"direct","to":"a","data":1,"receipt":"read"},
+		{"kind":"direct","to":"c","data":1,"receipt":"read","waitMs":5},
 		{"kind":"direct","to":["a","b"],"data":2,"from":"s","echo":true}]}`).into(200, &out)
 	if len(out.Results) != 10 {
 		t.Fatalf("%d results", len(out.Results))
 	}
-	for i, want := range []string{"", "", "group", "to", "", "kind", "kind", "-", "receipt", ""} {
+	for i, want := range []string{"", "", "group", "to", "", "kind", "kind", "-", "waitMs", ""} {
 		r := out.Results[i]
 		switch {
 		case want == "" && (r["id"] == nil || r["code"] != nil):
