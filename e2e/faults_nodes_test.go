@@ -95,6 +95,14 @@ func TestFaultsKillWebAPI(t *testing.T) {
 	l.Check()
 }
 
+func TestFaultsCutOffWebAPI(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{})
+	for range 2 {
+		inflict(l, "cut-off-webapi", length(10*time.Second, 4*time.Second))
+	}
+	l.Check()
+}
+
 func TestFaultsStopNode(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{})
 	for node := range l.Nodes {

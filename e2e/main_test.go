@@ -29,7 +29,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if bin, err = proc.Build(dir, os.Getenv("RIG_RACE") != ""); err != nil {
+	var flags []string
+	if os.Getenv("RIG_RACE") != "" {
+		flags = append(flags, "-race")
+	}
+	if bin, err = proc.Build(dir, flags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

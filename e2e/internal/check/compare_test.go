@@ -181,8 +181,24 @@ func TestCompare(t *testing.T) {
 			b.sendTo(ledger.Group, "room", "", "b", "5-2")
 			b.got(b.alice, 1, "group:room", "b", "5-2")
 		}, []Rule{Unfollowed}}, // and no loss
+		{"forgotten before it joined", func(b *book) {
+			b.left(1, "group:room")
+			b.sendTo(ledger.Group, "room", "", "a", "5-1")
+			b.p.Lost()
+			b.now = time.Now()
+			b.joined(1, "group:room", "0-0")
+			b.sendTo(ledger.Group, "room", "", "b", "9-1")
+			b.got(b.alice, 1, "group:room", "b", "9-1")
+		}, []Rule{Unfollowed}},
 
 		// What is wrong.
+		{"not forgotten before it joined", func(b *book) {
+			b.left(1, "group:room")
+			b.sendTo(ledger.Group, "room", "", "a", "5-1")
+			b.joined(1, "group:room", "0-0")
+			b.sendTo(ledger.Group, "room", "", "b", "9-1")
+			b.got(b.alice, 1, "group:room", "b", "9-1")
+		}, []Rule{Unfollowed, SilentGap}},
 		{"loss", func(b *book) { b.send("a", "5-1") }, []Rule{Loss}},
 		{"loss of a broadcast", func(b *book) {
 			b.sendTo(ledger.Broadcast, "", "", "a", "5-1")

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/imtier/imtier/e2e/internal/ledger"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -9,7 +10,8 @@ import (
 
 // point is what matters of an entry to find out what a client misses in a stream.
 type point struct {
-	index   int               // of the entry
+	index   int // of the entry
+	at      time.Time
 	pos     protocol.Position // of the message, of the beginning, or where the gap begins
 	to      protocol.Position // where the gap ends
 	message bool
@@ -18,7 +20,10 @@ type point struct {
 	told    bool // something may be missing
 }
 
-func (v *view) point(e ledger.Entry, p point) { v.lines[e.Stream] = append(v.lines[e.Stream], p) }
+func (v *view) point(e ledger.Entry, p point) {
+	p.at = e.At
+	v.lines[e.Stream] = append(v.lines[e.Stream], p)
+}
 
 // toldBetween tells whether the client was told of a possible loss between two entries.
 func (v *view) toldBetween(stream string, from, to int) bool {
@@ -69,7 +74,7 @@ func (v *view) missing(m *message, stream string, pos protocol.Position) {
 		case p.end:
 			following = false
 		case p.begin:
-			following, from, told = true, p.pos, false
+			following, from, told = !v.forgotten(m, p), p.pos, false
 		case p.message && pos.Less(p.pos):
 			if following && from.Less(pos) && !told {
 				v.lost(SilentGap, m, stream, fmt.Sprintf("stored at %v, the next that came is %v", pos, p.pos))
@@ -84,6 +89,12 @@ func (v *view) missing(m *message, stream string, pos protocol.Position) {
 	if v.connected && following && from.Less(pos) && !told {
 		v.lost(Loss, m, stream, fmt.Sprintf("stored at %v, nothing came after it", pos))
 	}
+}
+
+// forgotten tells whether Redis lost a message before the client began to follow its stream from then on: a stream that
+// is empty once more begins below the positions that were given out before.
+func (v *view) forgotten(m *message, begin point) bool {
+	return m.Kind != ledger.Direct && v.sent.lost(m.end, begin.at)
 }
 
 func (v *view) lost(r Rule, m *message, stream, text string) {

@@ -30,6 +30,7 @@ func Kinds() []Kind {
 		{"cut-off-silently", time.Second, 20 * time.Second, cutOffSilently},
 		{"cut-off-with-resets", time.Second, 10 * time.Second, cutOffWithResets},
 		{"slow-network", time.Second, 5 * time.Second, slowNetwork},
+		{"cut-off-webapi", time.Second, 5 * time.Second, cutOffWebAPI},
 		{"kill-webapi", 100 * time.Millisecond, 3 * time.Second, killWebAPI},
 		{"cut-clients", 100 * time.Millisecond, 2 * time.Second, cutClients},
 		{"stall-clients", time.Second, 8 * time.Second, stallClients},

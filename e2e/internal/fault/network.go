@@ -25,3 +25,11 @@ func slowNetwork(l *rig.Load, s Step) {
 	wait(s.Length)
 	l.Nodes[s.Node].Proxy.Delay(0)
 }
+
+// cutOffWebAPI makes the way from webapi to Redis silent. What was on its way is carried out late, when those who sent it
+// have been told that it failed, and have sent it again.
+func cutOffWebAPI(l *rig.Load, s Step) {
+	l.Proxy.Set(proxy.Drop)
+	wait(s.Length)
+	l.Proxy.Set(proxy.Pass)
+}

@@ -1,5 +1,5 @@
-// Package rig puts a whole installation together for a test: a real redis-server, imservers (each behind a proxy of its
-// own to Redis) and a webapi, all real processes on an address of the loopback network that no other rig uses, so that
+// Package rig puts a whole installation together for a test: a real redis-server, imservers and a webapi (each
+// behind a proxy of its own to Redis), all real processes on an address of the loopback network that no other rig uses, so that
 // they come back on the same ports after they were killed.
 //
 //	r := rig.Start(t, bin, rig.Options{Nodes: 2})

@@ -26,8 +26,12 @@ type LoadOptions struct {
 	Pad     int // bytes added to each message
 
 	SlowBuffer int
-	Seed       uint64 // of what is sent to whom
+	Settle     time.Duration // for everybody to be back and have everything in the end; 60 s, for a busy machine
+	Seed       uint64        // of what is sent to whom
 }
+
+// settleTimeout is LoadOptions.Settle unless set otherwise, and how long a single send is tried.
+const settleTimeout = time.Minute
 
 // SlowGroup is the group of slow clients.
 const SlowGroup = "slow"
@@ -41,6 +45,9 @@ func (o *LoadOptions) fill() {
 	}
 	if o.Senders == 0 {
 		o.Senders = 8
+	}
+	if o.Settle == 0 {
+		o.Settle = settleTimeout
 	}
 	if o.Rate == 0 {
 		o.Rate = 100

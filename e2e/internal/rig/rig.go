@@ -28,6 +28,7 @@ const (
 	redisPort   = 6379
 	webapiPort  = 8080
 	webapiAdmin = 8081
+	webapiProxy = 8082
 	nodePort    = 6001 // of the first node, +10 for each further one; so are the next two
 	adminPort   = 6002
 	proxyPort   = 6003
@@ -52,6 +53,7 @@ type Rig struct {
 	Redis   *redistest.Server
 	Nodes   []*Node
 	WebAPI  *proc.Program
+	Proxy   *proxy.Proxy // of webapi to Redis
 	API     *api.API
 	Dir     string // logs and ledgers
 	bin     proc.Binaries
@@ -78,7 +80,8 @@ func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
 	for range o.Nodes {
 		r.AddNode()
 	}
-	r.WebAPI = r.program("webapi", bin.WebAPI, r.at(webapiPort), r.at(webapiAdmin), r.redisURL(), o.WebAPIEnv,
+	r.Proxy = r.proxy(webapiProxy)
+	r.WebAPI = r.program("webapi", bin.WebAPI, r.at(webapiPort), r.at(webapiAdmin), "redis://"+r.Proxy.Addr(), o.WebAPIEnv,
 		"IM_API_KEYS="+APIKey)
 	r.start(r.WebAPI)
 	if !o.NoRedis {
@@ -121,11 +124,7 @@ func (r *Rig) WaitReady() {
 func (r *Rig) AddNode() *Node {
 	r.T.Helper()
 	i := len(r.Nodes)
-	p, err := proxy.Listen(r.at(proxyPort+10*i), r.at(redisPort))
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	r.T.Cleanup(p.Close)
+	p := r.proxy(proxyPort + 10*i)
 	name := fmt.Sprintf("node%d", i+1)
 	n := &Node{Proxy: p, Addr: r.at(nodePort + 10*i)}
 	n.Program = r.program(name, r.bin.IMServer, n.Addr, r.at(adminPort+10*i), "redis://"+p.Addr(), r.options.NodeEnv,
@@ -133,6 +132,17 @@ func (r *Rig) AddNode() *Node {
 	r.Nodes = append(r.Nodes, n)
 	r.start(n.Program)
 	return n
+}
+
+// proxy opens one to Redis.
+func (r *Rig) proxy(port int) *proxy.Proxy {
+	r.T.Helper()
+	p, err := proxy.Listen(r.at(port), r.at(redisPort))
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(p.Close)
+	return p
 }
 
 func (r *Rig) program(name, path, addr, admin, redis string, more []string, env ...string) *proc.Program {
@@ -161,13 +171,8 @@ func (r *Rig) keepFailed() {
 	}
 }
 
-// RedisAddr is where Redis listens, or will.
-func (r *Rig) RedisAddr() string { return r.at(redisPort) }
-
-func (r *Rig) redisURL() string { return "redis://" + r.at(redisPort) }
-
 // RedisURL is Redis without a proxy.
-func (r *Rig) RedisURL() string { return r.redisURL() }
+func (r *Rig) RedisURL() string { return "redis://" + r.at(redisPort) }
 
 func (r *Rig) at(port int) string { return net.JoinHostPort(r.Host, fmt.Sprint(port)) }
 

@@ -12,11 +12,10 @@ import (
 )
 
 const (
-	settleTimeout = 60 * time.Second // for everybody to be back and have everything, on a busy machine
-	markAgain     = 3 * time.Second  // without everybody having the markers
-	leaveTimeout  = 30 * time.Second // for nodes to let go of everything
-	quiet         = 300 * time.Millisecond
-	shown         = 25 // violations printed; the rest is in the ledgers
+	markAgain    = 3 * time.Second  // without everybody having the markers
+	leaveTimeout = 30 * time.Second // for nodes to let go of everything
+	quiet        = 300 * time.Millisecond
+	shown        = 25 // violations printed; the rest is in the ledgers
 )
 
 // Mark sends one message to each stream and waits until every client has what is for it, and so everything before it. It
@@ -72,25 +71,19 @@ func marked(c *ledger.Client, since int) bool {
 	return len(streams) == 2+len(c.Groups)
 }
 
-// Check stops the senders, waits until everything has arrived or should have, compares the ledgers and, when the clients
-// have left, what the nodes hold. Violations fail the test, and the ledgers are kept.
+// Check fails the test for every violation that Violations finds, and for everybody who does not come back; then the
+// ledgers are kept.
 func (l *Load) Check() {
 	l.T.Helper()
-	l.stop()
-	l.senders.Wait()
-	took, all := l.Mark(settleTimeout)
+	found, took, all := l.Violations()
 	if !all {
 		l.T.Errorf("after %v not everybody has the last message", took)
 		for _, c := range l.Clients {
-			if !c.Ledger().Connected() {
-				l.T.Logf("%s is not connected: %v", c.ID(), c.Trouble())
+			if err := c.Trouble(); err != nil {
+				l.T.Logf("%s could not connect: %v", c.ID(), err)
 			}
 		}
 	}
-	<-time.After(quiet) // what must not come has a moment to come
-	found := check.Compare(l.Publisher, l.ledgers())
-	found = append(found, l.letGo()...)
-	l.log()
 	for i, v := range found {
 		if i == shown {
 			l.T.Errorf("and %d more", len(found)-shown)
@@ -103,6 +96,19 @@ func (l *Load) Check() {
 			l.T.Log(err)
 		}
 	}
+}
+
+// Violations stops the senders, waits until everything has arrived or should have, compares the ledgers and, when the
+// clients have left, what the nodes hold. all tells whether everybody got the last messages.
+func (l *Load) Violations() (found []check.Violation, took time.Duration, all bool) {
+	l.stop()
+	l.senders.Wait()
+	took, all = l.Mark(l.options.Settle)
+	<-time.After(quiet) // what must not come has a moment to come
+	found = check.Compare(l.Publisher, l.ledgers())
+	found = append(found, l.letGo()...)
+	l.log()
+	return found, took, all
 }
 
 // letGo disconnects all clients and waits until the nodes hold what they held before.

@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/check"
+	"github.com/imtier/imtier/e2e/internal/fault"
+	"github.com/imtier/imtier/e2e/internal/proc"
+	"github.com/imtier/imtier/e2e/internal/rig"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// TestFaultsSabotage breaks the programs themselves, one mechanism at a time: a rig that finds nothing then is worthless.
+func TestFaultsSabotage(t *testing.T) {
+	if !rig.Full() {
+		t.Skip("builds the programs again and again: RIG_FULL=1")
+	}
+	for _, tt := range []struct {
+		name     string
+		file     string // from the repository's root
+		old, new string // once in it
+		fault    string
+		length   time.Duration
+		want     []check.Rule // one of them
+	}{
+		{"no catch-up of what was missed", "imserver/internal/hub/catchup.go",
+			"entries, err := h.opts.Log.After(ctx, t.stream, from, topicBatch)",
+			"entries, err := []Entry(nil), error(nil)\n\ts.mu.Lock()\n\tt.tail = t.seen\n\ts.mu.Unlock()\n\t_ = from",
+			"cut-off-with-resets", 3 * time.Second, []check.Rule{check.Loss, check.SilentGap}},
+		{"no catch-up of those who come back", "imserver/internal/hub/catchup.go",
+			"entries, err := h.opts.Log.After(ctx, f.t.stream, from, connBatch)",
+			"entries, err := []Entry(nil), error(nil)\n\ts.mu.Lock()\n\tfrom = f.t.head\n\ts.mu.Unlock()",
+			"cut-clients", 2 * time.Second, []check.Rule{check.Loss, check.SilentGap}},
+		{"no fence", "pkg/store/fence.go", `\n" + script`,
+			`\n" + strings.NewReplacer("tonumber(epoch) >= tonumber(fence)", "true", "tonumber(epoch) >= tonumber(LIFE)", "true").Replace(script)`,
+			"roll-back-redis", 2 * time.Second, []check.Rule{check.Fork, check.SilentGap}},
+		{"no memory of ids", "pkg/store/fence.go", `\n" + script`,
+			`\n" + strings.Replace(script, "local pos = idempotent and", "local pos = false and", 1)`,
+			"cut-off-webapi", 4 * time.Second, []check.Rule{check.Duplicate}},
+		{"nobody is left out", "imserver/internal/hub/message.go",
+			"m.ExceptSender &&", "false &&",
+			"cut-clients", time.Second, []check.Rule{check.Stray}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			broken := sabotage(t, tt.file, tt.old, tt.new)
+			r := rig.Start(t, broken, rig.Options{Nodes: 2, Redis: []redistest.Option{redistest.AOF()}})
+			l := r.Load(rig.LoadOptions{Settle: 10 * time.Second})
+			for range 3 {
+				fault.ByName(tt.fault).Inflict(l, fault.Step{Pause: time.Second, Length: tt.length})
+			}
+			<-time.After(2 * time.Second)
+			found, _, _ := l.Violations()
+			t.Logf("%d violations", len(found))
+			if !slices.ContainsFunc(found, func(v check.Violation) bool { return slices.Contains(tt.want, v.Rule) }) {
+				t.Errorf("want one of %v among %v", tt.want, found)
+			}
+		})
+	}
+}
+
+// sabotage builds the programs with one text of one file replaced; the file itself stays as it is.
+func sabotage(t *testing.T, file, old, new string) proc.Binaries {
+	t.Helper()
+	dir := t.TempDir()
+	path, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), old); n != 1 {
+		t.Fatalf("%s holds %d times %q: the sabotage has to follow the code", file, n, old)
+	}
+	changed := filepath.Join(dir, filepath.Base(file))
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(b), old, new, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	built, err := proc.Build(dir, "-overlay", list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
