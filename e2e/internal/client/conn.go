@@ -53,7 +53,7 @@ func DialSlow(ctx context.Context, url string, kind Kind, buffer int) (*Conn, er
 	if kind == V1 {
 		o.Subprotocols = []string{subprotocol}
 	}
-	ws, resp, err := websocket.Dial(ctx, url, o)
+	ws, resp, err := websocket.Dial(ctx, url, o) //nolint:bodyclose // Dial closes it, says its documentation
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			return nil, &Refused{resp.StatusCode}
