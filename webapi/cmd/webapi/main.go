@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -22,6 +23,10 @@ const (
 	exitFailed      = 1
 	exitBadSettings = 2
 )
+
+// gcPercent is the heap's growth between collections unless GOGC says otherwise. What lives is a few megabytes, and
+// each request makes garbage: collecting four times less often costs little memory.
+const gcPercent = 400
 
 func main() { os.Exit(run()) }
 
@@ -51,6 +56,9 @@ func run() int {
 		return exitBadSettings
 	}
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	srv, err := webapi.New(cfg, log)
 	if err == nil {
 		err = srv.Run(ctx)

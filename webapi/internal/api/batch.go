@@ -22,12 +22,14 @@ type batches struct {
 const maxBatchBody = 16 << 20
 
 func (b batches) routes() []route {
-	return []route{serve(route{
+	r := serve(route{
 		method: http.MethodPost, path: "/v1/batch", id: "batch", tag: "Sending", maxBody: maxBatchBody,
 		summary: "Make up to 1000 sends at once",
 		detail: "Each send is the body of a single send with `kind`. Sends to the same receiver or group keep their order. " +
 			"Each succeeds or fails by itself: its place in `results` holds what the single route would answer, or a problem.",
-	}, b.batch)}
+	}, b.batch)
+	r.out = new(batchDocument)
+	return []route{r}
 }
 
 type batchIn struct {
@@ -56,15 +58,18 @@ type broadcastItem struct {
 // JSONSchemaOneOf lists the forms of an item for the document.
 func (batchItem) JSONSchemaOneOf() []any { return []any{directItem{}, groupItem{}, broadcastItem{}} }
 
+// batchOut holds a *sendOut, *postOut or *Problem per send. They are not of a type of their own, which would have to
+// encode itself, and encoding/json checks and copies what such a type writes.
 type batchOut struct {
+	Results []any `json:"results"`
+}
+
+// batchDocument describes batchOut.
+type batchDocument struct {
 	Results []batchResult `json:"results" description:"One per send, in their order."`
 }
 
-// batchResult is a *sendOut, a *postOut or a *Problem.
-type batchResult struct{ value any }
-
-// MarshalJSON writes the value itself.
-func (r batchResult) MarshalJSON() ([]byte, error) { return json.Marshal(r.value) }
+type batchResult struct{}
 
 // JSONSchemaOneOf lists the forms of a result for the document.
 func (batchResult) JSONSchemaOneOf() []any { return []any{sendOut{}, postOut{}, Problem{}} }
@@ -76,7 +81,7 @@ func (b batches) batch(ctx context.Context, in *batchIn) (*batchOut, error) {
 			Problem: fmt.Sprintf("has %d entries, at most %d are allowed", len(in.Sends), protocol.MaxReceivers),
 		}
 	}
-	out := &batchOut{Results: make([]batchResult, len(in.Sends))}
+	out := &batchOut{Results: make([]any, len(in.Sends))}
 	items := make([]imhelper.BatchItem, 0, len(in.Sends))
 	at := make([]int, 0, len(in.Sends)) // where each item's result goes
 	for i, raw := range in.Sends {
@@ -99,23 +104,28 @@ func (b batches) batch(ctx context.Context, in *batchIn) (*batchOut, error) {
 		case r.Err != nil:
 			out.Results[at[i]] = b.failed(r.Err)
 		case r.Direct != nil:
-			out.Results[at[i]] = batchResult{newSendOut(r.Direct)}
+			out.Results[at[i]] = newSendOut(r.Direct)
 		default:
-			out.Results[at[i]] = batchResult{newPostOut(r.Post)}
+			out.Results[at[i]] = newPostOut(r.Post)
 		}
 	}
 	return out, nil
 }
 
-func (b batches) failed(err error) batchResult {
+func (b batches) failed(err error) *Problem {
 	p, unexpected := problemOf(err)
 	if unexpected {
 		b.log.Error("send of a batch failed", zap.Error(err))
 	}
-	return batchResult{p}
+	return p
 }
 
 func (i batchItem) decode() (item imhelper.BatchItem, err error) {
+	var usual directItem // tried first: to look for the kind is to decode everything
+	if decodeStrict(i.RawMessage, &usual) == nil && usual.Kind == "direct" {
+		msg, err := usual.message()
+		return imhelper.BatchItem{Direct: &msg}, err
+	}
 	var head struct {
 		Kind *string `json:"kind"`
 	}

@@ -48,7 +48,11 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error 
 			buffers.Put(buf)
 		}
 	}()
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+	body := io.Reader(r.Body)
+	if r.ContentLength < 0 { // otherwise net/http ends the body where it was said to end
+		body = http.MaxBytesReader(w, r.Body, limit)
+	}
+	if _, err := buf.ReadFrom(body); err != nil {
 		var big *http.MaxBytesError
 		if errors.As(err, &big) {
 			return bodyTooBig(limit)
@@ -57,6 +61,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error 
 	}
 	if buf.Len() == 0 {
 		return nil
+	}
+	if !utf8.Valid(buf.Bytes()) { // encoding/json would replace bad bytes, and a name would become another one
+		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is not valid UTF-8")
 	}
 	return decodeStrict(buf.Bytes(), v)
 }
@@ -78,18 +85,35 @@ func checkContentType(ct string) error {
 	return problem(http.StatusUnsupportedMediaType, codeMediaType, "the body has to be JSON: Content-Type: application/json")
 }
 
-// decodeStrict decodes one JSON value and refuses unknown fields, wrong types and anything behind the value.
+// strictDecoder is a json.Decoder that is used for many values: making one costs as much as decoding a small body.
+type strictDecoder struct {
+	in   bytes.Reader
+	dec  *json.Decoder
+	read int64 // bytes that it was given so far
+}
+
+var strictDecoders = sync.Pool{New: func() any {
+	d := new(strictDecoder)
+	d.dec = json.NewDecoder(&d.in)
+	d.dec.DisallowUnknownFields()
+	return d
+}}
+
+// decodeStrict decodes one JSON value of valid UTF-8 and refuses unknown fields, wrong types and anything behind the
+// value. The decoder is kept only after a success: what it holds after an error is not known.
 func decodeStrict(b []byte, v any) error {
-	if !utf8.Valid(b) { // encoding/json would replace bad bytes, and a name would become another one
-		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is not valid UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	d := strictDecoders.Get().(*strictDecoder)
+	d.in.Reset(b)
+	if err := d.dec.Decode(v); err != nil {
 		return decodeProblem(err)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	d.read += int64(len(b))
+	behind := b[len(b)-int(d.read-d.dec.InputOffset()):]
+	if len(bytes.TrimLeft(behind, " \t\r\n")) > 0 {
 		return problem(http.StatusBadRequest, codeInvalidJSON, "something follows the JSON in the body")
+	}
+	if len(b) <= maxKeptBuffer {
+		strictDecoders.Put(d)
 	}
 	return nil
 }

@@ -61,6 +61,10 @@ func (r *receivers) UnmarshalJSON(b []byte) error {
 	switch {
 	case len(b) > 0 && b[0] == '"':
 		*r = make(receivers, 1)
+		if bytes.IndexByte(b, '\\') < 0 { // as it is: encoding/json has checked the syntax already
+			(*r)[0] = string(b[1 : len(b)-1])
+			return nil
+		}
 		if json.Unmarshal(b, &(*r)[0]) != nil {
 			return wrong
 		}

@@ -51,6 +51,12 @@ func (a *API) fail(w http.ResponseWriter, r *route, err error) (status int) {
 	return p.Status
 }
 
+// Header values that every answer has: made once, written to by nobody.
+var (
+	jsonType = []string{"application/json"}
+	noSniff  = []string{"nosniff"}
+)
+
 // answer writes a success.
 func (r *route) answer(w http.ResponseWriter, out any) {
 	h := w.Header()
@@ -66,9 +72,9 @@ func (r *route) answer(w http.ResponseWriter, out any) {
 	if err != nil { // an output type that does not encode is a mistake of ours: the recoverer reports it
 		panic("encode the answer of " + r.id + ": " + err.Error())
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["Content-Type"] = jsonType
+	h["X-Content-Type-Options"] = noSniff
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(body) // the client may be gone
 }
