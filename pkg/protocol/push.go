@@ -87,7 +87,7 @@ func (p *Push) Encode() []byte {
 // DecodePush reads one message of a partition channel.
 func DecodePush(b []byte) (*Push, error) {
 	l := lines{b: b}
-	kind := l.next()
+	kind := l.raw()
 	if len(kind) != 1 {
 		return nil, ErrBadPush
 	}
@@ -121,20 +121,23 @@ type lines struct {
 	failed bool
 }
 
-func (l *lines) next() string {
+// raw reads a field without copying it.
+func (l *lines) raw() []byte {
 	i := bytes.IndexByte(l.b, '\n')
 	if i < 0 {
 		l.failed = true
 		l.b = nil
-		return ""
+		return nil
 	}
-	s := string(l.b[:i])
+	field := l.b[:i]
 	l.b = l.b[i+1:]
-	return s
+	return field
 }
 
+func (l *lines) next() string { return string(l.raw()) }
+
 func (l *lines) uint() uint64 {
-	v, err := strconv.ParseUint(l.next(), 10, 63)
+	v, err := strconv.ParseUint(string(l.raw()), 10, 63)
 	if err != nil {
 		l.failed = true
 	}
@@ -142,7 +145,7 @@ func (l *lines) uint() uint64 {
 }
 
 func (l *lines) position() Position {
-	p, err := ParsePosition(l.next())
+	p, err := ParsePosition(string(l.raw()))
 	if err != nil {
 		l.failed = true
 	}
