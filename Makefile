@@ -24,7 +24,7 @@ lint: ## formatting, vet, golangci-lint, tsc, eslint
 	@scripts/lint "$(GO_PACKAGES)" $(NPM_DIRS)
 
 bench: build ## the benchmarks, a table on stdout
-	@bin/imbench idle -n 18000 && bin/imbench fanout
+	@scripts/bench
 
 fmt: ## format the Go files
 	@gofmt -w $(GO_PACKAGES:/...=)

@@ -26,10 +26,12 @@ const (
 
 const usage = `imbench measures imtier on this machine. Each benchmark starts the processes it needs.
 
-  imbench idle     memory and goroutines of connections that do nothing
-  imbench fanout   one message to a large group, next to a bare loop
-  imbench connect  clients coming in
-  imbench sends    sends through webapi, next to a bare handler
+  imbench idle       memory and goroutines of connections that do nothing
+  imbench fanout     one message to a large group, next to a bare loop
+  imbench connect    clients coming in
+  imbench sends      sends through webapi, next to a bare handler
+  imbench pipelined  sends through imhelper
+  imbench resume     clients coming back to what they missed
 
   imbench <benchmark> -h lists its flags. It exits with 1 when a number is outside its limit.
 `
@@ -45,10 +47,12 @@ func main() { os.Exit(run(os.Args[1:])) }
 // benchmarks are the subcommands.
 func benchmarks() map[string]benchmark {
 	return map[string]benchmark{
-		"idle":    &scenario.Idle{},
-		"fanout":  &scenario.Fanout{},
-		"connect": &scenario.Connect{},
-		"sends":   &scenario.Sends{},
+		"idle":      &scenario.Idle{},
+		"fanout":    &scenario.Fanout{},
+		"connect":   &scenario.Connect{},
+		"sends":     &scenario.Sends{},
+		"pipelined": &scenario.Pipelined{},
+		"resume":    &scenario.Resume{},
 	}
 }
 

@@ -19,11 +19,13 @@ type Plan struct {
 	V1       int      // of them, how many speak imtier.v1; spread evenly
 	Groups   []string // that each client joins through its token
 	Parallel int      // handshakes at once
+	Resumes  bool     // imtier.v1 clients keep their position in the inbox, and the next Open continues there
+	Messages int64    // how many messages have to arrive before Open is over
 }
 
 // Opened is how opening went.
 type Opened struct {
-	Elapsed time.Duration // from the first handshake until the last connection takes messages
+	Elapsed time.Duration // from the first handshake until the last connection takes messages and has what it was to get
 	Retries int64         // handshakes that were answered with 503 and tried again
 }
 
@@ -53,6 +55,7 @@ type Fleet struct {
 	rec     *recorder
 	done    chan struct{}
 	retries atomic.Int64
+	kept    []string // positions in the inboxes of clients that resume, by client
 }
 
 // NewFleet starts the thread that serves the clients; Close ends it.
@@ -89,14 +92,27 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
+	if p.Resumes && len(f.kept) != p.Count {
+		f.kept = make([]string, p.Count)
+	}
+	had := f.rec.total.Load()
 	begin := time.Now()
 	if err := f.dialAll(d, p, tokens); err != nil {
 		return Opened{}, err
 	}
 	err = f.until("all connections are open and started", openTimeout, func() bool {
-		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1)
+		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1) &&
+			f.rec.total.Load()-had >= p.Messages
 	})
 	return Opened{Elapsed: time.Since(begin), Retries: f.retries.Load()}, err
+}
+
+// Leave closes all connections and returns when that is done. What clients keep stays.
+func (f *Fleet) Leave() error {
+	f.loop.leave.Store(true)
+	return f.until("all connections are closed", openTimeout, func() bool {
+		return !f.loop.leave.Load() && f.loop.open.Load() == 0
+	})
 }
 
 // sign returns a function that makes the i-th client's token when it is needed: tokens live for a minute.
@@ -134,7 +150,7 @@ func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) erro
 				if i >= p.Count {
 					return
 				}
-				if err := f.dialOne(d, i, spread(i, p.V1, p.Count), token); err != nil {
+				if err := f.dialOne(d, p, i, token); err != nil {
 					fail(fmt.Errorf("connection %d: %w", i, err))
 					return
 				}
@@ -149,7 +165,8 @@ func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) erro
 func spread(i, k, n int) bool { return (i+1)*k/n > i*k/n }
 
 // dialOne opens the i-th connection, with a new token for every attempt.
-func (f *Fleet) dialOne(d *dialer, i int, v1 bool, token func(int) (string, error)) error {
+func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error)) error {
+	v1 := spread(i, p.V1, p.Count)
 	for attempt := 0; ; attempt++ {
 		t, err := token(i)
 		if err != nil {
@@ -157,7 +174,11 @@ func (f *Fleet) dialOne(d *dialer, i int, v1 bool, token func(int) (string, erro
 		}
 		fd, ahead, err := d.dial(t, v1)
 		if err == nil {
-			return f.loop.add(fd, v1, ahead)
+			var at *string
+			if p.Resumes {
+				at = &f.kept[i]
+			}
+			return f.loop.add(fd, v1, ahead, at)
 		}
 		if !errors.Is(err, errLater) || attempt == retryLimit {
 			return err

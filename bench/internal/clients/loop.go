@@ -24,6 +24,7 @@ type conn struct {
 	frames  decoder
 	round   int // of the last message counted
 	started bool
+	at      *string // where to keep the position in the inbox; nil: nowhere
 }
 
 // loop serves all sockets of a fleet from one thread.
@@ -33,6 +34,7 @@ type loop struct {
 	rec   *recorder
 	buf   []byte
 	ended atomic.Bool
+	leave atomic.Bool // close all connections
 
 	// What has happened, for Fleet.Stats.
 	open, started, pings, ponged, closed atomic.Int64
@@ -54,9 +56,10 @@ func newLoop(rec *recorder) (*loop, error) {
 	}, nil
 }
 
-// add takes over a descriptor; ahead is what was read of its stream already.
-func (l *loop) add(fd int, v1 bool, ahead []byte) error {
-	c := &conn{fd: fd, v1: v1, round: -1}
+// add takes over a descriptor; ahead is what was read of its stream already. A client that has a position in at
+// resumes there, and keeps at up to date.
+func (l *loop) add(fd int, v1 bool, ahead []byte, at *string) error {
+	c := &conn{fd: fd, v1: v1, round: -1, at: at}
 	if len(ahead) > 0 { // nobody else has the connection yet
 		if err := c.frames.feed(ahead, func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
 			return err
@@ -87,16 +90,31 @@ func (l *loop) run() {
 				l.read(c)
 			}
 		}
-	}
-	for i := range l.conns {
-		if c := l.conns[i].Load(); c != nil {
-			_ = syscall.Close(c.fd) // nothing is written that could be lost
+		if l.leave.Load() {
+			l.closeAll()
+			l.leave.Store(false)
 		}
 	}
+	l.closeAll()
 	_ = syscall.Close(l.epoll) // as above
 }
 
 func (l *loop) end() { l.ended.Store(true) }
+
+// closeAll ends all connections from this side.
+func (l *loop) closeAll() {
+	for i := range l.conns {
+		c := l.conns[i].Swap(nil)
+		if c == nil {
+			continue
+		}
+		_ = syscall.Close(c.fd) // nothing is written that could be lost
+		l.open.Add(-1)
+		if c.started {
+			l.started.Add(-1)
+		}
+	}
+}
 
 // read takes what is there; epoll is level-triggered and tells again if more came.
 func (l *loop) read(c *conn) {
@@ -131,6 +149,32 @@ var (
 	startFrame    = masked(opText, []byte(`{"type":"start"}`))
 )
 
+// What precedes an inbox's position in the answer to start, and in a message. Clients of a fleet that resumes are sent
+// to by name only, so every message is of their inbox.
+var (
+	inboxMark = []byte(`"inbox":"`)
+	posMark   = []byte(`"pos":"`)
+)
+
+// startAt is the frame that begins after a kept position, or where the server thinks when there is none.
+func startAt(at *string) []byte {
+	if at == nil || *at == "" {
+		return startFrame
+	}
+	return masked(opText, fmt.Appendf(nil, `{"type":"start","pos":{"inbox":%q}}`, *at))
+}
+
+// keep notes the position that follows mark.
+func (c *conn) keep(payload, mark []byte) {
+	if c.at == nil {
+		return
+	}
+	_, rest, found := bytes.Cut(payload, mark)
+	if end := bytes.IndexByte(rest, '"'); found && end > 0 {
+		*c.at = string(rest[:end])
+	}
+}
+
 // frame acts on one frame.
 func (l *loop) frame(c *conn, op byte, payload []byte) {
 	switch op {
@@ -152,13 +196,15 @@ func (l *loop) message(c *conn, payload []byte) {
 	if c.v1 && !bytes.HasPrefix(payload, messagePrefix) {
 		switch {
 		case bytes.HasPrefix(payload, helloPrefix):
-			l.write(c, startFrame)
+			l.write(c, startAt(c.at))
 		case bytes.HasPrefix(payload, startedPrefix) && !c.started:
 			c.started = true
 			l.started.Add(1)
+			c.keep(payload, inboxMark)
 		}
 		return
 	}
+	c.keep(payload, posMark)
 	l.rec.message(c, payload, time.Now())
 }
 

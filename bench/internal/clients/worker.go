@@ -17,6 +17,7 @@ const (
 	opStats = "stats"
 	opArm   = "arm"
 	opAwait = "await"
+	opLeave = "leave"
 )
 
 type armArgs struct{ Round, Want int }
@@ -38,6 +39,7 @@ func Work(in io.Reader, out io.Writer) error {
 			}
 			return f.Open(p)
 		},
+		opLeave: func(json.RawMessage) (any, error) { return nil, f.Leave() },
 		opStats: func(json.RawMessage) (any, error) { return f.Stats(), nil },
 		opArm: func(raw json.RawMessage) (any, error) {
 			a, err := arguments[armArgs](raw)
@@ -59,6 +61,9 @@ type Remote struct{ W *procs.Worker }
 
 // Open opens the planned connections.
 func (r Remote) Open(p Plan) (Opened, error) { return call[Opened](r, opOpen, p) }
+
+// Leave closes all connections.
+func (r Remote) Leave() error { return r.W.Call(opLeave, nil, nil) }
 
 // Stats asks what has happened so far.
 func (r Remote) Stats() (Stats, error) { return call[Stats](r, opStats, nil) }
