@@ -85,7 +85,7 @@ func (s *Store) Awaited(ctx context.Context, id string, receipts []Receipt, wait
 		}
 		calls, at = append(calls, c), append(at, places)
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	replies, err := s.runChunks(ctx, awaitedScript, calls, "look for receipts")
 	if err != nil {

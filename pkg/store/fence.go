@@ -210,7 +210,7 @@ func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
 		if len(nodes) > 1 && !isMaster(ctx, node) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		ctx, cancel := context.WithTimeout(ctx, s.timeout)
 		err := errors.Join(
 			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua)).Build()).Error(),
 			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua)).Build()).Error())

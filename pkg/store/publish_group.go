@@ -66,7 +66,7 @@ func (s *Store) deliver(ctx context.Context, jobs []*job) error {
 }
 
 func (s *Store) deliverAlone(ctx context.Context, d *delivery) error {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	s.performAll(ctx, d.jobs)
 	return nil
@@ -85,7 +85,7 @@ func (s *Store) runGroups() {
 			jobs = append(jobs, d.jobs...)
 		}
 		// The time of the one that has waited longest: nobody waits longer than a command may take.
-		ctx, cancel := context.WithDeadline(context.Background(), group[0].since.Add(commandTimeout))
+		ctx, cancel := context.WithDeadline(context.Background(), group[0].since.Add(s.timeout))
 		s.performAll(ctx, jobs)
 		cancel()
 		for _, d := range group {

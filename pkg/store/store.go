@@ -41,7 +41,10 @@ const (
 	commandTimeout = 2500 * time.Millisecond // one call, dialing included
 	dialTimeout    = 2 * time.Second         // one TCP and TLS handshake
 	writeTimeout   = 2 * time.Second         // without an answer to a ping: the connection is dead
-	pingGap        = 500 * time.Millisecond  // of silence before a ping
+	// embeddedTimeout is all of these for a miniredis: its scripts run hundreds of times slower than Redis', and it
+	// does not die alone.
+	embeddedTimeout = 10 * time.Second
+	pingGap         = 500 * time.Millisecond // of silence before a ping
 
 	// maxInFlight bounds concurrent calls of one Store. Beyond it callers wait under their context; the
 	// client's own queue (1024 places) would make them wait without one.
@@ -60,14 +63,15 @@ const (
 
 // Store is a connection to Redis and everything imtier keeps there. It is safe for concurrent use.
 type Store struct {
-	opts   Options              // with defaults filled in
-	conn   rueidis.ClientOption // how to reach Redis, for connections that are not the client's
-	client rueidis.Client
-	keys   keyspace
-	flight chan struct{} // one token per call under way
-	lives  lives         // which publish script each partition accepts; see fence.go
-	groups groups        // puts sends together
-	hints  hints         // where streams were appended to
+	opts    Options              // with defaults filled in
+	conn    rueidis.ClientOption // how to reach Redis, for connections that are not the client's
+	client  rueidis.Client
+	keys    keyspace
+	flight  chan struct{} // one token per call under way
+	timeout time.Duration // of one call
+	lives   lives         // which publish script each partition accepts; see fence.go
+	groups  groups        // puts sends together
+	hints   hints         // where streams were appended to
 
 	cluster                 bool   // more than one server: a script touches one partition
 	historySize, historyTTL string // as scripts take them
@@ -88,15 +92,19 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, wrap("connect to redis", err)
 	}
 	s := &Store{
-		opts:   o,
-		conn:   co,
-		client: client,
-		keys:   newKeyspace(o.Partitions),
-		flight: make(chan struct{}, maxInFlight),
+		opts:    o,
+		conn:    co,
+		client:  client,
+		keys:    newKeyspace(o.Partitions),
+		flight:  make(chan struct{}, maxInFlight),
+		timeout: commandTimeout,
 	}
 	s.cluster = client.Mode() == rueidis.ClientModeCluster
 	s.historySize = strconv.Itoa(o.HistorySize)
 	s.historyTTL = strconv.FormatInt(o.HistoryTTL.Milliseconds(), 10)
+	if o.Embedded {
+		s.timeout = embeddedTimeout
+	}
 	s.lives.init(o.Partitions)
 	if err := s.check(ctx); err != nil {
 		client.Close()
@@ -175,6 +183,7 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 	co.Sentinel.TopologyRefreshInterval = topologyRefresh
 	co.ClusterOption.ShardsRefreshInterval = topologyRefresh
 	if o.Embedded {
+		co.ConnWriteTimeout = embeddedTimeout
 		co.AlwaysRESP2 = true
 		co.ForceSingleClient = true // miniredis answers CLUSTER SLOTS, but is no cluster
 		co.ClientSetInfo = rueidis.DisableClientSetInfo
@@ -182,17 +191,17 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 	return co, nil
 }
 
-// do runs one command under commandTimeout.
+// do runs one command under the Store's timeout.
 func (s *Store) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	return s.doMulti(ctx, cmd)[0]
 }
 
-// doMulti runs commands in one pipeline under commandTimeout. Those of one partition keep their order.
+// doMulti runs commands in one pipeline under the Store's timeout. Those of one partition keep their order.
 func (s *Store) doMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
 	if len(cmds) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	select {
 	case s.flight <- struct{}{}:
