@@ -152,6 +152,26 @@ func TestSameIDOfTwoSenders(t *testing.T) {
 	})
 }
 
+// What is kept for a repetition of the send is over all the same, and others of the same id are not touched.
+func TestSettledStaysSettled(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		late := ask(t, s, "late", protocol.ReceiptDelivered, 60, Await{}, true, "anna")[0].Pos
+		due(t, s)
+		must(t, s.expire(ctxb))
+		read := ask(t, s, "read", protocol.ReceiptRead, 0, Await{}, true, "anna")[0].Pos
+		for range 2 {
+			acked(t, s, Ack{ClientID: "anna", Read: []string{"read", "late"}})
+		}
+		other := &protocol.Envelope{ID: "read", From: "bob", Time: 1, Data: []byte("1"), Receipt: protocol.ReceiptDelivered}
+		must(t, s.PublishMany(ctxb, []Publication{{Envelope: other, Kind: protocol.Inbox, To: []string{"anna"}, Await: &Await{}}})[0].Err)
+		acked(t, s, upTo("anna", read))
+		acked(t, s, Ack{ClientID: "anna", Given: []protocol.Position{late, read}})
+		want := []string{"late anna expired", "read anna read"}
+		wantEqual(t, "told", receiptsOf(t, s, "sender"), want)
+		wantEqual(t, "bob", receiptsOf(t, s, "bob"), []string{})
+	})
+}
+
 func TestNamesAndIDsWithSpaces(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		from, to, id := "a b - c", "{x} y", `i "d" %s`
