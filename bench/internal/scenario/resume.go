@@ -20,6 +20,7 @@ type Resume struct {
 	N       int
 	Missed  int
 	MaxTime time.Duration
+	Profile string // file for a CPU profile of the imserver; empty: none
 }
 
 // Register puts the flags into fs.
@@ -27,6 +28,7 @@ func (o *Resume) Register(fs *flag.FlagSet) error {
 	fs.IntVar(&o.N, "n", 10000, "clients, all imtier.v1")
 	fs.IntVar(&o.Missed, "missed", 20, "messages that each client missed")
 	fs.DurationVar(&o.MaxTime, "max-time", 5*time.Second, "limit from the first handshake to the last message")
+	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the imserver, of -max-time from the return on")
 	return o.Common.Register(fs)
 }
 
@@ -80,6 +82,7 @@ func (o *Resume) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	plan.Messages = int64(o.N * o.Missed)
+	profiled := o.profile(ctx, srv)
 	back, err := fleet.Open(plan)
 	if err != nil {
 		return err
@@ -94,7 +97,20 @@ func (o *Resume) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := profiled(); err != nil {
+		return err
+	}
 	return o.report(out, first, back, stats, cpu)
+}
+
+// profile records what the server does; the function returned waits for the end.
+func (o *Resume) profile(ctx context.Context, srv *procs.Server) (wait func() error) {
+	if o.Profile == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Profile(ctx, fmt.Sprintf("profile?seconds=%d", int(o.MaxTime.Seconds())), o.Profile) }()
+	return func() error { return <-done }
 }
 
 // goAway closes all connections and waits until the server has noticed.

@@ -60,7 +60,8 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	if !is {
 		return finished, nil
 	}
-	entries, err := h.opts.Log.After(ctx, f.t.stream, from, connBatch)
+	limit := connBatch - c.spared
+	entries, err := h.opts.Log.After(ctx, f.t.stream, from, limit)
 	if err != nil {
 		return unfinished, err
 	}
@@ -70,7 +71,8 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		}
 	}
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
-	end := len(entries) < connBatch
+	end := len(entries) < limit
+	c.adapt(limit, entries, last, ok)
 	if ok && end && last.Less(head) {
 		// The head was in the log when it arrived, before this read: Redis has lost it. Nothing will ever come
 		// after last in its epoch, so waiting for it would be for ever.
@@ -85,6 +87,19 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		return waits, nil
 	}
 	return unfinished, nil
+}
+
+// adapt chooses how much less than a whole batch is read the next time: about what the socket took of this one. A
+// slow peer with large messages would otherwise have each of them read many times over.
+func (c *Conn) adapt(limit int, entries []Entry, last protocol.Position, ok bool) {
+	next := min(2*limit, connBatch)
+	if !ok {
+		next = 1
+		for next < len(entries) && !last.Less(entries[next].Pos) {
+			next++
+		}
+	}
+	c.spared = connBatch - next
 }
 
 // firstOfNew reports whether entries begin a stream that was empty at from and has lost nothing since: no life of
@@ -103,22 +118,51 @@ func (h *Hub) firstOfNew(ctx context.Context, st protocol.Stream, from protocol.
 // replay sends messages from the log; anywhere means that the first one need not follow from. It returns the last
 // position passed, and false when the socket is full or closed.
 func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bool, entries []Entry) (protocol.Position, bool) {
+	b := bundle{c: c, passed: from}
 	for _, e := range entries {
-		if !from.Next(e.Pos) && !anywhere && c.sendGap(stream, from, e.Pos) != sent {
-			return from, false
+		if !from.Next(e.Pos) && !anywhere {
+			if !b.send(from) || c.sendGap(stream, from, e.Pos) != sent {
+				return b.passed, false
+			}
 		}
 		anywhere = false
 		if !e.Msg.excludes(c) {
 			it := item{pos: e.Pos, msg: e.Msg}
-			if c.send(it.frame(c, stream)) != sent {
-				return from, false
-			}
-			c.took(e.Pos, e.Msg)
-			h.counters.Replayed.Add(1)
+			b.frames = append(b.frames, it.frame(c, stream)...)
+			b.entries = append(b.entries, e)
 		}
 		from = e.Pos
+		if len(b.frames) >= bundleSize && !b.send(from) {
+			return b.passed, false
+		}
 	}
-	return from, true
+	ok := b.send(from)
+	return b.passed, ok
+}
+
+// bundleSize is how many bytes of frames from the log are written at once: a write costs more than a small frame.
+const bundleSize = 16 << 10
+
+// bundle is frames of one follow that are written together.
+type bundle struct {
+	c       *Conn
+	frames  []byte
+	entries []Entry           // whose frames they are
+	passed  protocol.Position // up to where everything was sent or left out
+}
+
+// send writes what is collected; with it, everything up to pos has been passed. It reports false when the socket is
+// full or closed.
+func (b *bundle) send(pos protocol.Position) bool {
+	if len(b.frames) > 0 && b.c.send(b.frames) != sent {
+		return false
+	}
+	for _, e := range b.entries {
+		b.c.took(e.Pos, e.Msg)
+	}
+	b.c.hub.counters.Replayed.Add(int64(len(b.entries)))
+	b.frames, b.entries, b.passed = nil, b.entries[:0], pos // the socket keeps frames that it could not write yet
+	return true
 }
 
 // advance notes how far a follow has been read and makes it live when end is set and it has everything. It
