@@ -26,6 +26,7 @@ type Conn struct {
 	input    meter        // the reader's alone
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
+	spared   int          // by how much a batch from the log is smaller than usual; the catcher's alone
 	awaited  atomic.Bool  // was given a message that somebody wants a receipt for
 
 	mu      sync.Mutex

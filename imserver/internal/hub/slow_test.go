@@ -159,3 +159,23 @@ func TestNoRoomForJoined(t *testing.T) {
 	k.read()
 	k.expectClose(4003)
 }
+
+func TestBatchesShrinkToWhatTheSocketTakes(t *testing.T) {
+	entries := make([]Entry, 20)
+	for i := range entries {
+		entries[i].Pos = at(10, uint64(i+1))
+	}
+	c := &Conn{}
+	for _, step := range []struct {
+		last uint64 // sent up to here
+		ok   bool
+		want int // the next batch
+	}{
+		{6, false, 6}, {6, true, 12}, {12, true, 24}, {20, true, 48}, {20, true, 50}, {0, false, 1}, {1, true, 2},
+	} {
+		c.adapt(connBatch-c.spared, entries, at(10, step.last), step.ok)
+		if got := connBatch - c.spared; got != step.want {
+			t.Fatalf("after %+v the batch is %d", step, got)
+		}
+	}
+}
