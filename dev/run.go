@@ -53,7 +53,7 @@ func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out i
 	wg.Go(func() { defer cancel(); webErr = web.Run(ctx) })
 	wg.Go(func() { defer cancel(); nErr = node.Run(ctx) })
 	if url := node.PublicURL(ctx); url != "" && ready(ctx, web) {
-		fmt.Fprintf(out, banner, web.Addr(), web.Addr(), url, APIKey, web.AdminAddr(), node.AdminAddr(), web.Addr(), APIKey)
+		_, _ = fmt.Fprintf(out, banner, web.Addr(), web.Addr(), url, APIKey, web.AdminAddr(), node.AdminAddr(), web.Addr(), APIKey)
 	}
 	wg.Wait()
 	return errors.Join(webErr, nErr)

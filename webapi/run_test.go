@@ -58,7 +58,7 @@ func run(t *testing.T, c Config) *running {
 	go func() { r.done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		<-r.done
+		_ = <-r.done // tests that want it call end
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return r

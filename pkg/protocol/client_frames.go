@@ -34,7 +34,7 @@ var ErrBadFrame = errors.New("malformed frame")
 func DecodeClientFrame(b []byte) (*ClientFrame, error) {
 	var f ClientFrame
 	if err := json.Unmarshal(b, &f); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrBadFrame, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadFrame, err)
 	}
 	if f.Type == "" {
 		return nil, fmt.Errorf("%w: has no type", ErrBadFrame)
@@ -51,11 +51,11 @@ func (f *ClientFrame) Positions(clientID string) (map[Stream]Position, error) {
 	for name, text := range f.Pos {
 		st, err := ParseStream(name, clientID)
 		if err != nil {
-			return nil, fmt.Errorf("%w: pos %q: %v", ErrBadFrame, name, err)
+			return nil, fmt.Errorf("%w: pos %q: %w", ErrBadFrame, name, err)
 		}
 		p, err := ParsePosition(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: pos of %q: %v", ErrBadFrame, name, err)
+			return nil, fmt.Errorf("%w: pos of %q: %w", ErrBadFrame, name, err)
 		}
 		out[st] = p
 	}
@@ -69,7 +69,7 @@ func (f *ClientFrame) ReadIDs() ([]string, error) {
 	}
 	for _, id := range f.IDs {
 		if err := CheckID(id); err != nil {
-			return nil, fmt.Errorf("%w: ids: %v", ErrBadFrame, err)
+			return nil, fmt.Errorf("%w: ids: %w", ErrBadFrame, err)
 		}
 	}
 	return f.IDs, nil

@@ -3,7 +3,6 @@ package protocol
 import (
 	"encoding/hex"
 	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -25,8 +24,6 @@ func golden(t *testing.T, name string, into any) {
 		t.Fatalf("%s: %v", name, err)
 	}
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // encoded is a row of envelope.json and push.json; the value that it encodes is in the table of that name.
 type encoded struct {

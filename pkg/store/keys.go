@@ -142,18 +142,6 @@ func (k keyspace) eventChannel() string       { return k.of(allPartition) + "e" 
 // waiter is where somebody hears what became of messages it waits for; names of waiters complete the prefix.
 func (k keyspace) waiterPrefix() string { return k.of(allPartition) + "w:" }
 
-// channelOf is the channel that carries a stream.
-func (k keyspace) channelOf(st protocol.Stream) string {
-	switch st.Kind {
-	case protocol.Inbox:
-		return k.clientChannel(k.partition(st.Name))
-	case protocol.Group:
-		return k.groupChannel(k.partition(st.Name))
-	default:
-		return k.allChannel()
-	}
-}
-
 // ClientChannel carries what is addressed to the clients of partition p: inbox messages, membership changes and
 // orders to close connections.
 func (s *Store) ClientChannel(p int) string { return s.keys.clientChannel(p) }

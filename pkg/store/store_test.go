@@ -100,16 +100,16 @@ func answerAsRedis(c net.Conn, version string) {
 		}
 		switch args[0] {
 		case "HELLO":
-			fmt.Fprintf(c, "%%2\r\n+proto\r\n:3\r\n+version\r\n+%s\r\n", version)
+			_, _ = fmt.Fprintf(c, "%%2\r\n+proto\r\n:3\r\n+version\r\n+%s\r\n", version)
 		case "INFO":
 			info := "# Server\r\nredis_version:" + version + "\r\n"
-			fmt.Fprintf(c, "$%d\r\n%s\r\n", len(info), info)
+			_, _ = fmt.Fprintf(c, "$%d\r\n%s\r\n", len(info), info)
 		case "PING":
-			fmt.Fprint(c, "+PONG\r\n")
+			_, _ = fmt.Fprint(c, "+PONG\r\n")
 		case "CLUSTER":
-			fmt.Fprint(c, "-ERR This instance has cluster support disabled\r\n")
+			_, _ = fmt.Fprint(c, "-ERR This instance has cluster support disabled\r\n")
 		default:
-			fmt.Fprint(c, "+OK\r\n")
+			_, _ = fmt.Fprint(c, "+OK\r\n")
 		}
 	}
 }

@@ -109,7 +109,9 @@ func (o *Resume) profile(ctx context.Context, srv *procs.Server) (wait func() er
 		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Profile(ctx, fmt.Sprintf("profile?seconds=%d", int(o.MaxTime.Seconds())), o.Profile) }()
+	go func() {
+		done <- srv.Profile(ctx, fmt.Sprintf("profile?seconds=%d", int(o.MaxTime.Seconds())), o.Profile)
+	}()
 	return func() error { return <-done }
 }
 

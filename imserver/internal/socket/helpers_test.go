@@ -335,7 +335,7 @@ func (p *peer) expectClose(code int) {
 	if got := int(binary.BigEndian.Uint16(f.payload)); got != code {
 		p.t.Errorf("close code %d %q, want %d", got, f.payload[2:], code)
 	}
-	if _, err := p.next(); err != io.EOF {
+	if _, err := p.next(); !errors.Is(err, io.EOF) {
 		p.t.Errorf("after the close frame: %v, want the end of the stream", err)
 	}
 }

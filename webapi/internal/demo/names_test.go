@@ -47,7 +47,7 @@ func TestClientIDsCarryTheNickname(t *testing.T) {
 			t.Errorf("nickname of %q: %q %v", id, got, ok)
 		}
 	}
-	if newClientID("Ada") == newClientID("Ada") {
+	if a, b := newClientID("Ada"), newClientID("Ada"); a == b {
 		t.Error("two people with the same nickname have the same id")
 	}
 	for _, id := range []string{"Ada", "demo:", "demo:Ada", "demo:~deadbeef", "demo:Ada~", "demo:Ada~xyz", "demo:Ada~dead", "Ada~deadbeef"} {
