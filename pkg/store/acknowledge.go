@@ -45,11 +45,6 @@ type Ack struct {
 	Read   []string            // ids of messages of the inbox that were read
 }
 
-// SaveCursors stores how far a device acknowledged streams: Acknowledge for one device.
-func (s *Store) SaveCursors(ctx context.Context, clientID, device string, pos map[string]protocol.Position) error {
-	return s.Acknowledge(ctx, []Ack{{ClientID: clientID, Device: device, Pos: pos}})
-}
-
 // Acknowledge stores how far devices acknowledged streams, and what that means for those who wait for receipts.
 // Repeating it does no harm. When it returns nil all receipts are recorded; they are in the senders' inboxes then, or
 // will be within some seconds.

@@ -49,9 +49,9 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 		phone := protocol.Position{Epoch: 7, Seq: 12}
 		_, err := s.Join(ctxb, "g", []string{"anna"}, false)
 		must(t, err)
-		must(t, s.SaveCursors(ctxb, "anna", "web",
+		must(t, saveCursors(s, "anna", "web",
 			map[string]protocol.Position{"inbox": web, "group:g": group, "group:left": group}))
-		must(t, s.SaveCursors(ctxb, "anna", "phone", map[string]protocol.Position{"inbox": phone}))
+		must(t, saveCursors(s, "anna", "phone", map[string]protocol.Position{"inbox": phone}))
 		c := connect(t, s, session(s, "anna"), "")
 		wantEqual(t, "tail", c.Inbox.Pos, tail)
 		if c.Inbox.Fence == 0 || c.Inbox.Fence > tail.Epoch {
@@ -65,10 +65,15 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 	})
 }
 
+// saveCursors has a device acknowledge streams.
+func saveCursors(s *Store, clientID, device string, pos map[string]protocol.Position) error {
+	return s.Acknowledge(ctxb, []Ack{{ClientID: clientID, Device: device, Pos: pos}})
+}
+
 func TestCursorsOnlyRise(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		save := func(epoch, seq uint64) {
-			must(t, s.SaveCursors(ctxb, "anna", "web", map[string]protocol.Position{"all": {Epoch: epoch, Seq: seq}}))
+			must(t, saveCursors(s, "anna", "web", map[string]protocol.Position{"all": {Epoch: epoch, Seq: seq}}))
 		}
 		for _, p := range [][2]uint64{{5, 9}, {5, 10}, {5, 2}, {4, 99}} {
 			save(p[0], p[1])
