@@ -21,7 +21,7 @@ import (
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
-// startTimeout is what contract gives an imtier.v1 client to start.
+// startTimeout is what an imtier.v1 client has to start; docs/protocol.md promises it.
 const startTimeout = 10 * time.Second
 
 // node is everything that exists once Redis has been reached.

@@ -42,8 +42,8 @@ func (h *Helper) Nodes(ctx context.Context) ([]Node, error) {
 	return out, nil
 }
 
-// Drain asks a node to take no new clients and to hand over those it has. When it returns the order is recorded; the
-// node follows within about a second. ErrNotFound when no such node is registered.
+// Drain asks a node to take no new clients and to close the connections that it has, spread over its drain time. When it
+// returns the order is recorded; the node follows within about a second. ErrNotFound when no such node is registered.
 func (h *Helper) Drain(ctx context.Context, node string) error {
 	err := h.store.DrainNode(ctx, node)
 	if errors.Is(err, store.ErrNoNode) {

@@ -18,8 +18,10 @@ func (c cluster) routes() []route {
 		}, c.nodes),
 		serve(route{
 			method: http.MethodPost, path: "/v1/nodes/{id}/drain", id: "drainNode", tag: "Cluster",
-			summary: "Let a node take no new clients and hand over those it has",
-			status:  http.StatusNoContent, problems: []int{http.StatusNotFound},
+			summary: "Let a node take no new clients and close the connections it has",
+			detail: "They are closed with code 4000, spread over the node's drain time; their clients reconnect elsewhere. " +
+				"The node keeps running until somebody stops it.",
+			status: http.StatusNoContent, problems: []int{http.StatusNotFound},
 		}, c.drain),
 		serve(route{
 			method: http.MethodGet, path: "/v1/stats", id: "stats", tag: "Cluster",
