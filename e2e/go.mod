@@ -19,3 +19,6 @@ require (
 replace github.com/imtier/imtier/internal => ../internal
 
 replace github.com/imtier/imtier/pkg => ../pkg
+
+// npm packages of the browser tests, some of which contain Go.
+ignore ./browser/node_modules

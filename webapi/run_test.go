@@ -58,7 +58,7 @@ func run(t *testing.T, c Config) *running {
 	go func() { r.done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		_ = <-r.done // tests that want it call end
+		t.Logf("Run returned %v", <-r.done)
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return r
