@@ -341,6 +341,7 @@ func TestRepeatedSendHasOneReceipt(t *testing.T) {
 		acked(t, s, upTo(neighbour, r[1].Pos))
 		acked(t, s, upTo("anna", r[0].Pos))
 		wantEqual(t, "told", receiptsOf(t, s, "sender")[2:], []string{"m " + neighbour + " delivered"})
+		wantEqual(t, "events", receiptEvents(t, s, "anna"), []string{"m sender delivered"})
 	})
 }
 
