@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	// trimInterval is how often is looked whether memory can be given back.
-	trimInterval = 10 * time.Second
+	// trimInterval is how often is looked whether memory can be given back: within two of them after a burst it is.
+	trimInterval = 3 * time.Second
 	// trimAfter is how many connections must have come or gone since the last time to make it worth while.
 	trimAfter = 500
 	// trimQuiet is how many may come or go in one interval for the burst to count as over.
-	trimQuiet = 50
+	trimQuiet = 15
 )
 
 // churn counts connections that came or went, and gives memory back after a burst of them. A handshake leaves
