@@ -10,10 +10,11 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// HistoryQuery selects a part of a stream. After alone reads forward from there, oldest first. Otherwise it reads
+// HistoryQuery selects a part of a stream. After, or Oldest, reads forward from there, oldest first. Otherwise it reads
 // backward from Before, newest first; the zero Before is the end. With both the part between them is read forward.
 type HistoryQuery struct {
-	After, Before protocol.Position // exclusive
+	After, Before protocol.Position // exclusive; zero means not given
+	Oldest        bool              // begin with the oldest message that is kept; ignored with After
 	Limit         int               // 0 means 100, at most 1000
 }
 
@@ -48,7 +49,7 @@ func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery)
 		return nil, err
 	}
 	var entries []store.Entry
-	forward := !q.After.IsZero()
+	forward := q.Oldest || !q.After.IsZero()
 	if forward {
 		entries, err = h.store.After(ctx, s, q.After, limit)
 	} else {

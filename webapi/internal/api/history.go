@@ -28,7 +28,7 @@ func (x histories) routes() []route {
 }
 
 type span struct {
-	After  string `query:"after" json:"-" example:"1700000000000-7" description:"A position; messages behind it."`
+	After  string `query:"after" json:"-" example:"1700000000000-7" description:"A position; messages behind it. 0-0 begins with the oldest that is kept."`
 	Before string `query:"before" json:"-" example:"1700000000000-7" description:"A position; messages in front of it."`
 	Limit  int    `query:"limit" json:"-" minimum:"1" maximum:"1000" default:"100" description:"Messages per page."`
 }
@@ -71,6 +71,7 @@ func (x histories) read(ctx context.Context, s protocol.Stream, in span) (*histo
 	if q.After, err = position("after", in.After); err != nil {
 		return nil, err
 	}
+	q.Oldest = in.After != "" // 0-0 is a position too: before everything
 	if q.Before, err = position("before", in.Before); err != nil {
 		return nil, err
 	}

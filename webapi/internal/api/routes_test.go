@@ -290,6 +290,9 @@ func TestHistoryGoesBothWays(t *testing.T) {
 	if ids != "012" || newer != "3456" {
 		t.Errorf("on: %s, then %s", ids, newer)
 	}
+	if oldest, _ := read("limit=3&after=0-0"); oldest != "012" {
+		t.Errorf("from before everything: %s", oldest)
+	}
 	between, end := read("limit=9&after=" + start + "&before=" + next)
 	if between != "01" || end != "" {
 		t.Errorf("between: %s, next %q", between, end)
