@@ -112,30 +112,15 @@ func (s *Store) ackArgs(p int, a *Ack) []string {
 	return append(args, a.Read...)
 }
 
-// parseUntold reads what acknowledge.lua and expire.lua return: a number, then fields of untold with their values. A
-// call that failed returned nothing.
+// parseUntold reads what acknowledge.lua and expire.lua return: a number, then fields of untold with their values.
 func parseUntold(m *rueidis.RedisMessage) (n int64, marks []untold, err error) {
-	if m == nil {
-		return 0, nil, nil
-	}
-	parts, err := m.ToArray()
-	if err != nil {
-		return 0, nil, err
-	}
-	if n, err = parts[0].AsInt64(); err != nil {
-		return 0, nil, err
-	}
-	for i := 1; i+1 < len(parts); i += 2 {
-		field, err1 := parts[i].ToString()
-		value, err2 := parts[i+1].ToString()
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, nil, err
-		}
-		if u, ok := newUntold(field, value); ok {
+	n, texts, err := numberAndPairs(m)
+	for _, t := range texts {
+		if u, ok := newUntold(t[0], t[1]); ok {
 			marks = append(marks, u)
 		}
 	}
-	return n, marks, nil
+	return n, marks, err
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

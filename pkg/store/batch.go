@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redis/rueidis"
 )
@@ -42,4 +43,27 @@ func byPartition[T any](s *Store, items []T, addr func(T) string) map[int][]int 
 		out[p] = append(out[p], i)
 	}
 	return out
+}
+
+// numberAndPairs reads an array of a number and then texts, two by two. A call that failed returned nothing: nil.
+func numberAndPairs(m *rueidis.RedisMessage) (n int64, pairs [][2]string, err error) {
+	if m == nil {
+		return 0, nil, nil
+	}
+	parts, err := m.ToArray()
+	if err != nil {
+		return 0, nil, err
+	}
+	if n, err = parts[0].AsInt64(); err != nil {
+		return 0, nil, err
+	}
+	for i := 1; i+1 < len(parts); i += 2 {
+		first, err1 := parts[i].ToString()
+		second, err2 := parts[i+1].ToString()
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, nil, err
+		}
+		pairs = append(pairs, [2]string{first, second})
+	}
+	return n, pairs, nil
 }

@@ -95,27 +95,13 @@ func (s *Store) sweepCall(p int) call {
 	}
 }
 
-// swept reads what sweep.lua returns; a call that failed returned nothing.
+// swept reads what sweep.lua returns: a number, then clients with the groups that they left.
 func swept(m *rueidis.RedisMessage) (n int64, ended []pair, err error) {
-	if m == nil {
-		return 0, nil, nil
+	n, texts, err := numberAndPairs(m)
+	for _, t := range texts {
+		ended = append(ended, pair{t[0], t[1]})
 	}
-	parts, err := m.ToArray()
-	if err != nil {
-		return 0, nil, err
-	}
-	if n, err = parts[0].AsInt64(); err != nil {
-		return 0, nil, err
-	}
-	for i := 1; i+1 < len(parts); i += 2 {
-		client, err1 := parts[i].ToString()
-		group, err2 := parts[i+1].ToString()
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, nil, err
-		}
-		ended = append(ended, pair{client, group})
-	}
-	return n, ended, nil
+	return n, ended, err
 }
 
 // reap takes the connections of dead nodes off the register.
