@@ -172,11 +172,11 @@ func sign(t testing.TB, c ticket.Claims) string {
 
 // frame is what a client of imtier.v1 got.
 type frame struct {
-	Type, Stream, ID, Group, ConnID, Node string
-	Pos                                   json.RawMessage
-	Recovered                             map[string]bool
-	Data                                  json.RawMessage
-	raw                                   string
+	Type, Stream, ID, Group, ConnID, Node, Session string
+	Pos                                            json.RawMessage
+	Recovered                                      map[string]bool
+	Data                                           json.RawMessage
+	raw                                            string
 }
 
 // client is a WebSocket client that reads all the time.
@@ -217,6 +217,14 @@ func dial(t *testing.T, url string, v1 bool) *client {
 		})
 	}
 	return k
+}
+
+func decode(t testing.TB, b []byte) (f frame) {
+	t.Helper()
+	if err := json.Unmarshal(b, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 func (k *client) read(v1 bool) {

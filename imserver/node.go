@@ -51,6 +51,9 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 	n.hub = hub.New(hub.Options{
 		Log:    bus.StoredLog{Store: st},
 		Closed: n.closed,
+		Final: func(c *hub.Conn) {
+			n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: true})
+		},
 		Acked: func(c *hub.Conn, pos map[protocol.Stream]protocol.Position) {
 			n.acks.Add(c.ClientID, c.Device, pos)
 			if c.Awaited() {

@@ -27,6 +27,7 @@ type Conn struct {
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
 	spared   int          // by how much a batch from the log is smaller than usual; the catcher's alone
+	final    atomic.Bool  // told to stay away
 	awaited  atomic.Bool  // was given a message that somebody wants a receipt for
 
 	mu      sync.Mutex
@@ -72,7 +73,7 @@ func (c *Conn) Open(s *socket.Socket, hello []byte) {
 	}
 	s.Serve(c)
 	if early != protocol.ReasonNone {
-		s.End(early)
+		c.end(early)
 		return
 	}
 	if !c.V1 {
@@ -91,6 +92,15 @@ func (c *Conn) End(r protocol.Reason) {
 		return
 	}
 	c.mu.Unlock()
+	c.end(r)
+}
+
+// end ends a connection that has its socket. Who is told to stay away loses the session at once and not when the socket
+// is gone: it may keep that open for a while, and would come back by its session.
+func (c *Conn) end(r protocol.Reason) {
+	if r.Code() >= protocol.FirstFinalCode && c.final.CompareAndSwap(false, true) {
+		c.hub.opts.Final(c)
+	}
 	c.sock.End(r)
 }
 
@@ -124,7 +134,7 @@ func (c *Conn) send(frame []byte) sendResult {
 	case errors.Is(err, socket.ErrFull) && c.V1:
 		return full
 	case errors.Is(err, socket.ErrFull):
-		c.sock.End(protocol.ReasonTooSlow)
+		c.end(protocol.ReasonTooSlow)
 	}
 	return over
 }
@@ -147,7 +157,7 @@ func (c *Conn) sendGap(stream string, from, to protocol.Position) sendResult {
 // has to begin anew.
 func (c *Conn) must(text []byte) {
 	if c.send(socket.Frame(socket.OpText, text)) == full {
-		c.sock.End(protocol.ReasonStateLost)
+		c.end(protocol.ReasonStateLost)
 	}
 }
 
@@ -157,7 +167,7 @@ func (c *Conn) Room() { c.hub.catch.conn(c) }
 // Frame implements socket.Handler: it limits what a peer may send.
 func (c *Conn) Frame(bytes int) {
 	if !c.input.take(bytes, c.sock.Heard()) {
-		c.sock.End(protocol.ReasonTooMuchInput)
+		c.end(protocol.ReasonTooMuchInput)
 	}
 }
 
@@ -170,12 +180,12 @@ func (c *Conn) Message(text bool, data []byte) {
 		return
 	}
 	if !text {
-		c.sock.End(protocol.ReasonMisuse)
+		c.end(protocol.ReasonMisuse)
 		return
 	}
 	f, err := protocol.DecodeClientFrame(data)
 	if err != nil {
-		c.sock.End(protocol.ReasonMisuse)
+		c.end(protocol.ReasonMisuse)
 		return
 	}
 	switch f.Type {
@@ -193,20 +203,14 @@ func (c *Conn) Message(text bool, data []byte) {
 func (c *Conn) onStart(f *protocol.ClientFrame) {
 	pos, err := f.Positions(c.ClientID)
 	if err != nil || !c.hub.start(c, pos) {
-		c.sock.End(protocol.ReasonMisuse)
-		return
-	}
-	// What it has handled it acknowledges, perhaps for the second time: the first may have died with another node.
-	inbox := protocol.InboxOf(c.ClientID)
-	if p := pos[inbox]; p.Seq > 0 {
-		c.hub.opts.Acked(c, map[protocol.Stream]protocol.Position{inbox: p})
+		c.end(protocol.ReasonMisuse)
 	}
 }
 
 func (c *Conn) onAck(f *protocol.ClientFrame) {
 	pos, err := f.Positions(c.ClientID)
 	if err != nil {
-		c.sock.End(protocol.ReasonMisuse)
+		c.end(protocol.ReasonMisuse)
 		return
 	}
 	c.mu.Lock()

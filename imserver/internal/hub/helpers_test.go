@@ -149,7 +149,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		acked: make(map[string]map[protocol.Stream]protocol.Position),
 	}
 	o := Options{
-		Log: r.log,
+		Log:   r.log,
+		Final: func(*Conn) {},
 		Closed: func(c *Conn, why protocol.Reason) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -35,6 +35,7 @@ type Tail struct {
 // Options of a hub; all but Receipts are required.
 type Options struct {
 	Log    Log
+	Final  func(*Conn)                                        // a client is told to stay away: its session is over
 	Closed func(*Conn, protocol.Reason)                       // a connection is over and detached
 	Acked  func(*Conn, map[protocol.Stream]protocol.Position) // a client acknowledged
 	Lost   func()                                             // messages were dropped: compare all topics

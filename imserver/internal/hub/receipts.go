@@ -44,7 +44,7 @@ var inboxWire = protocol.InboxOf("").String()
 func (c *Conn) onRead(f *protocol.ClientFrame) {
 	ids, err := f.ReadIDs()
 	if err != nil {
-		c.sock.End(protocol.ReasonMisuse)
+		c.end(protocol.ReasonMisuse)
 		return
 	}
 	if read := c.hub.opts.Receipts.Read; read != nil && len(ids) > 0 {

@@ -68,6 +68,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		st.Pos[f.t.wire], st.Recovered[f.t.wire] = b.pos, b.proven
 	}
 	c.want, c.Cursors, c.Joined = nil, nil, nil
+	h.ackStart(c, want, st.Pos)
 	c.must(st.Frame())
 	c.started = true
 	for _, f := range c.follows {
@@ -77,6 +78,15 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// ackStart acknowledges what a client says it has handled of its inbox, perhaps for the second time: the first may have
+// died with another node. A position beyond the log was moved back, and proves nothing.
+func (h *Hub) ackStart(c *Conn, want map[protocol.Stream]protocol.Position, began map[string]protocol.Position) {
+	inbox := protocol.InboxOf(c.ClientID)
+	if p := want[inbox]; p.Seq > 0 && began[inbox.String()] == p {
+		h.opts.Acked(c, map[protocol.Stream]protocol.Position{inbox: p})
+	}
 }
 
 // beginningOf decides where a follow starts: where the client says, else where its device acknowledged last,

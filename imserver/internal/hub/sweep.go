@@ -57,14 +57,14 @@ func (h *Hub) check(c *Conn, now time.Time) {
 	waiting := c.V1 && !c.asked
 	c.mu.Unlock()
 	if waiting && now.Sub(c.Since) > h.opts.StartTimeout {
-		c.sock.End(protocol.ReasonMisuse)
+		c.end(protocol.ReasonMisuse)
 		return
 	}
 	heard, pinged := c.sock.Heard(), time.UnixMilli(c.pinged.Load())
 	switch {
 	case pinged.After(heard):
 		if now.Sub(pinged) > h.opts.PongTimeout {
-			c.sock.End(protocol.ReasonNoPong)
+			c.end(protocol.ReasonNoPong)
 		}
 	case now.Sub(heard) >= h.opts.PingInterval:
 		c.pinged.Store(now.UnixMilli())

@@ -10,7 +10,8 @@ import (
 
 var (
 	// ErrFull means that the frame was not taken: the peer does not read and the outbox is at its cap.
-	ErrFull = errors.New("outbox full")
+	ErrFull    = errors.New("outbox full")
+	errTooMuch = errors.New("a message of too many frames")
 	// ErrClosed means that the connection has ended; nothing is sent any more.
 	ErrClosed = errors.New("socket closed")
 )
@@ -31,7 +32,10 @@ type outbox struct {
 	cap  int             // bytes kept at most, beyond the first frame
 	room func()          // called from the flusher when everything kept is sent, after a frame was refused
 
-	front []byte // bytes that net/http had read before the upgrade; the reader's alone
+	// The reader's alone.
+	front   []byte // bytes that net/http had read before the upgrade
+	metered bool   // left counts
+	left    int    // bytes that may be read
 
 	mu       sync.Mutex
 	kept     [][]byte // in order; the first may be the rest of a frame
@@ -64,14 +68,26 @@ func newOutbox(c net.Conn, capBytes int, front []byte, room func()) *outbox {
 }
 
 // Read serves what net/http had read ahead, then the connection.
-func (o *outbox) Read(p []byte) (int, error) {
+func (o *outbox) Read(p []byte) (n int, err error) {
+	if o.metered {
+		if o.left <= 0 {
+			return 0, errTooMuch
+		}
+		p = p[:min(len(p), o.left)]
+		defer func() { o.left -= n }()
+	}
 	if len(o.front) > 0 {
-		n := copy(p, o.front)
+		n = copy(p, o.front)
 		o.front = o.front[n:]
 		return n, nil
 	}
 	return o.Conn.Read(p)
 }
+
+// meter bounds what is read until unmeter: one message may come in any number of frames, also empty ones, which cost
+// time and count nowhere else.
+func (o *outbox) meter(bytes int) { o.metered, o.left = true, bytes }
+func (o *outbox) unmeter()        { o.metered = false }
 
 // Write is for coder/websocket, which writes control frames: pongs, and a close after a protocol error.
 func (o *outbox) Write(p []byte) (int, error) {

@@ -181,7 +181,9 @@ func TestPongsObeyTheCap(t *testing.T) {
 		{"inside a message", part(OpText, "x", false)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, s, rec := connect(t, slow)
+			su := slow
+			su.o.MaxMessage = 1 << 20 // all pings fit into what one message may take with its frames
+			p, s, rec := connect(t, su)
 			p.send(tt.first)
 			load := ping(string(make([]byte, maxControlPayload)))
 			const pings = 5000

@@ -59,6 +59,8 @@ func (s *Socket) readOne() protocol.Reason {
 	if isPlainControl(head) {
 		return s.readControl(int(head[1] & lenMask))
 	}
+	s.out.meter(s.allowance)
+	defer s.out.unmeter()
 	typ, r, err := s.ws.Reader(context.Background()) // the deadline is on the connection
 	if err != nil {
 		return s.why(err)
@@ -131,6 +133,8 @@ func (s *Socket) onPong(_ context.Context, payload []byte) {
 func (s *Socket) why(err error) protocol.Reason {
 	var ne net.Error
 	switch {
+	case errors.Is(err, errTooMuch):
+		return protocol.ReasonTooMuchInput
 	case websocket.CloseStatus(err) != -1:
 		return protocol.ReasonPeerClosed
 	case errors.Is(err, websocket.ErrMessageTooBig):

@@ -285,3 +285,24 @@ func TestConnectionsWithoutADescriptor(t *testing.T) {
 }
 
 var _ syscall.Conn = (*net.TCPConn)(nil) // what park and tryWrite rely on
+
+// Empty fragments carry nothing that a limit on messages would count, but they cost time.
+func TestEndlessFragmentsAreCutOff(t *testing.T) {
+	p, s, rec := connect(t, setup{})
+	p.send(part(OpText, "", false))
+	empty := part(0, "", false)
+	flood := make([]byte, 0, 4096*len(empty))
+	for range 4096 {
+		flood = append(flood, empty...)
+	}
+	go func() {
+		for {
+			if _, err := p.Conn.Write(flood); err != nil {
+				return
+			}
+		}
+	}()
+	p.expectClose(protocol.ReasonTooMuchInput.Code())
+	_ = p.Conn.Close() // ends the flood
+	expectClosed(t, s, rec, protocol.ReasonTooMuchInput)
+}

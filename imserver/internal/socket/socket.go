@@ -34,7 +34,8 @@ type Socket struct {
 	br  *bufio.Reader
 	h   Handler
 
-	patience time.Duration // frameTimeout, shorter in tests
+	patience  time.Duration // frameTimeout, shorter in tests
+	allowance int           // bytes that one message may take with its frames
 
 	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
 

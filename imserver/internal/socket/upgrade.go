@@ -17,6 +17,9 @@ const (
 	controlBuffer = 128
 )
 
+// frameSlack is what the frames of one message may take, in bytes, besides four times the largest message.
+const frameSlack = 64 << 10
+
 // Options of a socket. All are required.
 type Options struct {
 	MaxMessage int // bytes of a message that the peer may send
@@ -26,7 +29,7 @@ type Options struct {
 // Upgrade answers the handshake and takes the connection over; on error the response has been written. The
 // origin has been checked by the caller. Nothing is read before Serve.
 func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error) {
-	s := &Socket{patience: frameTimeout, done: make(chan struct{})}
+	s := &Socket{patience: frameTimeout, allowance: 4*o.MaxMessage + frameSlack, done: make(chan struct{})}
 	hw := &hijacker{ResponseWriter: w, s: s, o: o}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
