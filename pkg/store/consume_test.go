@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
@@ -77,8 +79,11 @@ func consume(t testing.TB, s *Store, group, name string, b *inbasket) (stop func
 	t.Cleanup(stop)
 	eventually(t, "the group is there", func() bool {
 		for _, p := range s.allPartitions() {
-			n, err := s.do(ctxb, s.client.B().XinfoGroups().Key(s.keys.events(p)).Build()).ToArray()
-			if err != nil || len(n) == 0 {
+			groups, err := s.do(ctxb, s.client.B().XinfoGroups().Key(s.keys.events(p)).Build()).ToArray()
+			if err != nil || !slices.ContainsFunc(groups, func(m rueidis.RedisMessage) bool {
+				fields, err := m.AsStrMap()
+				return err == nil && fields["name"] == group
+			}) {
 				return false
 			}
 		}
