@@ -23,15 +23,17 @@ const (
 	secretPart  = "cmlnLXNpZ25pbmcta2V5" // of SigningKeys
 )
 
-// Ports of an installation, all on its own address.
+// Ports of an installation, all on its own address, as offsets from its first one.
 const (
-	redisPort   = 6379
-	webapiPort  = 8080
-	webapiAdmin = 8081
-	webapiProxy = 8082
-	nodePort    = 6001 // of the first node, +10 for each further one; so are the next two
-	adminPort   = 6002
-	proxyPort   = 6003
+	redisPort   = 0
+	webapiPort  = 1
+	webapiAdmin = 2
+	webapiProxy = 3
+	nodePort    = 10 // of the first node, +10 for each further one; so are the next two
+	adminPort   = 11
+	proxyPort   = 12
+
+	portSpan = 100 // what an installation may use
 )
 
 // readyTimeout is how long a program may take to start, on a busy machine.
@@ -58,6 +60,7 @@ type Rig struct {
 	Dir     string // logs and ledgers
 	bin     proc.Binaries
 	options Options
+	first   int // port
 }
 
 // Node is one imserver.
@@ -70,7 +73,8 @@ type Node struct {
 // Start runs an installation and waits until it is ready.
 func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
 	t.Helper()
-	r := &Rig{T: t, Host: freeHost(t), Dir: t.TempDir(), bin: bin, options: o}
+	host, first := freePlace(t)
+	r := &Rig{T: t, Host: host, first: first, Dir: t.TempDir(), bin: bin, options: o}
 	t.Cleanup(r.keepFailed)
 	if !o.NoRedis {
 		r.StartRedis()
@@ -174,23 +178,33 @@ func (r *Rig) keepFailed() {
 // RedisURL is Redis without a proxy.
 func (r *Rig) RedisURL() string { return "redis://" + r.at(redisPort) }
 
-func (r *Rig) at(port int) string { return net.JoinHostPort(r.Host, fmt.Sprint(port)) }
+func (r *Rig) at(port int) string { return net.JoinHostPort(r.Host, fmt.Sprint(r.first+port)) }
 
-// freeHost picks an address of 127.0.0.0/8, all of which is the loopback interface on Linux. Nothing else listens there,
-// and no outgoing connection takes its ports, so a program that was killed finds its port free.
-func freeHost(t testing.TB) string {
+// freePlace picks an address of 127.0.0.0/8, all of which is the loopback interface on Linux, and a range of ports below
+// those of outgoing connections. Nothing else listens on that address, so a program that was killed finds its port free;
+// but a program that listens on all addresses may have one of the ports, so each is tried.
+func freePlace(t testing.TB) (host string, first int) {
 	t.Helper()
 	for range 100 {
 		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), rand.IntN(256), 1+rand.IntN(250))
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(redisPort)))
-		if err != nil {
-			continue
+		first := 10_000 + portSpan*rand.IntN(200)
+		if allFree(host, first) {
+			return host, first
 		}
-		l.Close()
-		return host
 	}
 	t.Fatal("no address of 127.0.0.0/8 can be listened on; these tests need Linux")
-	return ""
+	return "", 0
+}
+
+func allFree(host string, first int) bool {
+	for port := first; port < first+portSpan; port++ {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
 }
 
 // Keep moves what the rig wrote to a folder that outlives the test, and returns it.
