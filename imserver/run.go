@@ -50,7 +50,7 @@ func New(cfg Config, log *zap.Logger) (*Server, error) {
 		Ready: s.ready, State: s.state, Metrics: prometheus.GathererFunc(s.gather),
 	}), httpd.Options{ErrorLog: zap.NewStdLog(log)})
 	if err != nil {
-		return nil, fmt.Errorf("admin listener: %w", err)
+		return nil, fmt.Errorf("admin listener (IM_ADMIN_LISTEN): %w", err)
 	}
 	return s, nil
 }
@@ -110,7 +110,7 @@ func (s *Server) serve(ctx context.Context, n *node) (err error) {
 
 	public, err := httpd.Listen(s.cfg.Listen, n.server.Handler(), httpd.Options{ErrorLog: zap.NewStdLog(s.log)})
 	if err != nil {
-		return err
+		return fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}
 	defer public.Close()
 	n.lease.Node.URL = publicURL(s.cfg.PublicURL, public.Addr())

@@ -61,11 +61,11 @@ func New(cfg Config, log *zap.Logger) (*Server, error) {
 		Ready: s.Ready, State: s.state, Metrics: s.metrics,
 	}), o)
 	if err != nil {
-		return nil, fmt.Errorf("admin listener: %w", err)
+		return nil, fmt.Errorf("admin listener (IM_ADMIN_LISTEN): %w", err)
 	}
 	if s.public, err = httpd.Listen(cfg.Listen, http.HandlerFunc(s.serve), o); err != nil {
 		s.admin.Close()
-		return nil, fmt.Errorf("public listener: %w", err)
+		return nil, fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}
 	return s, nil
 }

@@ -32,6 +32,9 @@ func checkName(s string, limit int) error {
 		return fmt.Errorf("%w: is not valid UTF-8", ErrBadName)
 	}
 	for i, r := range s {
+		if r == utf8.RuneError { // what decoders put in place of broken text: different names would become one
+			return fmt.Errorf("%w: has U+FFFD, which stands for broken text, at byte %d", ErrBadName, i)
+		}
 		if unicode.IsControl(r) {
 			return fmt.Errorf("%w: has a control character at byte %d", ErrBadName, i)
 		}

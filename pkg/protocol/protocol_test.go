@@ -240,3 +240,13 @@ func TestMalformedPushes(t *testing.T) {
 		}
 	}
 }
+
+// "\ud800" and "\udfff" in JSON both decode to U+FFFD: two clients would become one.
+func TestNamesThatStandForBrokenTextAreRefused(t *testing.T) {
+	if err := CheckClientID("a\ufffd"); err == nil {
+		t.Error("accepted")
+	}
+	if err := CheckClientID("a日本\U0001f600"); err != nil {
+		t.Errorf("refused plain text: %v", err)
+	}
+}
