@@ -34,6 +34,7 @@ func refused(t *testing.T, url string) int {
 	if resp == nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	return resp.StatusCode
 }
 
