@@ -13,7 +13,7 @@
 //
 //	keys.go                          all names            script.go            how scripts are run
 //	store.go, errors.go              opening, checks      fence.go             how lost data is noticed
-//	publish.go, publish_batch.go     sending              history.go           reading streams
+//	publish.go, publish_….go         sending              history.go           reading streams
 //	subscribe.go, pubsub_conn.go     hearing              redistest/           Redis for tests
 //
 // Every call ends within 3 seconds, with ErrUnavailable when Redis does not answer.
