@@ -50,7 +50,7 @@ func (c *Config) Register(s *settings.Set) {
 	s.Duration(&c.OfflineGrace, "offline-grace", 5*time.Second, "how long after its last connection a client counts as online",
 		settings.Within(0, 10*time.Minute))
 	settings.Custom(s, &c.DevicePolicy, "device-policy", "any", "any, one, one-per-device or max:N", store.ParseDevicePolicy)
-	s.Duration(&c.DrainTimeout, "drain-timeout", 30*time.Second, "time to let go of all connections when stopping",
+	s.Duration(&c.DrainTimeout, "drain-timeout", 30*time.Second, "time to hand all connections over when stopping",
 		settings.Within(0, time.Hour))
 	s.Bytes(&c.OutboxSize, "outbox-size", 256<<10, "bytes kept for a client that reads slowly",
 		settings.Between(16<<10, 64<<20))

@@ -176,6 +176,8 @@ type frame struct {
 	Pos                                            json.RawMessage
 	Recovered                                      map[string]bool
 	Data                                           json.RawMessage
+	URL                                            string
+	WithinMs                                       int64
 	raw                                            string
 }
 
@@ -192,6 +194,37 @@ type client struct {
 
 // dial opens a URL; an imtier.v1 client has started when it returns.
 func dial(t *testing.T, url string, v1 bool) *client {
+	t.Helper()
+	k := dialAs(t, url, v1)
+	if v1 {
+		k.start(nil)
+	}
+	return k
+}
+
+// dialOnly opens a URL for a client of imtier.v1 that is to start later.
+func dialOnly(t *testing.T, url string) *client { t.Helper(); return dialAs(t, url, true) }
+
+// start begins where a client that received some frames stopped.
+func (k *client) start(after []frame) {
+	k.t.Helper()
+	pos := map[string]json.RawMessage{}
+	for _, f := range after {
+		if f.Type == "message" && len(f.Pos) > 0 {
+			pos[f.Stream] = f.Pos
+		}
+	}
+	b, err := json.Marshal(map[string]any{"type": "start", "pos": pos})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.send(string(b))
+	k.wait("started", func(all []frame) bool {
+		return slices.ContainsFunc(all, func(f frame) bool { return f.Type == "started" })
+	})
+}
+
+func dialAs(t *testing.T, url string, v1 bool) *client {
 	t.Helper()
 	o := &websocket.DialOptions{HTTPClient: web}
 	if v1 {
@@ -210,12 +243,6 @@ func dial(t *testing.T, url string, v1 bool) *client {
 	k := &client{t: t, ws: ws, done: make(chan struct{})}
 	go k.read(v1)
 	t.Cleanup(func() { ws.CloseNow(); <-k.done })
-	if v1 {
-		k.send(`{"type":"start"}`)
-		k.wait("started", func(all []frame) bool {
-			return slices.ContainsFunc(all, func(f frame) bool { return f.Type == "started" })
-		})
-	}
 	return k
 }
 

@@ -38,6 +38,7 @@ type node struct {
 	metrics *metrics.Metrics
 	drain   chan struct{} // closed when an operator asked to drain
 	once    sync.Once
+	letting sync.Once // letting go of the connections
 	churn   churn
 
 	endLease func() // stops renewing the lease; set while it is renewed

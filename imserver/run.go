@@ -22,9 +22,6 @@ const (
 	openRetry = time.Second
 	// stopTimeout is what the node takes to sign off after its connections are gone.
 	stopTimeout = 3 * time.Second
-	// drainPace spreads the closing of connections: 100 a second, but never beyond drainShare of the time.
-	drainPace  = 10 * time.Millisecond
-	drainShare = 0.8
 )
 
 var errStarting = errors.New("starting: redis has not been reached yet")
@@ -153,16 +150,25 @@ func (s *Server) drainOnRequest(ctx context.Context, n *node) {
 	}
 }
 
-// letGo announces that the node goes away and ends its connections, spread over the drain time.
-func (s *Server) letGo(ctx context.Context, n *node) {
+// letGo announces that the node goes away and hands its connections over, spread over the drain time. Whoever calls it
+// second, an operator or a signal, waits for the first.
+func (s *Server) letGo(ctx context.Context, n *node) { n.letting.Do(func() { s.handOver(ctx, n) }) }
+
+func (s *Server) handOver(ctx context.Context, n *node) {
 	n.server.Drain()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
 	if err := n.lease.SetDraining(end); err != nil {
 		s.log.Warn("announce the drain", zap.Error(err))
 	}
-	spread := min(time.Duration(drainShare*float64(s.cfg.DrainTimeout)), time.Duration(n.hub.Len())*drainPace)
-	n.hub.Drain(end, spread)
+	h := &handover{n: n, keys: s.keys}
+	h.read(end)
+	looking, stop := context.WithCancel(end)
+	var wg sync.WaitGroup
+	wg.Go(func() { h.follow(looking) })
+	n.hub.Drain(end, h.plan(s.cfg.DrainTimeout))
+	stop()
+	wg.Wait()
 }
 
 // stop ends a node that lets nobody in any more: sockets first, for they still need Redis to sign off.

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
@@ -55,7 +55,7 @@ func (h *Helper) PreConnect(ctx context.Context, r ConnectRequest) (*Connect, er
 	if err != nil {
 		return nil, fmt.Errorf("pre-connect: %w", err)
 	}
-	node, ok := pick(nodes, h.store.Partition(r.ClientID))
+	node, ok := store.PickNode(nodes, h.store.Partition(r.ClientID))
 	if !ok {
 		return nil, fmt.Errorf("pre-connect: %w", ErrNoNode)
 	}
@@ -77,7 +77,7 @@ func (h *Helper) PreConnect(ctx context.Context, r ConnectRequest) (*Connect, er
 	if err != nil {
 		return nil, fmt.Errorf("pre-connect: %w", err)
 	}
-	c.URL = withToken(node.URL, token)
+	c.URL = ticket.URL(node.URL, token)
 	return c, nil
 }
 
@@ -99,14 +99,4 @@ func checkConnect(r ConnectRequest) error {
 		return checkJSON("meta", r.Meta)
 	}
 	return nil
-}
-
-// withToken appends the token to a node's public URL, which may have a query of its own. A token's characters need
-// no escaping.
-func withToken(url, token string) string {
-	sep := "?"
-	if strings.Contains(url, "?") {
-		sep = "&"
-	}
-	return url + sep + "token=" + token
 }

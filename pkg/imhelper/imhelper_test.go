@@ -146,7 +146,7 @@ func TestPreConnectSpreadsPartitionsAndMovesFew(t *testing.T) {
 	const parts = 256
 	won := map[string]int{}
 	for p := range parts {
-		n, _ := pick(nodes(4), p)
+		n, _ := store.PickNode(nodes(4), p)
 		won[n.ID]++
 	}
 	for id, n := range won {
@@ -156,8 +156,8 @@ func TestPreConnectSpreadsPartitionsAndMovesFew(t *testing.T) {
 	}
 	moved := 0
 	for p := range parts {
-		before, _ := pick(nodes(4), p)
-		after, _ := pick(nodes(5), p)
+		before, _ := store.PickNode(nodes(4), p)
+		after, _ := store.PickNode(nodes(5), p)
 		if before.ID != after.ID {
 			moved++
 			if after.ID != "node-4" {

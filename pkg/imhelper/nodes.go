@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 )
 
@@ -42,8 +41,9 @@ func (h *Helper) Nodes(ctx context.Context) ([]Node, error) {
 	return out, nil
 }
 
-// Drain asks a node to take no new clients and to close the connections that it has, spread over its drain time. When it
-// returns the order is recorded; the node follows within about a second. ErrNotFound when no such node is registered.
+// Drain asks a node to take no new clients and to hand over the connections that it has, spread over its drain time: clients
+// that speak imtier.v1 are told to go to another node, the rest is closed with 4000. When it returns the order is recorded; the
+// node follows within about a second. ErrNotFound when no such node is registered.
 func (h *Helper) Drain(ctx context.Context, node string) error {
 	err := h.store.DrainNode(ctx, node)
 	if errors.Is(err, store.ErrNoNode) {
@@ -54,18 +54,6 @@ func (h *Helper) Drain(ctx context.Context, node string) error {
 	}
 	h.nodes.forget()
 	return nil
-}
-
-// pick chooses a partition's node by rendezvous hashing.
-func pick(nodes []store.Node, partition int) (best store.Node, ok bool) {
-	var top uint64
-	for _, n := range nodes {
-		w := protocol.Rank(n.ID, partition)
-		if !ok || w > top || w == top && n.ID < best.ID {
-			best, top, ok = n, w, true
-		}
-	}
-	return best, ok
 }
 
 // nodeCache keeps the list of live nodes for nodesMaxAge. Callers that come while it is being read wait for that

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -65,6 +66,15 @@ func LeftFrame(group string) []byte {
 		Type  string `json:"type"`
 		Group string `json:"group"`
 	}{"left", group})
+}
+
+// MigrateFrame tells a client to open url, resume there, and close this connection, which ends by itself after within.
+func MigrateFrame(url string, within time.Duration) []byte {
+	return mustFrame(struct {
+		Type     string `json:"type"`
+		URL      string `json:"url"`
+		WithinMs int64  `json:"withinMs"`
+	}{"migrate", url, within.Milliseconds()})
 }
 
 // GapFrame tells a client that messages between two positions may be missing.

@@ -46,6 +46,8 @@ type Session struct {
 	Groups       []string // joined with the connection
 	UntilOffline bool     // those memberships end when the client goes offline
 
+	MayRequest bool // the node's to know; not stored
+
 	Policy DevicePolicy // looked at by Restore only: Connect is given its own
 }
 

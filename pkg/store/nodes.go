@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/pkg/protocol"
 )
 
 //go:embed lua/renew.lua
@@ -94,6 +96,19 @@ func (s *Store) LiveNodes(ctx context.Context) ([]Node, error) {
 	return slices.DeleteFunc(nodes, func(n Node) bool {
 		return n.Draining || now.Sub(n.Renewed) > liveWithin
 	}), err
+}
+
+// PickNode chooses the node for the clients of a partition by rendezvous hashing; ok is false when there is none. Everybody
+// who sends clients somewhere chooses by it, so that a node needs few partitions.
+func PickNode(nodes []Node, partition int) (best Node, ok bool) {
+	var top uint64
+	for _, n := range nodes {
+		w := protocol.Rank(n.ID, partition)
+		if !ok || w > top || w == top && n.ID < best.ID {
+			best, top, ok = n, w, true
+		}
+	}
+	return best, ok
 }
 
 func (s *Store) nodeIDs(ctx context.Context) ([]string, error) {

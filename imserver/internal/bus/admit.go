@@ -20,6 +20,7 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 	}
 	c := b.o.Hub.Register(hub.Info{
 		ClientID: se.ClientID, ID: se.ConnID, Device: se.Device, IP: se.IP, Since: se.Since, Meta: se.Meta,
+		MayRequest: se.MayRequest,
 	})
 	reg, err := b.o.Store.Connect(ctx, se, b.o.Policy)
 	if err != nil {

@@ -49,9 +49,12 @@ type Info struct {
 	IP       string
 	Since    time.Time
 	Meta     json.RawMessage
-	Cursors  map[string]protocol.Position // where this device acknowledged last; until started
-	Acked    protocol.Position            // how far any device of the client acknowledged its inbox
-	Joined   map[string]protocol.Position // where memberships of groups begin, by the stream's name; until started
+
+	MayRequest bool // what its URL allowed, for the token of its successor
+
+	Cursors map[string]protocol.Position // where this device acknowledged last; until started
+	Acked   protocol.Position            // how far any device of the client acknowledged its inbox
+	Joined  map[string]protocol.Position // where memberships of groups begin, by the stream's name; until started
 }
 
 // Open gives the connection its socket and starts reading. A raw connection takes messages from now on, one that

@@ -125,7 +125,7 @@ func TestDrain(t *testing.T) {
 	var wg sync.WaitGroup
 	begin := time.Now()
 	const spread = 200 * time.Millisecond
-	wg.Go(func() { r.hub.Drain(ctx, spread) })
+	wg.Go(func() { r.hub.Drain(ctx, Handover{Spread: spread}) })
 	for _, k := range ks {
 		k.expectClose(4000)
 	}
@@ -148,7 +148,7 @@ func TestDrainWithoutTime(t *testing.T) {
 	r.dial(r.admit(Info{ClientID: "mute", ID: "mute"}), true)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	r.hub.Drain(ctx, time.Hour)
+	r.hub.Drain(ctx, Handover{Spread: time.Hour})
 	r.expectReason("mute", protocol.ReasonDraining)
 }
 
@@ -169,7 +169,7 @@ func TestDrainWaitsForTheReports(t *testing.T) {
 			defer close(drained)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			r.hub.Drain(ctx, 0)
+			r.hub.Drain(ctx, Handover{})
 		}()
 		eventually(t, "both are being reported", func() bool { return r.hub.Len() == 0 })
 		select {

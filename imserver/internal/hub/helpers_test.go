@@ -182,7 +182,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		srv.Close()
 		end, stop := context.WithCancel(context.Background())
 		stop() // cut everybody off
-		r.hub.Drain(end, 0)
+		r.hub.Drain(end, Handover{})
 		if n := len(r.hub.Conns()); n > 0 {
 			t.Errorf("%d connections are left", n)
 		}

@@ -19,6 +19,7 @@ type Metrics struct {
 	opened  prometheus.Counter
 	closed  *prometheus.CounterVec
 	refused *prometheus.CounterVec
+	offered prometheus.Counter
 }
 
 // Source is where values come from that are read when they are asked for.
@@ -40,11 +41,13 @@ func New(src Source) *Metrics {
 			"Connections ended, by reason.")), []string{"reason"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts(opts("connections_refused_total",
 			"Handshakes refused, by HTTP status.")), []string{"status"}),
+		offered: prometheus.NewCounter(prometheus.CounterOpts(opts("handovers_offered_total",
+			"Clients that were told to go to another node, while this one drained."))),
 	}
 	for _, r := range protocol.Reasons() {
 		m.closed.WithLabelValues(r.String())
 	}
-	m.Registry.MustRegister(m.opened, m.closed, m.refused,
+	m.Registry.MustRegister(m.opened, m.closed, m.refused, m.offered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	counter := func(name, help string, f func() int64) {
@@ -87,3 +90,6 @@ func (m *Metrics) Closed(r protocol.Reason) { m.closed.WithLabelValues(r.String(
 
 // Refused counts a handshake that was refused.
 func (m *Metrics) Refused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+// Offered counts a client that was told to go to another node.
+func (m *Metrics) Offered() { m.offered.Inc() }

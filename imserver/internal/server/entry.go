@@ -11,36 +11,30 @@ import (
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
-// entry is what a client has shown to be let in.
-type entry struct {
-	session    store.Session
-	mayRequest bool
-}
-
 // entry reads the URL's token, or the session token of a connection that is to be resumed.
-func (s *Server) entry(r *http.Request) (entry, *refusal) {
+func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 	query := r.URL.Query()
 	if token := query.Get("session"); token != "" {
 		t, err := s.o.Keys.VerifySession(token)
 		if err != nil {
-			return entry{}, refusalOfToken(err)
+			return store.Session{}, refusalOfToken(err)
 		}
 		se := s.session(r, t.ClientID, t.Device)
-		se.Resume, se.Meta = t.ConnID, t.Meta
-		return entry{se, t.MayRequest}, nil
+		se.Resume, se.Meta, se.MayRequest = t.ConnID, t.Meta, t.MayRequest
+		return se, nil
 	}
 	token := query.Get("token")
 	if token == "" {
-		return entry{}, refuseNoToken
+		return store.Session{}, refuseNoToken
 	}
 	c, err := s.o.Keys.Verify(token)
 	if err != nil {
-		return entry{}, refusalOfToken(err)
+		return store.Session{}, refusalOfToken(err)
 	}
 	se := s.session(r, c.ClientID, c.Device)
 	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
-	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
-	return entry{se, c.MayRequest}, nil
+	se.Meta, se.Groups, se.UntilOffline, se.MayRequest = c.Meta, c.Groups, c.UntilOffline, c.MayRequest
+	return se, nil
 }
 
 func refusalOfToken(err error) *refusal {
@@ -63,10 +57,9 @@ func (s *Server) session(r *http.Request, clientID, device string) store.Session
 }
 
 // hello is the first frame of a connection that speaks imtier.v1.
-func (s *Server) hello(e entry) ([]byte, error) {
-	se := e.session
+func (s *Server) hello(se store.Session) ([]byte, error) {
 	resume, err := s.o.Keys.SignSession(ticket.Session{
-		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Meta: se.Meta, MayRequest: e.mayRequest,
+		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Meta: se.Meta, MayRequest: se.MayRequest,
 	})
 	return protocol.Hello{
 		ClientID: se.ClientID, ConnID: se.ConnID, Node: se.Node, Session: resume, Ping: int(s.o.Ping / time.Second),

@@ -78,7 +78,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	e, p := s.entry(r)
+	se, p := s.entry(r)
 	if p != nil {
 		s.refuse(w, p)
 		return
@@ -86,7 +86,6 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	// A client that gives up must not leave half a registration: this goes on without it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), admitTimeout)
 	defer cancel()
-	se := e.session
 	conn, err := s.o.Admitter.Admit(ctx, se)
 	if err != nil {
 		s.refuse(w, s.refusalOf(err, se))
@@ -97,7 +96,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		conn.Abandon()
 		return
 	}
-	hello, err := s.hello(e)
+	hello, err := s.hello(se)
 	if err != nil { // the client can come back with a new URL, but not by its session
 		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))
 	}

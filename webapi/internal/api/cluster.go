@@ -18,8 +18,9 @@ func (c cluster) routes() []route {
 		}, c.nodes),
 		serve(route{
 			method: http.MethodPost, path: "/v1/nodes/{id}/drain", id: "drainNode", tag: "Cluster",
-			summary: "Let a node take no new clients and close the connections it has",
-			detail: "They are closed with code 4000, spread over the node's drain time; their clients reconnect elsewhere. " +
+			summary: "Let a node take no new clients and hand over the connections it has",
+			detail: "Spread over the node's drain time, clients that speak imtier.v1 are told to go to another node and stay online. " +
+				"The others, and those that have not gone in time, are closed with code 4000 and reconnect elsewhere. " +
 				"The node keeps running until somebody stops it.",
 			status: http.StatusNoContent, problems: []int{http.StatusNotFound},
 		}, c.drain),
