@@ -9,11 +9,12 @@ import (
 	"net"
 	"net/url"
 	"syscall"
+	"time"
 )
 
 const (
-	// dialTimeout bounds each read and write of a handshake, in seconds.
-	dialTimeout = 30
+	// dialTimeout bounds connecting, and the server's answer.
+	dialTimeout = 30 * time.Second
 	// maxHandshake bounds the answer's header, in bytes.
 	maxHandshake = 8 << 10
 	subprotocol  = "imtier.v1"
@@ -41,45 +42,45 @@ func newDialer(rawURL string) (*dialer, error) {
 	return d, nil
 }
 
-// dial returns a non-blocking descriptor after the handshake, and what the server sent behind its answer.
-func (d *dialer) dial(token string, v1 bool) (fd int, ahead []byte, err error) {
+// dial connects, sends the handshake and returns a non-blocking descriptor on which the answer will come.
+func (d *dialer) dial(token string, v1 bool) (fd int, err error) {
 	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, nil, fmt.Errorf("socket: %w", err)
+		return -1, fmt.Errorf("socket: %w", err)
 	}
-	ahead, err = d.handshake(fd, token, v1)
-	if err == nil {
-		err = syscall.SetNonblock(fd, true)
-	}
-	if err != nil {
+	if err := d.handshake(fd, token, v1); err != nil {
 		_ = syscall.Close(fd) // the first error counts
-		return -1, nil, err
+		return -1, err
 	}
-	return fd, ahead, nil
+	return fd, nil
 }
 
-func (d *dialer) handshake(fd int, token string, v1 bool) ([]byte, error) {
-	limit := syscall.Timeval{Sec: dialTimeout}
+// handshake blocks as long as connecting takes: on the loopback interface that is no waiting. Reading the answer is
+// the loop's: a thread that waits for each costs the machine more than the connection does.
+func (d *dialer) handshake(fd int, token string, v1 bool) error {
+	limit := syscall.Timeval{Sec: int64(dialTimeout.Seconds())}
 	err := errors.Join(
-		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit),
-		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit),
+		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit), // connect's too
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("socket options: %w", err)
+		return fmt.Errorf("socket options: %w", err)
 	}
 	if err := retry(func() error { return syscall.Connect(fd, &d.addr) }); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", err)
 	}
 	req := d.request(token, v1)
 	for len(req) > 0 {
 		n, err := syscall.Write(fd, req)
 		if err != nil && err != syscall.EINTR {
-			return nil, fmt.Errorf("send the handshake: %w", err)
+			return fmt.Errorf("send the handshake: %w", err)
 		}
 		req = req[max(n, 0):]
 	}
-	return answer(fd)
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("socket options: %w", err)
+	}
+	return nil
 }
 
 func (d *dialer) request(token string, v1 bool) []byte {
@@ -94,30 +95,25 @@ func (d *dialer) request(token string, v1 bool) []byte {
 	return append(b, "\r\n"...)
 }
 
-// answer reads the server's header and returns what came behind it.
-func answer(fd int) ([]byte, error) {
-	buf := make([]byte, 0, 512)
-	for {
-		if len(buf) == cap(buf) {
-			if len(buf) >= maxHandshake {
-				return nil, errors.New("the answer to the handshake has no end")
-			}
-			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
-		}
-		n, err := syscall.Read(fd, buf[len(buf):cap(buf)])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
-		case n == 0:
-			return nil, errors.New("the server closed during the handshake")
-		}
-		buf = buf[:len(buf)+n]
-		if header, ahead, ok := bytes.Cut(buf, []byte("\r\n\r\n")); ok {
-			return bytes.Clone(ahead), refusal(header)
-		}
+// handshake is a connection's state until the server has answered.
+type handshake struct {
+	header []byte
+	done   chan error // takes one value; has room for it
+}
+
+func newHandshake() *handshake { return &handshake{done: make(chan error, 1)} }
+
+// feed takes what came. When the header is complete it returns true, what the header means, and what came behind it.
+func (h *handshake) feed(b []byte) (complete bool, refused error, ahead []byte) {
+	h.header = append(h.header, b...)
+	header, ahead, complete := bytes.Cut(h.header, []byte("\r\n\r\n"))
+	switch {
+	case complete:
+		return true, refusal(header), ahead
+	case len(h.header) > maxHandshake:
+		return true, errors.New("the answer to the handshake has no end"), nil
 	}
+	return false, nil, nil
 }
 
 // errLater is wrapped when the server asks to come again.

@@ -44,6 +44,7 @@ const (
 	openTimeout = 5 * time.Minute
 	openPoll    = 5 * time.Millisecond
 	tokenLife   = 60 * time.Second
+	madeBefore  = 20_000 // tokens made before the clock starts
 	// A server without time answers 503; a client comes again after retryPause, retryLimit times at most.
 	retryPause = 250 * time.Millisecond
 	retryLimit = 40
@@ -115,7 +116,8 @@ func (f *Fleet) Leave() error {
 	})
 }
 
-// sign returns a function that makes the i-th client's token when it is needed: tokens live for a minute.
+// sign returns a function that gives the i-th client's token. Those of the first attempts are made before the clock
+// starts, as a backend makes them and no client does, as long as they will live until they are used.
 func sign(p Plan) (func(i int) (string, error), error) {
 	if p.Keys == "" {
 		return func(int) (string, error) { return "", nil }, nil
@@ -124,10 +126,25 @@ func sign(p Plan) (func(i int) (string, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(i int) (string, error) {
+	fresh := func(i int) (string, error) {
 		return keys.Sign(ticket.Claims{
 			ClientID: ClientID(i), Groups: p.Groups, ExpiresAt: time.Now().Add(tokenLife - time.Second),
 		})
+	}
+	made := make([]string, min(p.Count, madeBefore))
+	for i := range made {
+		if made[i], err = fresh(i); err != nil {
+			return nil, err
+		}
+	}
+	begin := time.Now()
+	return func(i int) (string, error) {
+		if i >= len(made) || made[i] == "" || time.Since(begin) > tokenLife/2 {
+			return fresh(i)
+		}
+		t := made[i]
+		made[i] = "" // works once
+		return t, nil
 	}, nil
 }
 
@@ -172,19 +189,36 @@ func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error
 		if err != nil {
 			return err
 		}
-		fd, ahead, err := d.dial(t, v1)
-		if err == nil {
-			var at *string
-			if p.Resumes {
-				at = &f.kept[i]
-			}
-			return f.loop.add(fd, v1, ahead, at)
+		if err = f.open(d, p, i, t, v1); err == nil {
+			return nil
 		}
 		if !errors.Is(err, errLater) || attempt == retryLimit {
 			return err
 		}
 		f.retries.Add(1)
 		<-time.After(retryPause)
+	}
+}
+
+// open connects once and waits for the server's answer.
+func (f *Fleet) open(d *dialer, p Plan, i int, token string, v1 bool) error {
+	fd, err := d.dial(token, v1)
+	if err != nil {
+		return err
+	}
+	var at *string
+	if p.Resumes {
+		at = &f.kept[i]
+	}
+	hand := newHandshake()
+	if err := f.loop.add(fd, v1, hand, at); err != nil {
+		return err
+	}
+	select {
+	case err := <-hand.done:
+		return err
+	case <-time.After(dialTimeout):
+		return errors.New("no answer to the handshake")
 	}
 }
 

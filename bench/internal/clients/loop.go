@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -20,6 +21,7 @@ const (
 type conn struct {
 	fd      int
 	v1      bool
+	hand    *handshake // until the server has answered
 	ponged  bool
 	frames  decoder
 	round   int // of the last message counted
@@ -56,22 +58,40 @@ func newLoop(rec *recorder) (*loop, error) {
 	}, nil
 }
 
-// add takes over a descriptor; ahead is what was read of its stream already. A client that has a position in at
-// resumes there, and keeps at up to date.
-func (l *loop) add(fd int, v1 bool, ahead []byte, at *string) error {
-	c := &conn{fd: fd, v1: v1, round: -1, at: at}
-	if len(ahead) > 0 { // nobody else has the connection yet
-		if err := c.frames.feed(ahead, func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
-			return err
-		}
-	}
-	l.conns[fd].Store(c)
-	l.open.Add(1)
+// add takes over a descriptor on which the answer to the handshake will come, and tells hand what it is. A client that
+// has a position in at resumes there, and keeps at up to date.
+func (l *loop) add(fd int, v1 bool, hand *handshake, at *string) error {
+	l.conns[fd].Store(&conn{fd: fd, v1: v1, round: -1, at: at, hand: hand})
 	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
 	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	return nil
+}
+
+// answer takes a part of the answer to the handshake. A refused connection ends here.
+func (l *loop) answer(c *conn, b []byte) {
+	complete, refused, ahead := c.hand.feed(b)
+	if !complete {
+		return
+	}
+	hand := c.hand
+	if refused != nil {
+		l.conns[c.fd].Store(nil)
+		_ = syscall.Close(c.fd) // refused anyway
+		hand.done <- refused
+		return
+	}
+	c.hand = nil
+	l.open.Add(1)
+	hand.done <- nil
+	l.feed(c, ahead)
+}
+
+func (l *loop) feed(c *conn, b []byte) {
+	if err := c.frames.feed(b, func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
+		l.drop(c, err.Error())
+	}
 }
 
 // run serves until end is called.
@@ -109,6 +129,10 @@ func (l *loop) closeAll() {
 			continue
 		}
 		_ = syscall.Close(c.fd) // nothing is written that could be lost
+		if c.hand != nil {
+			c.hand.done <- errors.New("left during the handshake")
+			continue
+		}
 		l.open.Add(-1)
 		if c.started {
 			l.started.Add(-1)
@@ -125,19 +149,23 @@ func (l *loop) read(c *conn) {
 		l.drop(c, "read: "+err.Error())
 	case n == 0:
 		l.drop(c, "the server closed the connection")
+	case c.hand != nil:
+		l.answer(c, l.buf[:n])
 	default:
-		if err := c.frames.feed(l.buf[:n], func(op byte, p []byte) { l.frame(c, op, p) }); err != nil {
-			l.drop(c, err.Error())
-		}
+		l.feed(c, l.buf[:n])
 	}
 }
 
 func (l *loop) drop(c *conn, why string) {
-	l.fail(why)
 	l.conns[c.fd].Store(nil)
+	_ = syscall.Close(c.fd) // the server is gone
+	if c.hand != nil {
+		c.hand.done <- errors.New("during the handshake: " + why)
+		return
+	}
+	l.fail(why)
 	l.open.Add(-1)
 	l.closed.Add(1)
-	_ = syscall.Close(c.fd) // the server is gone
 }
 
 func (l *loop) fail(why string) { l.failure.CompareAndSwap(nil, &why) }

@@ -82,7 +82,7 @@ func (o *Resume) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	plan.Messages = int64(o.N * o.Missed)
-	profiled := o.profile(ctx, srv)
+	profiled := profile(ctx, srv, o.Profile, o.MaxTime)
 	back, err := fleet.Open(plan)
 	if err != nil {
 		return err
@@ -101,18 +101,6 @@ func (o *Resume) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return o.report(out, first, back, stats, cpu)
-}
-
-// profile records what the server does; the function returned waits for the end.
-func (o *Resume) profile(ctx context.Context, srv *procs.Server) (wait func() error) {
-	if o.Profile == "" {
-		return func() error { return nil }
-	}
-	done := make(chan error, 1)
-	go func() {
-		done <- srv.Profile(ctx, fmt.Sprintf("profile?seconds=%d", int(o.MaxTime.Seconds())), o.Profile)
-	}()
-	return func() error { return <-done }
 }
 
 // goAway closes all connections and waits until the server has noticed.

@@ -1,0 +1,22 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/imtier/imtier/bench/internal/procs"
+)
+
+// profile records what a server does from now on for d, into file unless that is empty. The function returned waits for
+// the end.
+func profile(ctx context.Context, srv *procs.Server, file string, d time.Duration) (wait func() error) {
+	if file == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- srv.Profile(ctx, fmt.Sprintf("profile?seconds=%d", int(d.Seconds())), file)
+	}()
+	return func() error { return <-done }
+}
