@@ -57,9 +57,9 @@ type Info struct {
 	Joined  map[string]protocol.Position // where memberships of groups begin, by the stream's name; until started
 }
 
-// Open gives the connection its socket and starts reading. A raw connection takes messages from now on, one that
-// speaks imtier.v1 after its start.
-func (c *Conn) Open(s *socket.Socket, hello []byte) {
+// Open gives the connection its socket, which has said hello, and starts reading. A raw connection takes messages from
+// now on, one that speaks imtier.v1 after its start.
+func (c *Conn) Open(s *socket.Socket) {
 	c.mu.Lock()
 	c.sock = s
 	c.V1 = s.Subprotocol()
@@ -71,9 +71,6 @@ func (c *Conn) Open(s *socket.Socket, hello []byte) {
 		early = protocol.ReasonDraining
 	}
 
-	if c.V1 {
-		c.Send(hello)
-	}
 	s.Serve(c)
 	if early != protocol.ReasonNone {
 		c.end(early)

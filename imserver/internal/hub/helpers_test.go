@@ -212,12 +212,15 @@ func (r *rig) upgrade(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	c := r.conns[req.URL.Query().Get("conn")]
 	r.mu.Unlock()
-	s, err := socket.Upgrade(w, req, socket.Options{MaxMessage: 64 << 10, OutboxCap: testCap})
+	hello := protocol.Hello{ClientID: c.ClientID, ConnID: c.ID, Ping: 25}.Frame()
+	s, err := socket.Upgrade(w, req, socket.Options{
+		MaxMessage: 64 << 10, OutboxCap: testCap, Hello: func() []byte { return hello },
+	})
 	if err != nil {
 		c.Abandon()
 		return
 	}
-	c.Open(s, protocol.Hello{ClientID: c.ClientID, ConnID: c.ID, Ping: 25}.Frame())
+	c.Open(s)
 }
 
 // admit does what the bus does: hold, settle, register, attach.

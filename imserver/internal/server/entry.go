@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -57,11 +59,14 @@ func (s *Server) session(r *http.Request, clientID, device string) store.Session
 }
 
 // hello is the first frame of a connection that speaks imtier.v1.
-func (s *Server) hello(se store.Session) ([]byte, error) {
+func (s *Server) hello(se store.Session) []byte {
 	resume, err := s.o.Keys.SignSession(ticket.Session{
 		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Meta: se.Meta, MayRequest: se.MayRequest,
 	})
+	if err != nil { // the client can come back with a new URL, but not by its session
+		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))
+	}
 	return protocol.Hello{
 		ClientID: se.ClientID, ConnID: se.ConnID, Node: se.Node, Session: resume, Ping: int(s.o.Ping / time.Second),
-	}.Frame(), err
+	}.Frame()
 }

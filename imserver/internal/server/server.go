@@ -91,17 +91,15 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, s.refusalOf(err, se))
 		return
 	}
-	sock, err := socket.Upgrade(w, r, socket.Options{MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap})
+	sock, err := socket.Upgrade(w, r, socket.Options{
+		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Hello: func() []byte { return s.hello(se) },
+	})
 	if err != nil {
 		conn.Abandon()
 		return
 	}
-	hello, err := s.hello(se)
-	if err != nil { // the client can come back with a new URL, but not by its session
-		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))
-	}
 	s.o.Opened()
-	conn.Open(sock, hello)
+	conn.Open(sock)
 }
 
 // check looks at everything but the token.

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"bufio"
+	"bytes"
 	"net"
 	"net/http"
 
@@ -20,14 +21,18 @@ const (
 // frameSlack is what the frames of one message may take, in bytes, besides four times the largest message.
 const frameSlack = 64 << 10
 
-// Options of a socket. All are required.
+// Options of a socket. All but Hello are required.
 type Options struct {
 	MaxMessage int // bytes of a message that the peer may send
 	OutboxCap  int // bytes kept for a peer that does not read
+
+	// Hello makes the text of the first frame for a peer that asks for the sub-protocol.
+	Hello func() []byte
 }
 
 // Upgrade answers the handshake and takes the connection over; on error the response has been written. The
-// origin has been checked by the caller. Nothing is read before Serve.
+// origin has been checked by the caller. The answer and the first frame leave in one write: a write costs more than
+// anything else that a connection has to do. Nothing is read before Serve.
 func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error) {
 	s := &Socket{patience: frameTimeout, allowance: 4*o.MaxMessage + frameSlack, done: make(chan struct{})}
 	hw := &hijacker{ResponseWriter: w, s: s, o: o}
@@ -46,14 +51,32 @@ func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error)
 	s.br.Reset(s.out)
 	ws.SetReadLimit(int64(o.MaxMessage))
 	s.ws = ws
+	first := hw.answer.Bytes()
+	if o.Hello != nil && s.Subprotocol() {
+		first = append(first, Frame(OpText, o.Hello())...)
+	}
+	_ = s.out.send(first, true) // of a connection that is broken already Serve tells
 	return s, nil
 }
 
-// hijacker takes the connection from net/http and leaves net/http's 4 KiB buffers behind.
+// hijacker takes the connection from net/http and leaves net/http's 4 KiB buffers behind, and with them its way of
+// writing the answer.
 type hijacker struct {
 	http.ResponseWriter
-	s *Socket
-	o Options
+	s      *Socket
+	o      Options
+	answer bytes.Buffer
+}
+
+// WriteHeader keeps the answer that accepts, to be sent by Upgrade. Any other goes out as usual.
+func (h *hijacker) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols {
+		h.ResponseWriter.WriteHeader(status)
+		return
+	}
+	h.answer.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = h.Header().Write(&h.answer) // a buffer takes everything
+	h.answer.WriteString("\r\n")
 }
 
 // Hijack implements http.Hijacker for coder/websocket.
