@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-//go:embed demo landing
+//go:embed demo/*.html demo/*.css demo/*.svg demo/*.js landing
 var files embed.FS
 
 const index = "index.html"

@@ -1,0 +1,246 @@
+import type { CloseReason } from "./closeCodes.js";
+import { Confirmations } from "./confirmations.js";
+import { Connection } from "./connection.js";
+import { Delivery } from "./delivery.js";
+import { Emitter } from "./emitter.js";
+import { ImError } from "./errors.js";
+import { streamOfGroup, type Positions, type ServerFrame } from "./frames.js";
+import { browserHost, type Host } from "./host.js";
+import type { ImEvents, Options } from "./options.js";
+import { Requests } from "./requests.js";
+import type { SocketConstructor } from "./socket.js";
+import type { State, StateChange } from "./state.js";
+import { webStorage, type PositionStore } from "./store.js";
+import type { Upstream } from "./upstream.js";
+
+const REQUEST_MS = 10_000;
+
+interface Opening {
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: ImError) => void;
+}
+
+/**
+ * A client of imtier: messages reach your handlers once and in order, across reconnects and the death of nodes.
+ *
+ * ```ts
+ * const im = new ImClient({ connectUrl: () => fetch("/my/connect", { method: "POST" }).then((r) => r.json()).then((r) => r.url) });
+ * im.on("message", (m) => show(m.from, m.data));
+ * await im.connect();
+ * ```
+ *
+ * Add handlers before you connect: a message that finds no handler counts as handled.
+ *
+ * @typeParam Data what your messages carry
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- what messages carry is the application's; unknown would need a cast in every page
+export class ImClient<Data = any> {
+  /** Who this is; known once the server has said hello. */
+  clientId: string | undefined;
+  /** The connection's id, to leave it out of your own sends (`exceptConn`). Changes with every connection. */
+  connId: string | undefined;
+
+  private _options: Options;
+  private _emitter = new Emitter();
+  private _confirmations = new Confirmations((frame) => this._upstream.send(frame), () => void this._save());
+  private _requests = new Requests((frame) => this._upstream.send(frame));
+  private _delivery = new Delivery(
+    this._emitter, (stream, pos, urgent) => this._confirmations.ack(stream, pos, urgent), (error) => this._error(error),
+  );
+  private _upstream: Upstream;
+  private _change: StateChange = { state: "idle" };
+  private _opening: Opening | undefined;
+  private _store: PositionStore | undefined;
+  private _loading: Promise<void> | undefined;
+  private _owner: string | undefined; // whose positions and confirmations these are
+  private _unwatch: (() => void) | undefined;
+
+  constructor(options: Options) {
+    if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: the option connectUrl has to be a function");
+    this._options = options;
+    const { store } = options;
+    if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
+    this._upstream = new Connection({
+      connectUrl: options.connectUrl,
+      Socket: options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket,
+      offline: () => this._host.offline(),
+    }, {
+      start: () => this._start(),
+      frame: (frame) => this._frame(frame),
+      state: (change) => this._changed(change),
+      error: (error) => this._error(error),
+      busy: () => this._requests.pending > 0,
+    });
+  }
+
+  /** The state. What belongs to it comes with the event `state`. */
+  get state(): State {
+    return this._change.state;
+  }
+
+  /** Adds a handler; the function that is returned removes it. The same handler may be added several times. */
+  on<Name extends keyof ImEvents<Data>>(event: Name, handler: (value: ImEvents<Data>[Name]) => unknown): () => void {
+    return this._emitter.on(event, handler);
+  }
+
+  /** Removes a handler. */
+  off<Name extends keyof ImEvents<Data>>(event: Name, handler: (value: ImEvents<Data>[Name]) => unknown): void {
+    this._emitter.off(event, handler);
+  }
+
+  /**
+   * Connects, and keeps connected until {@link close} or until the server says to stay away. The promise is fulfilled
+   * when messages flow and rejects when the client is closed before; failed attempts are repeated meanwhile. Calling
+   * it again is harmless; while the client waits for its next attempt that begins at once.
+   */
+  connect(): Promise<void> {
+    if (this.state === "open") return Promise.resolve();
+    if (!this._opening) {
+      const opening = this._opening = {} as Opening;
+      opening.promise = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }));
+      opening.promise.catch(() => {}); // who does not wait for it sees the state
+    }
+    const { promise } = this._opening;
+    this._loading ??= this._load();
+    this._unwatch ??= this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
+    this._upstream.connect();
+    return promise;
+  }
+
+  /**
+   * Acknowledges what was handled and closes. Positions are kept in this object: {@link connect} goes on where it
+   * stopped. For another user make a new client.
+   */
+  close(): void {
+    this._confirmations.flush();
+    this._upstream.close({ by: "application", code: 1000, text: "" });
+  }
+
+  /**
+   * The network came back or the user looks again: tries at once instead of waiting, and checks an open connection.
+   * Pages need not call it.
+   */
+  wake(): void {
+    this._upstream.wake();
+  }
+
+  /**
+   * Says that the user has seen messages, for senders that asked for it. Sent at once; kept while there is no
+   * connection, as long as this object lives.
+   */
+  markRead(ids: string | string[]): void {
+    this._confirmations.read(typeof ids === "string" ? [ids] : ids);
+  }
+
+  /**
+   * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one.
+   *
+   * @param data any JSON value
+   * @param options `timeoutMs`, 10,000 unless given, counts from the call
+   * @returns what the backend answered
+   * @throws {@link ImError} `timeout`, `lost` (perhaps carried out), `request` (the backend's error is its `cause`),
+   * `closed`
+   */
+  request<Reply = unknown>(data: unknown, { timeoutMs = REQUEST_MS }: { timeoutMs?: number } = {}): Promise<Reply> {
+    if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));
+    return this._requests.request(data, timeoutMs) as Promise<Reply>;
+  }
+
+  private get _host(): Host {
+    return this._options.host ?? browserHost;
+  }
+
+  private async _start(): Promise<Positions> {
+    await this._loading;
+    return this._delivery.positions();
+  }
+
+  private _frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "hello":
+        this.clientId = frame.clientId;
+        this.connId = frame.connId;
+        return this._belongTo(frame.clientId);
+      case "started":
+        this._delivery.started(frame);
+        void this._save();
+        this._confirmations.repeat();
+        return this._requests.flush();
+      case "reply": return this._requests.reply(frame);
+      case "pong": return this._confirmations.pong();
+      case "joined": case "left":
+        this._confirmations.forget(streamOfGroup(frame.group));
+        this._delivery.accept(frame);
+        return void this._save();
+      case "message": case "receipt": case "gap": return this._delivery.accept(frame);
+    }
+  }
+
+  /** Positions and confirmations of another client are of no use. */
+  private _belongTo(clientId: string): void {
+    if (this._owner !== undefined && this._owner !== clientId) {
+      this._delivery.reset({});
+      this._confirmations.clear();
+    }
+    this._owner = clientId;
+  }
+
+  private _changed(change: StateChange): void {
+    this._change = change;
+    const opening = this._opening;
+    if (change.state === "open") {
+      this._opening = undefined;
+      opening?.resolve();
+    } else {
+      this._requests.fail(new ImError("lost", "the connection was lost before the reply"));
+    }
+    if (change.state === "closed") this._end(change.reason);
+    this._tell("state", change);
+  }
+
+  private _end({ by, code, text }: CloseReason): void {
+    this._unwatch?.();
+    this._unwatch = undefined;
+    this._confirmations.stop();
+    const error = new ImError("closed", `closed by the ${by}: ${text || code}`);
+    this._requests.fail(error, true);
+    this._opening?.reject(error);
+    this._opening = undefined;
+  }
+
+  private async _load(): Promise<void> {
+    try {
+      const saved = await this._store?.load();
+      if (!saved || (this._owner !== undefined && this._owner !== saved.clientId)) return;
+      this._owner ??= saved.clientId;
+      this._delivery.reset(saved.pos);
+    } catch (error) {
+      this._error(new ImError("store", "positions could not be read", error));
+    }
+  }
+
+  private async _save(): Promise<void> {
+    if (!this._store || this._owner === undefined) return;
+    try {
+      await this._store.save({ clientId: this._owner, pos: this._delivery.positions() });
+    } catch (error) {
+      this._error(new ImError("store", "positions could not be kept", error));
+    }
+  }
+
+  private _error(error: ImError): void {
+    if (!this._tell("error", error)) console.error(error);
+  }
+
+  /** Calls handlers that nothing waits for; false when there are none. */
+  private _tell(event: "state" | "error", value: unknown): boolean {
+    const failed = (error: unknown) => console.error(error);
+    try {
+      this._emitter.emit(value, event)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+    return this._emitter.has(event);
+  }
+}

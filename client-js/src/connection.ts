@@ -1,0 +1,235 @@
+import { backoff, longestWait } from "./backoff.js";
+import { DRAINING, isFinal, nameOfCode, type CloseReason } from "./closeCodes.js";
+import { ImError, textOf } from "./errors.js";
+import type { ClientFrame, Positions, ServerFrame } from "./frames.js";
+import { Link, type LinkOwner } from "./link.js";
+import type { SocketConstructor } from "./socket.js";
+import type { State, StateChange } from "./state.js";
+import type { Upstream, UpstreamOwner } from "./upstream.js";
+
+const URL_MS = 10_000; // for connectUrl
+const START_MS = 15_000; // from dialling to started
+const SESSION_MS = 5_000; // the same for a session: its node may be gone without a word
+const SESSION_LIFE_MS = 120_000; // the server forgets a session this long after its socket closed
+const STEADY_MS = 3_000; // a connection that was open for this long starts the backoff over
+const LINGER_MS = 5_000; // for replies on a connection that another one has replaced
+const CALM_MS = 1_000; // between attempts that are made because somebody looks or the network changed
+
+/** What a connection needs. */
+export interface ConnectionOptions {
+  /** Gives a fresh URL. */
+  connectUrl: () => string | Promise<string>;
+  Socket: SocketConstructor | undefined;
+  /** Whether the machine knows that it has no network. */
+  offline: () => boolean;
+}
+
+/** What a connection leaves to the one that goes on for it in another tab. */
+export interface Session {
+  /** A URL that works once. */
+  url: string;
+  /** Until when, Unix milliseconds. */
+  until: number;
+}
+
+/**
+ * Keeps one link open: dials, waits, resumes by the session first and by a fresh URL when that is refused, follows
+ * `migrate` by opening the new link before the old one closes.
+ *
+ * A browser does not say why a handshake failed, so any link by a session that ends before it has started counts as
+ * refused, and is followed by a fresh URL at once.
+ */
+export class Connection implements Upstream, LinkOwner {
+  /** How to resume without a fresh URL. */
+  session: Session | undefined;
+
+  private _options: ConnectionOptions;
+  private _owner: UpstreamOwner;
+  private _state: State = "idle";
+  private _link: Link | undefined;
+  private _next: Link | undefined; // replaces _link when it has started
+  private _old: Link | undefined; // was replaced, and waits for replies
+  private _spare = 0; // how often another replacement may be tried
+  private _round = 0; // what was begun in an earlier one is over
+  private _attempt = 0;
+  private _dialledAt = 0;
+  private _openedAt = 0;
+  private _bySession = false;
+  private _timer: ReturnType<typeof setTimeout> | undefined; // of connectUrl, or of the wait
+  private _lingerTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ConnectionOptions, owner: UpstreamOwner) {
+    this._options = options;
+    this._owner = owner;
+  }
+
+  connect(): void {
+    if (this._state === "connecting" || this._state === "open") return;
+    this._attempt = 0;
+    this._dial();
+  }
+
+  close(reason: CloseReason): void {
+    this._round++;
+    clearTimeout(this._timer);
+    this._retire();
+    this._link?.close();
+    this._next?.close();
+    this._link = this._next = undefined;
+    this.session = undefined; // the next connect may be another user's
+    this._set({ state: "closed", reason });
+  }
+
+  wake(): void {
+    if (this._state === "waiting" && !this._options.offline() && Date.now() - this._dialledAt >= CALM_MS) this._dial();
+    this._link?.probe();
+  }
+
+  /** What to resume by if this connection ended now. */
+  get heir(): Session | undefined {
+    return this._link?.session ? sessionOf(this._link) : this.session;
+  }
+
+  send(frame: ClientFrame): boolean {
+    return this._link?.send(frame) ?? false;
+  }
+
+  // LinkOwner
+
+  start(): Positions | Promise<Positions> {
+    return this._owner.start();
+  }
+
+  frame(link: Link, frame: ServerFrame): void {
+    if (link === this._old && frame.type !== "reply") return; // the new link has it too
+    if (frame.type === "migrate") return this._migrate(frame.url);
+    if (frame.type === "started") this._begin(link);
+    this._owner.frame(frame);
+    if (frame.type === "started") this._set({ state: "open" });
+  }
+
+  lost(link: Link, code: number, text: string): void {
+    if (link === this._old) {
+      this._old = undefined;
+      return;
+    }
+    if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
+    if (link === this._next) this._next = undefined;
+    if (link === this._link) {
+      this._link = undefined;
+      this._remember(link, code);
+    }
+    if (this._link) { // the replacement failed: one more, while there is time
+      if (this._spare-- > 0) this._fresh();
+      return;
+    }
+    if (this._next) return; // it takes over
+    if (this._state === "connecting" && this._bySession) return this._fresh();
+    this._retry();
+  }
+
+  /** Keeps the session of a link that ended. A node that drains refuses it. */
+  private _remember(link: Link, code: number): void {
+    if (link.session && code !== DRAINING) this.session = sessionOf(link);
+    else if (link.opened) this.session = undefined;
+  }
+
+  private _dial(): void {
+    clearTimeout(this._timer);
+    this._dialledAt = Date.now();
+    this._set({ state: "connecting" });
+    this._bySession = this.session !== undefined && Date.now() < this.session.until;
+    if (this._bySession) this._link = this._open(this.session!.url, SESSION_MS);
+    if (!this._link) this._fresh();
+  }
+
+  /** Opens a link by a fresh URL: the link, or one that is to replace it. */
+  private _fresh(): void {
+    const round = ++this._round;
+    this._bySession = false;
+    const end = (then: () => void) => {
+      if (round !== this._round) return;
+      this._round++;
+      clearTimeout(this._timer);
+      then();
+    };
+    const failed = (error: unknown) => end(() => {
+      this._owner.error(new ImError("connect_url", `connectUrl: ${textOf(error)}`, error));
+      if ((error as { fatal?: unknown } | undefined)?.fatal) {
+        this.close({ by: "backend", code: 0, text: textOf(error) });
+      } else if (!this._link) this._retry();
+    });
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);
+    Promise.resolve().then(this._options.connectUrl).then((url) => end(() => {
+      this.session = undefined; // there is a network, and yet it did not work
+      const link = this._open(url, START_MS);
+      if (this._link) this._next = link;
+      else if (link) this._link = link;
+      else this._retry();
+    })).catch(failed);
+  }
+
+  private _open(url: string, startMs: number): Link | undefined {
+    try {
+      const { Socket } = this._options;
+      if (!Socket) throw new Error("there is no WebSocket here: give one as the option WebSocket");
+      if (!url || typeof url !== "string") throw new Error("connectUrl gave no URL");
+      return new Link(url, Socket, startMs, this);
+    } catch (error) {
+      this._owner.error(new ImError("socket", textOf(error), error));
+      return undefined;
+    }
+  }
+
+  /** A link delivers from now on. */
+  private _begin(link: Link): void {
+    if (link === this._next) {
+      this._retire();
+      this._old = this._link;
+      this._link = link;
+      this._next = undefined;
+      if (this._owner.busy()) this._lingerTimer = setTimeout(() => this._retire(), LINGER_MS);
+      else this._retire();
+    }
+    this._round++; // no other is needed
+    clearTimeout(this._timer);
+    this.session = undefined;
+    this._openedAt = Date.now();
+  }
+
+  private _migrate(url: string): void {
+    if (this._next) return;
+    this._spare = 1;
+    this._next = this._open(url, START_MS);
+  }
+
+  private _retire(): void {
+    clearTimeout(this._lingerTimer);
+    this._old?.close();
+    this._old = undefined;
+  }
+
+  private _retry(): void {
+    if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
+    this._openedAt = 0;
+    const wait = this._options.offline() ? longestWait(Infinity) : backoff(this._attempt);
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._dial(), wait);
+    this._set({ state: "waiting", retryAt: Date.now() + wait, attempt: ++this._attempt });
+  }
+
+  private _set(change: StateChange): void {
+    if (change.state === this._state && change.state !== "waiting") return;
+    this._state = change.state;
+    this._owner.state(change);
+  }
+}
+
+/** What a link that ends now leaves. No URL class: mini-programs have none. */
+function sessionOf({ url, session }: Link): Session {
+  return {
+    url: url.replace(/([?&])(token|session)=[^&#]*/u, `$1session=${encodeURIComponent(session!)}`),
+    until: Date.now() + SESSION_LIFE_MS,
+  };
+}

@@ -1,0 +1,140 @@
+import { Cursor, type Entry } from "./cursor.js";
+import type { Emitter } from "./emitter.js";
+import { ImError } from "./errors.js";
+import { streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type StartedFrame, type StreamFrame } from "./frames.js";
+import { messageOf } from "./message.js";
+import { isAfter, type Position } from "./position.js";
+import { Seen } from "./seen.js";
+
+/** Ids remembered: several times what a resume brings again, which positions keep out already. */
+const REMEMBERED = 4_096;
+
+/**
+ * From frames to handlers: each message once, in the order of its stream, over any number of connections; and how far
+ * each stream was handled. Knows nothing of sockets.
+ */
+export class Delivery {
+  private _cursors = new Map<string, Cursor>();
+  private _seen = new Seen(REMEMBERED);
+  private _emitter: Emitter;
+  private _handled: (stream: string, pos: Position, urgent: boolean) => void;
+  private _failed: (error: ImError) => void;
+
+  /**
+   * @param handled is told of each new position up to which a stream was handled; urgent when a sender waits for it
+   * @param failed is told of handlers that failed
+   */
+  constructor(
+    emitter: Emitter, handled: (stream: string, pos: Position, urgent: boolean) => void, failed: (error: ImError) => void,
+  ) {
+    this._emitter = emitter;
+    this._handled = handled;
+    this._failed = failed;
+  }
+
+  /** Forgets everything and begins where somebody stopped. */
+  reset(positions: Positions): void {
+    this._cursors.clear();
+    this._seen.clear();
+    for (const stream of Object.keys(positions)) this._cursors.set(stream, new Cursor(positions[stream]!));
+  }
+
+  /** Where each stream stopped: everything up to there was handled. */
+  positions(): Positions {
+    return this._map((cursor) => cursor.handled);
+  }
+
+  /** What was handed over last in each stream, handled or not. */
+  tops(): Positions {
+    return this._map((cursor) => cursor.top);
+  }
+
+  /** A connection begins to deliver. */
+  started(frame: StartedFrame): void {
+    const followed = Object.keys(frame.pos);
+    for (const stream of [...this._cursors.keys()]) if (!followed.includes(stream)) this._cursors.delete(stream);
+    for (const stream of followed) {
+      const pos = frame.pos[stream]!;
+      const cursor = this._cursors.get(stream);
+      // One that begins after what was handed over leaves something out, whatever the server says about it.
+      const lost = frame.recovered?.[stream] === false || (cursor && isAfter(pos, cursor.top));
+      if (!cursor || lost) this._cursors.set(stream, new Cursor(pos));
+      if (lost) this._emit({ stream, from: cursor?.top, to: pos }, "gap");
+    }
+  }
+
+  accept(frame: StreamFrame): void {
+    switch (frame.type) {
+      case "message": return this._message(frame);
+      case "receipt": return this._receipt(frame);
+      case "gap": {
+        const { stream, from, to } = frame; // `to` itself may still come
+        if (this._seen.add(`gap\n${stream}\n${from}\n${to}`)) this._emit({ stream, from, to }, "gap");
+        return;
+      }
+      case "joined": {
+        const { group, pos } = frame, stream = streamOfGroup(group);
+        if (isAfter(pos, this._cursors.get(stream)?.top)) this._cursors.set(stream, new Cursor(pos));
+        return this._emit({ group, pos }, "joined");
+      }
+      case "left": {
+        const { group } = frame;
+        this._cursors.delete(streamOfGroup(group));
+        return this._emit({ group }, "left");
+      }
+    }
+  }
+
+  private _message(frame: MessageFrame): void {
+    const message = messageOf(frame);
+    this._once(frame.stream, frame.pos, frame.id, Boolean(frame.receipt), message, "message", frame.stream);
+  }
+
+  private _receipt({ stream = "inbox", pos, id, clientId, state }: ReceiptFrame): void {
+    this._once(stream, pos, `receipt\n${id}\n${clientId}\n${state}`, false, { id, clientId, state }, "receipt");
+  }
+
+  /** Hands a value over unless its position or its key was handed over before. Keys of messages are their ids. */
+  private _once(stream: string, pos: Position | undefined, key: string, urgent: boolean, value: unknown, ...names: string[]): void {
+    let cursor = this._cursors.get(stream);
+    let entry: Entry | undefined;
+    if (pos) {
+      if (!cursor) this._cursors.set(stream, cursor = new Cursor("0-0"));
+      if (!(entry = cursor.take(pos))) return;
+      cursor.urgent ||= urgent;
+      if (cursor.overflow()) this._failed(new ImError("stuck", `handlers do not keep up with ${stream}`));
+    }
+    const settle = (state: "done" | "failed", error?: unknown) => {
+      if (entry) entry.state = state;
+      if (state === "failed") {
+        this._seen.delete(key); // so that it is handed over again when it comes again
+        this._failed(new ImError("handler", `a handler of ${key} failed`, error));
+      }
+      if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
+    };
+    if (!this._seen.add(key)) return settle("done");
+    try {
+      const promise = this._emitter.emit(value, ...names);
+      if (!promise) return settle("done");
+      promise.then(() => settle("done"), (error) => settle("failed", error));
+    } catch (error) {
+      settle("failed", error);
+    }
+  }
+
+  /** Tells handlers what has no position. */
+  private _emit(value: unknown, name: string): void {
+    const failed = (error: unknown) => this._failed(new ImError("handler", `a handler of ${name} failed`, error));
+    try {
+      this._emitter.emit(value, name)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  private _map(what: (cursor: Cursor) => Position): Positions {
+    const out: Positions = {};
+    this._cursors.forEach((cursor, stream) => (out[stream] = what(cursor)));
+    return out;
+  }
+}

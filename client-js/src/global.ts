@@ -1,0 +1,2 @@
+// The build for pages without a bundler: everything in one file.
+export * from "./index.js";

@@ -1,0 +1,10 @@
+export { ImClient } from "./client.js";
+export { CLOSE_CODES, isFinal, type CloseName, type CloseReason } from "./closeCodes.js";
+export { ImError, type ErrorCode } from "./errors.js";
+export { browserHost, type Host } from "./host.js";
+export type { Gap, Message, Receipt } from "./message.js";
+export type { ImEvents, Options } from "./options.js";
+export { comparePositions, type Position } from "./position.js";
+export type { SocketConstructor, SocketLike } from "./socket.js";
+export type { State, StateChange } from "./state.js";
+export { webStorage, type PositionStore, type Saved } from "./store.js";

@@ -1,0 +1,60 @@
+import { ImError } from "./errors.js";
+import type { ClientFrame, ReplyFrame } from "./frames.js";
+
+interface Waiting {
+  frame: ClientFrame;
+  sent: boolean;
+  end: (error: ImError | undefined, data?: unknown) => void;
+}
+
+/** Requests to the backend that wait for their reply. */
+export class Requests {
+  private _waiting = new Map<string, Waiting>();
+  private _send: (frame: ClientFrame) => boolean;
+  private _next = 0;
+  private _prefix = Math.random().toString(36).slice(2, 10); // tells the tabs of a browser apart
+
+  /** @param send sends a frame; false when there is no connection */
+  constructor(send: (frame: ClientFrame) => boolean) {
+    this._send = send;
+  }
+
+  /** Sends now, or as soon as there is a connection; rejects when no reply came in time. */
+  request(data: unknown, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const id = `${this._prefix}-${++this._next}`;
+      const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), timeoutMs);
+      const one: Waiting = {
+        frame: { type: "request", id, data },
+        sent: false,
+        end: (error, reply) => {
+          clearTimeout(timer);
+          this._waiting.delete(id);
+          if (error) reject(error);
+          else resolve(reply);
+        },
+      };
+      this._waiting.set(id, one);
+      this.flush();
+    });
+  }
+
+  /** How many are on their way. */
+  get pending(): number {
+    return [...this._waiting.values()].filter((one) => one.sent).length;
+  }
+
+  /** Sends what waits for a connection. */
+  flush(): void {
+    for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
+  }
+
+  reply({ id, data, error }: ReplyFrame): void {
+    this._waiting.get(id)?.end(error === undefined ? undefined : new ImError("request", "the request was refused", error), data);
+  }
+
+  /** Rejects those whose reply cannot come any more: with the connection lost, all that were sent, else all. */
+  fail(error: ImError, all = false): void {
+    for (const one of [...this._waiting.values()]) if (all || one.sent) one.end(error);
+  }
+}

@@ -1,0 +1,28 @@
+import type { Positions } from "./frames.js";
+
+/** What is kept of a client: where each stream stopped. */
+export interface Saved {
+  /** Whose positions they are; they are of no use for another client. */
+  clientId: string;
+  pos: Positions;
+}
+
+/**
+ * Keeps positions over the page's life. Writing is asked for once a second at most, and when the page is hidden.
+ * Failures are reported as `error` events and change nothing else.
+ */
+export interface PositionStore {
+  load(): Saved | undefined | Promise<Saved | undefined>;
+  save(saved: Saved): void | Promise<void>;
+}
+
+/**
+ * Keeps positions in `localStorage` (or `sessionStorage`, or anything with their shape) under a key. One key is for
+ * one client at a time: two tabs without `shared` need two keys, or `sessionStorage`.
+ */
+export function webStorage(key = "imtier.positions", storage: Pick<Storage, "getItem" | "setItem"> = localStorage): PositionStore {
+  return {
+    load: () => JSON.parse(storage.getItem(key) ?? "null") ?? undefined,
+    save: (saved) => storage.setItem(key, JSON.stringify(saved)),
+  };
+}
