@@ -195,7 +195,7 @@ func (s *Server) open(ctx context.Context) (st *store.Store, err error) {
 	err = s.reach(ctx, func() (err error) {
 		st, err = store.Open(ctx, store.Options{
 			URL: s.cfg.RedisURL, Partitions: s.cfg.Partitions, HistorySize: s.cfg.HistorySize,
-			HistoryTTL: s.cfg.HistoryTTL, OfflineGrace: grace, Embedded: s.cfg.Embedded, Name: "imserver",
+			HistoryTTL: s.cfg.HistoryTTL, EventsSize: s.cfg.EventsSize, OfflineGrace: grace, Embedded: s.cfg.Embedded, Name: "imserver",
 		})
 		return err
 	})

@@ -197,7 +197,7 @@ func (s *Server) open(ctx context.Context) (*store.Store, error) {
 	for {
 		st, err := store.Open(ctx, store.Options{
 			URL: s.cfg.RedisURL, Partitions: s.cfg.Partitions, HistorySize: s.cfg.HistorySize,
-			HistoryTTL: s.cfg.HistoryTTL, Embedded: s.cfg.Embedded, Name: "webapi",
+			HistoryTTL: s.cfg.HistoryTTL, EventsSize: s.cfg.EventsSize, Embedded: s.cfg.Embedded, Name: "webapi",
 		})
 		switch {
 		case err == nil:

@@ -7,7 +7,7 @@ import "slices"
 // them what the other program skips in a shared environment.
 var (
 	commonNames = []string{
-		"admin-listen", "allowed-origins", "history-size", "history-ttl", "listen",
+		"admin-listen", "allowed-origins", "events-size", "history-size", "history-ttl", "listen",
 		"log-level", "max-message", "partitions", "redis-url", "signing-keys",
 	}
 	programNames = map[string][]string{

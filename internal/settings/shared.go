@@ -15,6 +15,7 @@ type Common struct {
 	Partitions     int
 	HistorySize    int // messages per stream
 	HistoryTTL     time.Duration
+	EventsSize     int      // events per partition
 	MaxMessage     int      // bytes
 	AllowedOrigins []string // lower case; empty means the host itself, "*" all
 	LogLevel       string   // one of logging's levels
@@ -31,6 +32,10 @@ const (
 	// days would outlive the cursors that say where a device stopped.
 	minHistoryTTL = time.Second
 	maxHistoryTTL = 30 * 24 * time.Hour
+	// Fewer events than a burst brings would make every consumer lose some; a
+	// million in each of 256 partitions are some 50 GB.
+	minEventsSize = 100
+	maxEventsSize = 1_000_000
 	// A message is held whole in memory by every program that it passes.
 	minMaxMessage = 1 << 10
 	maxMaxMessage = 16 << 20
@@ -54,6 +59,8 @@ func (c *Common) Register(s *Set, checkKeys func(text string) error) {
 		"messages kept per stream", Between(1, maxHistorySize))
 	s.Duration(&c.HistoryTTL, "history-ttl", 24*time.Hour,
 		"how long a stream is kept after its last message", Within(minHistoryTTL, maxHistoryTTL))
+	s.Int(&c.EventsSize, "events-size", 10_000,
+		"events kept per partition, for consumers that were away", Between(minEventsSize, maxEventsSize))
 	s.Bytes(&c.MaxMessage, "max-message", 64<<10,
 		"largest message in either direction", Between(minMaxMessage, maxMaxMessage))
 	Custom(s, &c.AllowedOrigins, "allowed-origins", "",

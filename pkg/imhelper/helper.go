@@ -10,8 +10,8 @@ import (
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
-// Options say where the installation is. RedisURL (or Store) is required; Partitions, HistorySize, HistoryTTL and
-// MaxMessage have to be what the imservers and webapis of the installation were started with.
+// Options say where the installation is. RedisURL (or Store) is required; Partitions, HistorySize, HistoryTTL,
+// EventsSize and MaxMessage have to be what the imservers and webapis of the installation were started with.
 type Options struct {
 	// RedisURL as in IM_REDIS_URL. Required unless Store is given.
 	RedisURL string
@@ -21,6 +21,7 @@ type Options struct {
 	Partitions  int           // default 256
 	HistorySize int           // messages kept per stream; default 1000
 	HistoryTTL  time.Duration // default 24h
+	EventsSize  int           // events kept per partition; default 10,000
 	MaxMessage  int           // bytes of one message's data; default 64 KiB
 
 	// OnSend, when not nil, is called with every message before it is published, once per message however many
@@ -64,6 +65,7 @@ func New(ctx context.Context, o Options) (*Helper, error) {
 			Partitions:  o.Partitions,
 			HistorySize: o.HistorySize,
 			HistoryTTL:  o.HistoryTTL,
+			EventsSize:  o.EventsSize,
 			Name:        "imhelper",
 		})
 		if err != nil {

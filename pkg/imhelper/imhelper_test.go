@@ -349,7 +349,7 @@ func TestEventsReachOneOfTheGroup(t *testing.T) {
 		select {
 		case e := <-got:
 			done = true
-			if e.Type != "join" || e.ClientID != "a" || e.Group == "" || e.Seq == "" {
+			if e.Type != "join" || e.ClientID != "a" || e.Group == "" || e.Seq == 0 {
 				t.Errorf("event %+v", e)
 			}
 		case <-tick.C:

@@ -351,7 +351,7 @@ func TestReceiptEvents(t *testing.T) {
 		h.ack(t, "a", r.Results[0].Pos)
 		select {
 		case e := <-got:
-			if e.Type != store.EventReceipt || e.ClientID != "a" || e.ID == "" || e.State != "delivered" || e.From != "" || e.Time == 0 || e.Seq == "" {
+			if e.Type != store.EventReceipt || e.ClientID != "a" || e.ID == "" || e.State != "delivered" || e.From != "" || e.Time == 0 || e.Seq == 0 {
 				t.Errorf("%+v", e)
 			}
 			return

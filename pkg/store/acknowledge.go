@@ -98,7 +98,7 @@ func (s *Store) ackArgs(p int, a *Ack) []string {
 	}
 	args := slices.Grow([]string(nil), 13+2*len(a.Pos)+2*len(a.Missed)+len(a.Given)+len(a.Read))
 	args = append(args, seconds(rememberFor), a.ClientID, upTo, strconv.Itoa(awaitScan),
-		millis(s.opts.HistoryTTL), millis(answerTTL), strconv.Itoa(eventsKept), s.keys.eventChannel(), strconv.Itoa(p),
+		millis(s.opts.HistoryTTL), millis(answerTTL), s.eventsSize, s.keys.eventChannel(), strconv.Itoa(p),
 		s.keys.waiterPrefix(), strconv.Itoa(len(a.Pos)), strconv.Itoa(len(a.Missed)), strconv.Itoa(len(a.Given)))
 	for stream, at := range a.Pos {
 		args = append(args, a.Device+"\n"+stream, at.String())

@@ -24,10 +24,6 @@ var connectLua string
 
 var connectScript = newScript("connect", preludeLua+connectLua)
 
-// eventsKept is how many events each partition keeps, roughly. A consumer group that lags further loses the
-// oldest ones.
-const eventsKept = 10_000
-
 // Session is one connection as the URL and the node describe it.
 type Session struct {
 	JTI    string        // of the URL; not looked at by Restore, and empty with Resume
@@ -129,7 +125,7 @@ func (s *Store) connectCall(se Session, policy DevicePolicy, jtiTTL time.Duratio
 	args := []string{
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
 		se.ClientID, se.ConnID, string(rec), rule, strconv.Itoa(limit),
-		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), strconv.Itoa(eventsKept),
+		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
 		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
 		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()),
 	}

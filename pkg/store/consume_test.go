@@ -71,7 +71,7 @@ func consume(t testing.TB, s *Store, group, name string, b *inbasket) (stop func
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.ConsumeEvents(ctx, group, name, b.handle); !errors.Is(err, context.Canceled) {
+		if err := s.ConsumeEvents(ctx, group, name, b.handle, ConsumeOptions{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("consumer %s ended with %v", name, err)
 		}
 	}()
@@ -92,6 +92,22 @@ func consume(t testing.TB, s *Store, group, name string, b *inbasket) (stop func
 	return stop
 }
 
+// eventWorker is a consumer whose parts a test moves by hand.
+func eventWorker(s *Store, group, token string, b *inbasket) *worker {
+	c := newConsumer(s, s.eventFeed(), group, "", 1)
+	c.token = token
+	if b != nil {
+		c.handleEvents(b.handle)
+	}
+	return c.workers[0]
+}
+
+func sharing(s *Store, token string) *consumer {
+	c := newConsumer(s, s.eventFeed(), "g", "", eventWorkers)
+	c.token = token
+	return c
+}
+
 func TestEventsArriveInOrder(t *testing.T) {
 	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
 		connect(t, s, session(s, "before"), AnyDevice)
@@ -110,12 +126,15 @@ func TestEventsArriveInOrder(t *testing.T) {
 		wantEqual(t, "what was before the group", b.of("before"), []string{})
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		seen := map[string]bool{}
+		seen, last := map[string]bool{}, map[string]int64{}
 		for _, e := range b.events {
-			if seen[e.Seq] {
-				t.Errorf("%s came twice", e.Seq)
+			if seen[e.Key] {
+				t.Errorf("%s came twice", e.Key)
 			}
-			seen[e.Seq] = true
+			if e.Seq <= last[e.ClientID] || e.Seq >= 1<<53 {
+				t.Errorf("%s: event %d after %d", e.ClientID, e.Seq, last[e.ClientID])
+			}
+			seen[e.Key], last[e.ClientID] = true, e.Seq
 		}
 	})
 }
@@ -206,7 +225,7 @@ func TestPartitionsAreSharedFairly(t *testing.T) {
 		total := 0
 		for _, token := range alive {
 			n := 0
-			for _, share := range (&consumer{s: s, token: token}).share(alive) {
+			for _, share := range sharing(s, token).share(alive) {
 				n += len(share)
 			}
 			if n < 32 || n > 96 { // 64 each, give or take
@@ -221,10 +240,10 @@ func TestPartitionsAreSharedFairly(t *testing.T) {
 // Events that a consumer had in hand when it died are the first that its successor gets.
 func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
-		for _, err := range s.createEventGroups(ctxb, s.allPartitions(), "g", "$") {
+		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
 			must(t, err)
 		}
-		dead := newEventWorker(&consumer{s: s, group: "g", token: "dead"})
+		dead := eventWorker(s, "g", "dead", nil)
 		p := s.Partition("anna")
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
@@ -237,7 +256,7 @@ func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 		must(t, s.sweep(ctxb))
 
 		b := &inbasket{}
-		w := newEventWorker(&consumer{s: s, group: "g", token: "heir", handle: b.handle})
+		w := eventWorker(s, "g", "heir", b)
 		got, err = w.take(ctxb, p)
 		must(t, err)
 		if got.held {
@@ -257,23 +276,151 @@ func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 	})
 }
 
-func TestEventsTrimmedInHandAreSkipped(t *testing.T) {
+func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
-		for _, err := range s.createEventGroups(ctxb, s.allPartitions(), "g", "$") {
+		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
 			must(t, err)
 		}
 		connect(t, s, session(s, "anna"), AnyDevice)
 		p := s.Partition("anna")
 		b := &inbasket{}
-		w := newEventWorker(&consumer{s: s, group: "g", token: "x", handle: b.handle})
+		w := eventWorker(s, "g", "x", b)
 		_, err := w.take(ctxb, p)
 		must(t, err)
-		must(t, s.do(ctxb, s.client.B().Xtrim().Key(s.keys.events(p)).Maxlen().Threshold("0").Build()).Error())
+		trim(t, s, p)
 		_, err = s.Join(ctxb, "room", []string{"anna"}, false)
 		must(t, err)
 		w.drain(ctxb, p)
 		wantEqual(t, "events", b.of("anna"), []string{"joinroom"})
+		if len(b.of("")) == 0 { // also the group's place is gone, which may be told once more
+			t.Error("the loss is not told")
+		}
 	})
+}
+
+func trim(t testing.TB, s *Store, p int) {
+	t.Helper()
+	must(t, s.do(ctxb, s.client.B().Xtrim().Key(s.keys.events(p)).Maxlen().Threshold("0").Build()).Error())
+}
+
+// A consumer group that was away for longer than events are kept is told so, until its handler has taken it.
+func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read bool // the group has read something before
+	}{{"a group that read", true}, {"a group that never read", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Store) {
+				if s.opts.Embedded && !c.read {
+					t.Skip("miniredis does not count the entries that it trimmed")
+				}
+				for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
+					must(t, err)
+				}
+				p, b := s.Partition("anna"), &inbasket{}
+				join := func(group string) {
+					_, err := s.Join(ctxb, group, []string{"anna"}, false)
+					must(t, err)
+				}
+				if c.read {
+					w := eventWorker(s, "g", "x", b)
+					join("read")
+					w.drain(ctxb, p)
+					w.c.leave(ctxb)
+				}
+				join("trimmed")
+				trim(t, s, p)
+				join("kept")
+
+				b.refuse = func(e Event) bool { return e.Type == EventLost }
+				w := eventWorker(s, "g", "y", b)
+				w.drain(ctxb, p)
+				wantEqual(t, "tries", b.tried(), map[bool]int{true: 2, false: 1}[c.read])
+				if w.retry[p].at.IsZero() {
+					t.Error("the refused loss is not tried again")
+				}
+				b.accept()
+				w.drain(ctxb, p)
+				w.drain(ctxb, p)
+				wantEqual(t, "losses", b.of(""), []string{EventLost})
+				want := []string{"joinread", "joinkept"}
+				if !c.read {
+					want = want[1:]
+				}
+				wantEqual(t, "events", b.of("anna"), want)
+				lost, kept := b.events[len(b.events)-2], b.events[len(b.events)-1]
+				if lost.Since > lost.Time || lost.Time != kept.Time || c.read == (lost.Since == 0) {
+					t.Errorf("lost between %d and %d, the next event is of %d", lost.Since, lost.Time, kept.Time)
+				}
+			})
+		})
+	}
+}
+
+// A consumer that holds its partition and is outrun is told as well.
+func TestAnOutrunConsumerIsTold(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
+			must(t, err)
+		}
+		p, b := s.Partition("anna"), &inbasket{}
+		w := eventWorker(s, "g", "x", b)
+		for _, g := range []string{"one", "two", "three"} {
+			_, err := s.Join(ctxb, g, []string{"anna"}, false)
+			must(t, err)
+			if g == "two" {
+				trim(t, s, p)
+			} else {
+				w.drain(ctxb, p)
+			}
+		}
+		wantEqual(t, "losses", b.of(""), []string{EventLost})
+		wantEqual(t, "events", b.of("anna"), []string{"joinone", "jointhree"})
+	})
+}
+
+// What one script reports in one instant has numbers of its own all the same.
+func TestManyEventsAtOnceHaveRisingNumbers(t *testing.T) {
+	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+		n := 2200
+		if s.opts.Embedded {
+			n = 600
+		}
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		for i := 0; i < n; i += 200 {
+			_, err := s.JoinGroups(ctxb, "anna", names(fmt.Sprint(i, "-"), 200), true)
+			must(t, err)
+		}
+		b := &inbasket{}
+		consume(t, s, "g", "one", b)
+		disconnect(t, s, se)
+		must(t, s.sweep(ctxb))
+		_, err := s.Join(ctxb, "after", []string{"anna"}, true)
+		must(t, err)
+		eventually(t, "all events", func() bool { return len(b.of("anna")) == n+2 })
+		last := int64(0)
+		for _, e := range b.events {
+			if e.Seq <= last {
+				t.Fatalf("event %d after %d", e.Seq, last)
+			}
+			last = e.Seq
+		}
+	})
+}
+
+func TestAHandlerSaysWhenToTryAgain(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	c := newConsumer(s, s.eventFeed(), "g", "", 1)
+	w := c.workers[0]
+	w.failed(1, fmt.Errorf("no: %w", &RetryError{After: time.Hour, Err: errors.New("later")}))
+	w.failed(2, errors.New("no"))
+	if d := time.Until(w.retry[1].at); d < 59*time.Minute || d > time.Hour {
+		t.Errorf("tries again in %v, want an hour", d)
+	}
+	if d := time.Until(w.retry[2].at); d > eventRetry {
+		t.Errorf("tries again in %v", d)
+	}
 }
 
 func TestConsumerSurvivesALostRedis(t *testing.T) {
@@ -298,7 +445,7 @@ func TestConsumerStartsWithoutRedis(t *testing.T) {
 	redis.Kill()
 	ctx, cancel := context.WithCancel(ctxb)
 	done := make(chan error, 1)
-	go func() { done <- s.ConsumeEvents(ctx, "g", "one", (&inbasket{}).handle) }()
+	go func() { done <- s.ConsumeEvents(ctx, "g", "one", (&inbasket{}).handle, ConsumeOptions{}) }()
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Fatalf("ended with %v", err)

@@ -126,6 +126,16 @@ func (k keyspace) eventLock(p int, group string) string { return k.of(p) + "even
 // consumers are those of a group that are alive: zset, score = last sign of life in ms.
 func (k keyspace) consumers(group string) string { return k.of(allPartition) + "consumers:" + group }
 
+// Requests of clients, and who answers them.
+
+func (k keyspace) requests(p int) string                  { return k.of(p) + "requests" }
+func (k keyspace) requestLock(p int, group string) string { return k.of(p) + "requests:lock:" + group }
+func (k keyspace) answerers(group string) string          { return k.of(allPartition) + "answerers:" + group }
+func (k keyspace) replies(client, origin string) string {
+	return k.of(k.partition(client)) + "replies:" + origin
+}
+func (k keyspace) requestChannel() string { return k.of(allPartition) + "r" }
+
 func (k keyspace) config() string  { return k.of(allPartition) + "config" }
 func (k keyspace) janitor() string { return k.of(allPartition) + "janitor" }
 

@@ -125,7 +125,7 @@ func (s *Store) writeTruth(ctx context.Context, op, mode, token string, pairs []
 	for p, all := range byPartition(s, pairs, func(m pair) string { return m.client }) {
 		for chunk := range slices.Chunk(all, scriptBatch) {
 			args := []string{op, mode, token, s.keys.groupsPrefix(p), s.keys.eventChannel(), strconv.Itoa(p),
-				strconv.Itoa(eventsKept)}
+				s.eventsSize}
 			for _, i := range chunk {
 				args = append(args, pairs[i].client, pairs[i].group)
 			}

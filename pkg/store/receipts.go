@@ -134,7 +134,7 @@ func (s *Store) expireCall(p int) call {
 	return call{
 		keys: []string{k.expiry(p), k.events(p), k.untold(p)},
 		args: []string{strconv.Itoa(expireBatch), k.awaitPrefix(p), k.duePrefix(p), millis(s.opts.HistoryTTL),
-			millis(answerTTL), strconv.Itoa(eventsKept), k.eventChannel(), strconv.Itoa(p), k.waiterPrefix()},
+			millis(answerTTL), s.eventsSize, k.eventChannel(), strconv.Itoa(p), k.waiterPrefix()},
 	}
 }
 

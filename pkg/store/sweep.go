@@ -91,7 +91,7 @@ func (s *Store) sweepCall(p int) call {
 	return call{
 		keys: []string{k.leaving(p), k.last(p), k.online(p), k.events(p), k.unsynced(p)},
 		args: []string{strconv.Itoa(sweepBatch), k.connsPrefix(p), k.groupsPrefix(p), k.seenPrefix(p),
-			seconds(rememberFor), k.eventChannel(), strconv.Itoa(p), strconv.Itoa(eventsKept)},
+			seconds(rememberFor), k.eventChannel(), strconv.Itoa(p), s.eventsSize},
 	}
 }
 

@@ -21,11 +21,23 @@ local function split(conn)
   return cjson.decode(conn), nil
 end
 
+-- The number of an event is made of its id: milliseconds, and a count within one that has three digits (see seqOf in
+-- events.go). A script's clock stands still, so one that reports very much goes on to the next millisecond itself.
+local manyInOneMs = 500
+local nextId = {}
+
 -- emit appends one event to the stream `key`.
 local function emit(key, maxlen, event, meta)
   local json = cjson.encode(event)
   if meta then
     json = string.sub(json, 1, -2) .. ',"meta":' .. meta .. '}'
   end
-  redis.call('XADD', key, 'MAXLEN', '~', maxlen, '*', 'e', json)
+  local id = redis.call('XADD', key, 'MAXLEN', '~', maxlen, nextId[key] or '*', 'e', json)
+  nextId[key] = nil
+  if #id >= 17 then -- 13 digits of time, a dash, three digits of the count
+    local time, n = string.match(id, '^(%d+)-(%d+)$')
+    if tonumber(n) >= manyInOneMs then
+      nextId[key] = ms(tonumber(time) + 1) .. '-0'
+    end
+  end
 end

@@ -407,7 +407,7 @@ func TestEventsBecomeNotices(t *testing.T) {
 
 func TestAnEventThatComesAgainIsToldOnce(t *testing.T) {
 	r := newRig(t)
-	e := imhelper.Event{Type: "join", ClientID: newClientID("Ada"), Group: groupOfRoom("Tea"), Seq: "1-1"}
+	e := imhelper.Event{Type: "join", ClientID: newClientID("Ada"), Group: groupOfRoom("Tea"), Key: "1-1"}
 	for range 3 {
 		if err := r.demo.onEvent(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -89,6 +89,6 @@ func (d *Demo) tellLobby(ctx context.Context, data any) error {
 
 // noticeID is the same each time an event is delivered, which makes its notice appear once.
 func noticeID(e imhelper.Event) string {
-	sum := sha256.Sum256([]byte(e.Type + "\n" + e.Seq + "\n" + e.ClientID + "\n" + e.Group))
+	sum := sha256.Sum256([]byte(e.Type + "\n" + e.Key + "\n" + e.ClientID + "\n" + e.Group))
 	return hex.EncodeToString(sum[:16])
 }
