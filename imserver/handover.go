@@ -88,7 +88,7 @@ func (h *handover) offer(c *hub.Conn, within time.Duration) []byte {
 		return nil
 	}
 	token, err := h.keys.SignSession(ticket.Session{
-		ClientID: c.ClientID, Device: c.Device, ConnID: c.ID, Meta: c.Meta, MayRequest: c.MayRequest,
+		ClientID: c.ClientID, Device: c.Device, ConnID: c.ID, Origin: c.Origin, Meta: c.Meta, MayRequest: c.MayRequest,
 	})
 	if err != nil { // as its hello had none
 		h.n.log.Warn("session token", zap.String("client_id", c.ClientID), zap.Error(err))

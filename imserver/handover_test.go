@@ -70,7 +70,7 @@ func watch(t *testing.T, st *store.Store) *presence {
 				p.mu.Unlock()
 			}
 			return nil
-		})
+		}, store.ConsumeOptions{})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return p

@@ -2,6 +2,7 @@ package imserver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +35,7 @@ type node struct {
 	server  *server.Server
 	leaver  *registry.Leaver
 	acks    *registry.Acks
+	asks    *registry.Requests
 	lease   *registry.Lease
 	metrics *metrics.Metrics
 	drain   chan struct{} // closed when an operator asked to drain
@@ -49,6 +51,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 	n := &node{cfg: cfg, log: log, store: st, drain: make(chan struct{})}
 	n.leaver = registry.NewLeaver(st, log)
 	n.acks = registry.NewAcks(st, log)
+	n.asks = registry.NewRequests(st, log)
 	n.hub = hub.New(hub.Options{
 		Log:    bus.StoredLog{Store: st},
 		Closed: n.closed,
@@ -66,6 +69,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 			Read:   func(c *hub.Conn, ids []string) { n.acks.Read(c.ClientID, c.Device, ids) },
 			Missed: func(c *hub.Conn, from, to protocol.Position) { n.acks.Missed(c.ClientID, c.Device, from, to) },
 		},
+		Requests:     hub.Requests{Ask: n.ask, Answered: func(code string) { n.metrics.Answered(code) }},
 		Lost:         func() { n.bus.Dropped() },
 		PingInterval: cfg.PingInterval,
 		PongTimeout:  cfg.PongTimeout,
@@ -87,6 +91,14 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
 	})
 	return n
+}
+
+// ask is told by the hub of every request that a client may send.
+func (n *node) ask(c *hub.Conn, id string, data json.RawMessage) bool {
+	r := store.Request{
+		ID: id, ClientID: c.ClientID, Device: c.Device, ConnID: c.ID, Origin: c.Origin, Node: n.lease.ID(), Meta: c.Meta, Data: data,
+	}
+	return n.asks.Add(r, func(code string) { c.Refuse(id, code) })
 }
 
 // opened is told by the server of every connection that was let in.
@@ -144,6 +156,7 @@ func (n *node) start(ctx context.Context, wg *sync.WaitGroup, failed func(error)
 	wg.Go(func() { failed(n.bus.Run(ctx)) })
 	wg.Go(func() { n.leaver.Run(ctx) })
 	wg.Go(func() { n.acks.Run(ctx) })
+	wg.Go(func() { n.asks.Run(ctx) })
 	wg.Go(func() { n.churn.run(ctx) })
 	wg.Go(func() {
 		failed(n.store.RunJanitor(ctx, n.lease.ID(), func(err error) { n.log.Warn("sweep", zap.Error(err)) }))

@@ -23,7 +23,7 @@ type ConnectRequest struct {
 	Groups   []string        // joined at connect, at most 100
 
 	UntilOffline bool // Groups are left when the client goes offline
-	MayRequest   bool // the client may send requests to backends; noted, but answered by nobody in this version
+	MayRequest   bool // the client may send requests to backends: see Handle
 
 	TTL time.Duration // how long the URL works, at most 60 s; zero means 30 s
 }

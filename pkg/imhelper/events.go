@@ -23,12 +23,12 @@ const (
 	EventLost    = store.EventLost
 )
 
-// EventsOption refines one call of Events.
-type EventsOption func(*store.ConsumeOptions)
+// ConsumeOption refines one call of Events or Handle.
+type ConsumeOption func(*store.ConsumeOptions)
 
-// Concurrency is how many handlers of one call of Events run side by side at most, each for another client. 8 if not
-// given.
-func Concurrency(n int) EventsOption {
+// Concurrency is how many handlers of one call run side by side at most. If not given, 8 for Events, each for another
+// client, and 64 for Handle.
+func Concurrency(n int) ConsumeOption {
 	return func(o *store.ConsumeOptions) { o.Workers = n }
 }
 
@@ -50,13 +50,16 @@ func RetryAfter(d time.Duration, err error) error { return &store.RetryError{Aft
 // earlier events with the present state (Online, OnlineClients, GroupMembers).
 //
 // Errors: FieldError, ErrUnavailable.
-func (h *Helper) Events(ctx context.Context, group string, handler func(context.Context, Event) error, opts ...EventsOption) error {
+func (h *Helper) Events(ctx context.Context, group string, handler func(context.Context, Event) error, opts ...ConsumeOption) error {
 	if err := checkGroup("group", group); err != nil {
 		return err
 	}
-	var o store.ConsumeOptions
+	return doing("consume events", h.store.ConsumeEvents(ctx, group, rand.Text(), handler, consumeOptions(opts)))
+}
+
+func consumeOptions(opts []ConsumeOption) (o store.ConsumeOptions) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	return doing("consume events", h.store.ConsumeEvents(ctx, group, rand.Text(), handler, o))
+	return o
 }

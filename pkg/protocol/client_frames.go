@@ -18,10 +18,11 @@ type ClientFrame struct {
 
 // Types of frames that a client sends.
 const (
-	FrameStart = "start"
-	FrameAck   = "ack"
-	FrameRead  = "read"
-	FramePing  = "ping"
+	FrameStart   = "start"
+	FrameAck     = "ack"
+	FrameRead    = "read"
+	FramePing    = "ping"
+	FrameRequest = "request"
 )
 
 // maxStreamsPerFrame bounds the positions of one start or ack: a client follows its inbox, all and its groups.
@@ -73,4 +74,15 @@ func (f *ClientFrame) ReadIDs() ([]string, error) {
 		}
 	}
 	return f.IDs, nil
+}
+
+// Request checks and returns the frame's id and data; data that is left out is null.
+func (f *ClientFrame) Request() (id string, data json.RawMessage, err error) {
+	if err := CheckID(f.ID); err != nil {
+		return "", nil, fmt.Errorf("%w: id: %w", ErrBadFrame, err)
+	}
+	if f.Data == nil {
+		return f.ID, json.RawMessage("null"), nil
+	}
+	return f.ID, f.Data, nil
 }

@@ -15,6 +15,7 @@ const (
 	PushJoin      PushKind = 'J' // a client became a member of a group
 	PushLeave     PushKind = 'L' // a client is no longer a member of a group
 	PushKick      PushKind = 'K' // close connections of a client
+	PushReply     PushKind = 'R' // the answer to a request of a client
 )
 
 // Push is one message of a partition channel. Scripts in Redis build it as text lines with the envelope's bytes
@@ -25,18 +26,22 @@ const (
 //	J clientId group position
 //	L clientId group
 //	K clientId connId device code      connId and device may be empty: any
+//	R clientId origin id frame         origin: the first connection of the session
 type Push struct {
 	Kind     PushKind
 	Fence    uint64   // M: positions with a smaller epoch were written in an earlier life of Redis
 	Targets  []Target // M, E
 	Envelope []byte   // M, E; refers to the decoded bytes
 
-	ClientID string // J, L, K
+	ClientID string // J, L, K, R
 	Group    string // J, L
 	Pos      Position
 	ConnID   string // K
 	Device   string // K
 	Code     int    // K: the close code
+	Origin   string // R
+	ID       string // R: the request's
+	Frame    []byte // R: for the client; refers to the decoded bytes
 }
 
 // Target is one stream of a push: the clientId of an inbox, a group, or empty for all.
@@ -80,6 +85,11 @@ func (p *Push) Encode() []byte {
 		line(p.ConnID)
 		line(p.Device)
 		line(strconv.Itoa(p.Code))
+	case PushReply:
+		line(p.ClientID)
+		line(p.Origin)
+		line(p.ID)
+		b = append(b, p.Frame...)
 	}
 	return b
 }
@@ -106,6 +116,8 @@ func DecodePush(b []byte) (*Push, error) {
 		p.ClientID, p.Group = l.next(), l.next()
 	case PushKick:
 		p.ClientID, p.ConnID, p.Device, p.Code = l.next(), l.next(), l.next(), int(l.uint())
+	case PushReply:
+		p.ClientID, p.Origin, p.ID, p.Frame = l.next(), l.next(), l.next(), l.b
 	default:
 		return nil, ErrBadPush
 	}

@@ -56,7 +56,10 @@ func pushVectors() map[string]*Push {
 		"message to two clients": {
 			Kind: PushMessage, Fence: 1795302328000, Targets: []Target{{"alice", pos}, {"bob", Position{1, 2}}}, Envelope: []byte("E\nnvelope"),
 		},
-		"broadcast":            {Kind: PushMessage, Fence: 1, Targets: []Target{{"", pos}}, Envelope: []byte{1, 0}},
+		"broadcast": {Kind: PushMessage, Fence: 1, Targets: []Target{{"", pos}}, Envelope: []byte{1, 0}},
+		"reply": {
+			Kind: PushReply, ClientID: "alice", Origin: "00ff0123456789abcdef", ID: "r1", Frame: []byte("{\"x\":\n1}"),
+		},
 		"ephemeral to a group": {Kind: PushEphemeral, Targets: []Target{{Addr: "room 1"}}, Envelope: []byte("x")},
 		"join":                 {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos},
 		"join, empty stream":   {Kind: PushJoin, ClientID: "alice", Group: "room"},

@@ -42,7 +42,8 @@ type Session struct {
 	Groups       []string // joined with the connection
 	UntilOffline bool     // those memberships end when the client goes offline
 
-	MayRequest bool // the node's to know; not stored
+	MayRequest bool   // not stored: for the node
+	Origin     string // not stored: the first connection of the session, ConnID if it is not resumed
 
 	Policy DevicePolicy // looked at by Restore only: Connect is given its own
 }

@@ -43,6 +43,7 @@ type consumer struct {
 	token   string // unique, also among consumers of the same name
 	deliver func(ctx context.Context, p int, e entry) error
 	lost    func(ctx context.Context, after, before string) error // entries between two ids were trimmed unread
+	beside  *sync.WaitGroup                                       // what deliver started and did not wait for; may be nil
 	workers []*worker
 
 	mu    sync.Mutex
@@ -57,9 +58,9 @@ func newConsumer(s *Store, f *feed, group, name string, workers int) *consumer {
 	return c
 }
 
-// ConsumeOptions refine ConsumeEvents.
+// ConsumeOptions refine ConsumeEvents and ConsumeRequests.
 type ConsumeOptions struct {
-	Workers int // how many handlers of this consumer may run side by side; default 8
+	Workers int // how many handlers of this consumer may run side by side; default 8 for events, 64 for requests
 }
 
 // ConsumeEvents gives the events of all clients to h until ctx ends, and returns its error. Each event goes to one of the
@@ -114,6 +115,9 @@ func (c *consumer) run(ctx context.Context) error {
 		wg.Go(func() { w.run(ctx) })
 	}
 	wg.Wait()
+	if c.beside != nil {
+		c.beside.Wait()
+	}
 	return ctx.Err()
 }
 

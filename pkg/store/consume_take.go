@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -39,10 +40,11 @@ type reading struct {
 	lost    []string // when not nil: two ids between which entries were trimmed unread
 }
 
-// entry is one of a stream. at is Redis's time when it was read, Unix ms.
+// entry is one of a stream.
 type entry struct {
 	id, text string
-	at       int64
+	at       int64     // when it was read, Unix ms by Redis's clock
+	read     time.Time // the same by ours
 }
 
 // take gets or renews the partition and reads its next entries.
@@ -123,7 +125,7 @@ func entries(m *rueidis.RedisMessage, field string, at int64) ([]entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[i].at = at
+		out[i].at, out[i].read = at, time.Now()
 		if out[i].id, err = cells[0].ToString(); err != nil {
 			return nil, err
 		}

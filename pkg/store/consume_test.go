@@ -349,7 +349,7 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 				}
 				wantEqual(t, "events", b.of("anna"), want)
 				lost, kept := b.events[len(b.events)-2], b.events[len(b.events)-1]
-				if lost.Since > lost.Time || lost.Time != kept.Time || c.read == (lost.Since == 0) {
+				if lost.Since > lost.Time || max(lost.Time-kept.Time, kept.Time-lost.Time) > 1000 || c.read == (lost.Since == 0) {
 					t.Errorf("lost between %d and %d, the next event is of %d", lost.Since, lost.Time, kept.Time)
 				}
 			})

@@ -131,8 +131,8 @@ func (k keyspace) consumers(group string) string { return k.of(allPartition) + "
 func (k keyspace) requests(p int) string                  { return k.of(p) + "requests" }
 func (k keyspace) requestLock(p int, group string) string { return k.of(p) + "requests:lock:" + group }
 func (k keyspace) answerers(group string) string          { return k.of(allPartition) + "answerers:" + group }
-func (k keyspace) replies(client, origin string) string {
-	return k.of(k.partition(client)) + "replies:" + origin
+func (k keyspace) replies(p int, origin string) string {
+	return k.of(p) + "replies:" + origin
 }
 func (k keyspace) requestChannel() string { return k.of(allPartition) + "r" }
 

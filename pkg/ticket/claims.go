@@ -35,6 +35,8 @@ type Claims struct {
 
 	IssuedAt  time.Time // zero means now when signing; millisecond precision
 	ExpiresAt time.Time
+
+	origin string // of a session token
 }
 
 // payload is Claims as JSON. Names are short because the token travels in a URL.
@@ -50,6 +52,7 @@ type payload struct {
 	Groups       []string        `json:"grp,omitempty"`
 	UntilOffline bool            `json:"uof,omitempty"`
 	MayRequest   bool            `json:"req,omitempty"`
+	Origin       string          `json:"org,omitempty"` // of a session token
 }
 
 // date is a NumericDate (RFC 7519 §2) with milliseconds, so that a URL for one second lives for one second.
@@ -112,6 +115,9 @@ func (p *payload) check(maxLife time.Duration) error {
 		if err := protocol.CheckDevice(p.Device); err != nil {
 			return fmt.Errorf("device: %w", err)
 		}
+	}
+	if len(p.Origin) > protocol.MaxIDLen {
+		return errors.New("the first connection's name is too long")
 	}
 	if len(p.Meta) > protocol.MaxMetaLen {
 		return fmt.Errorf("meta has %d bytes, at most %d are allowed", len(p.Meta), protocol.MaxMetaLen)

@@ -18,6 +18,7 @@ type Session struct {
 	ClientID   string
 	Device     string // never empty when verified
 	ConnID     string // the connection that is to be resumed
+	Origin     string // the first connection of the session; ConnID if empty, never empty when verified
 	Meta       json.RawMessage
 	MayRequest bool
 }
@@ -37,6 +38,9 @@ func (k Keys) SignSession(s Session) (string, error) {
 		Meta:       s.Meta,
 		MayRequest: s.MayRequest,
 	}
+	if s.Origin != s.ConnID { // the usual session is never resumed
+		p.Origin = s.Origin
+	}
 	if s.Device != protocol.DefaultDevice {
 		p.Device = s.Device
 	}
@@ -49,5 +53,11 @@ func (k Keys) VerifySession(token string) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	return Session{ClientID: c.ClientID, Device: c.Device, ConnID: c.JTI, Meta: c.Meta, MayRequest: c.MayRequest}, nil
+	s := Session{
+		ClientID: c.ClientID, Device: c.Device, ConnID: c.JTI, Origin: c.origin, Meta: c.Meta, MayRequest: c.MayRequest,
+	}
+	if s.Origin == "" {
+		s.Origin = s.ConnID
+	}
+	return s, nil
 }

@@ -10,6 +10,17 @@ import (
 
 func TestSessionRoundTrip(t *testing.T) {
 	k := keys(t, key("a", strings.Repeat("1", 32)))
+	for _, c := range []struct{ origin, want string }{
+		{"", "c"}, {"c", "c"}, {"first", "first"},
+	} {
+		token, err := k.SignSession(Session{ClientID: "alice", Device: "web", ConnID: "c", Origin: c.origin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.VerifySession(token); err != nil || got.Origin != c.want {
+			t.Errorf("origin %q became %q, want %q: %v", c.origin, got.Origin, c.want, err)
+		}
+	}
 	want := Session{ClientID: "alice", Device: "web", ConnID: "00ff0123456789abcdef", Meta: json.RawMessage(`{"n":1}`), MayRequest: true}
 	token, err := k.SignSession(want)
 	if err != nil {

@@ -88,6 +88,7 @@ func (p *payload) claims() Claims {
 		MayRequest:   p.MayRequest,
 		IssuedAt:     p.Issued.time().Time,
 		ExpiresAt:    p.Expires.time().Time,
+		origin:       p.Origin,
 	}
 	if c.Device == "" {
 		c.Device = protocol.DefaultDevice

@@ -20,7 +20,7 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 	}
 	c := b.o.Hub.Register(hub.Info{
 		ClientID: se.ClientID, ID: se.ConnID, Device: se.Device, IP: se.IP, Since: se.Since, Meta: se.Meta,
-		MayRequest: se.MayRequest,
+		Origin: se.Origin, MayRequest: se.MayRequest,
 	})
 	reg, err := b.o.Store.Connect(ctx, se, b.o.Policy)
 	if err != nil {
@@ -32,7 +32,23 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 		c.Abandon()
 		return nil, err
 	}
+	if se.Resume != "" && se.MayRequest {
+		if err := b.missedReplies(ctx, c); err != nil {
+			c.Abandon()
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+// missedReplies gives a resumed session the answers that came while it had no connection. What comes from now on is
+// heard.
+func (b *Bus) missedReplies(ctx context.Context, c *hub.Conn) error {
+	replies, err := b.o.Store.Replies(ctx, c.ClientID, c.Origin)
+	for id, frame := range replies {
+		c.Reply(id, []byte(frame))
+	}
+	return err
 }
 
 func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, reg *store.Connected) error {

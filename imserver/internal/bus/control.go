@@ -81,6 +81,12 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 	switch p.Kind {
 	case protocol.PushKick:
 		kick(conns, p)
+	case protocol.PushReply:
+		for _, conn := range conns {
+			if conn.Origin == p.Origin {
+				conn.Reply(p.ID, p.Frame)
+			}
+		}
 	case protocol.PushLeave:
 		for _, conn := range conns {
 			c.bus.o.Hub.Leave(conn, protocol.GroupOf(p.Group))

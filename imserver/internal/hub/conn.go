@@ -38,6 +38,8 @@ type Conn struct {
 	gone    bool                                  // detached from everything; nothing may be attached any more
 	early   protocol.Reason
 
+	requests *requests // nil until the first one
+
 	left map[protocol.Stream]bool // left before Open: what admits the connection may have read memberships earlier
 }
 
@@ -49,8 +51,9 @@ type Info struct {
 	IP       string
 	Since    time.Time
 	Meta     json.RawMessage
+	Origin   string // the first connection of the session that this one resumes, itself if none; requests go by it
 
-	MayRequest bool // what its URL allowed, for the token of its successor
+	MayRequest bool // the client may send requests; also for the token of its successor
 
 	Cursors map[string]protocol.Position // where this device acknowledged last; until started
 	Acked   protocol.Position            // how far any device of the client acknowledged its inbox
@@ -71,6 +74,9 @@ func (c *Conn) Open(s *socket.Socket) {
 		early = protocol.ReasonDraining
 	}
 
+	if c.V1 {
+		c.sendEarly()
+	}
 	s.Serve(c)
 	if early != protocol.ReasonNone {
 		c.end(early)
@@ -197,6 +203,8 @@ func (c *Conn) Message(text bool, data []byte) {
 		c.onAck(f)
 	case protocol.FrameRead:
 		c.onRead(f)
+	case protocol.FrameRequest:
+		c.onRequest(f)
 	}
 }
 

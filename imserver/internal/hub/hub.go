@@ -32,7 +32,7 @@ type Tail struct {
 	Fence uint64
 }
 
-// Options of a hub; all but Receipts are required.
+// Options of a hub; all but Receipts and Requests are required.
 type Options struct {
 	Log    Log
 	Final  func(*Conn)                                        // a client is told to stay away: its session is over
@@ -41,6 +41,7 @@ type Options struct {
 	Lost   func()                                             // messages were dropped: compare all topics
 
 	Receipts Receipts // zero: nobody asks for any
+	Requests Requests // zero: nobody may send any
 
 	PingInterval time.Duration // how often a silent peer is pinged
 	PongTimeout  time.Duration // how long it may stay silent after that

@@ -55,7 +55,11 @@ func (h *Hub) check(c *Conn, now time.Time) {
 	}
 	c.mu.Lock()
 	waiting := c.V1 && !c.asked
+	late := c.lateRequests(now)
 	c.mu.Unlock()
+	for _, id := range late {
+		c.Refuse(id, protocol.RefusedTimeout)
+	}
 	if waiting && now.Sub(c.Since) > h.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
 		return

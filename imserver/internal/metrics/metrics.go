@@ -20,6 +20,7 @@ type Metrics struct {
 	closed  *prometheus.CounterVec
 	refused *prometheus.CounterVec
 	offered prometheus.Counter
+	answers *prometheus.CounterVec
 }
 
 // Source is where values come from that are read when they are asked for.
@@ -43,11 +44,13 @@ func New(src Source) *Metrics {
 			"Handshakes refused, by HTTP status.")), []string{"status"}),
 		offered: prometheus.NewCounter(prometheus.CounterOpts(opts("handovers_offered_total",
 			"Clients that were told to go to another node, while this one drained."))),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts(opts("requests_answered_total",
+			"Requests of clients, by what they were answered with: reply, or the code of the error.")), []string{"answer"}),
 	}
 	for _, r := range protocol.Reasons() {
 		m.closed.WithLabelValues(r.String())
 	}
-	m.Registry.MustRegister(m.opened, m.closed, m.refused, m.offered,
+	m.Registry.MustRegister(m.opened, m.closed, m.refused, m.offered, m.answers,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	counter := func(name, help string, f func() int64) {
@@ -93,3 +96,11 @@ func (m *Metrics) Refused(status int) { m.refused.WithLabelValues(strconv.Itoa(s
 
 // Offered counts a client that was told to go to another node.
 func (m *Metrics) Offered() { m.offered.Inc() }
+
+// Answered counts an answer to a client's request by the code of its error; without one a backend replied.
+func (m *Metrics) Answered(code string) {
+	if code == "" {
+		code = "reply"
+	}
+	m.answers.WithLabelValues(code).Inc()
+}

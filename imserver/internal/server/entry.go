@@ -22,7 +22,7 @@ func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 			return store.Session{}, refusalOfToken(err)
 		}
 		se := s.session(r, t.ClientID, t.Device)
-		se.Resume, se.Meta, se.MayRequest = t.ConnID, t.Meta, t.MayRequest
+		se.Resume, se.Meta, se.Origin, se.MayRequest = t.ConnID, t.Meta, t.Origin, t.MayRequest
 		return se, nil
 	}
 	token := query.Get("token")
@@ -35,7 +35,8 @@ func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 	}
 	se := s.session(r, c.ClientID, c.Device)
 	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
-	se.Meta, se.Groups, se.UntilOffline, se.MayRequest = c.Meta, c.Groups, c.UntilOffline, c.MayRequest
+	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
+	se.Origin, se.MayRequest = se.ConnID, c.MayRequest
 	return se, nil
 }
 
@@ -61,7 +62,7 @@ func (s *Server) session(r *http.Request, clientID, device string) store.Session
 // hello is the first frame of a connection that speaks imtier.v1.
 func (s *Server) hello(se store.Session) []byte {
 	resume, err := s.o.Keys.SignSession(ticket.Session{
-		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Meta: se.Meta, MayRequest: se.MayRequest,
+		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Origin: se.Origin, Meta: se.Meta, MayRequest: se.MayRequest,
 	})
 	if err != nil { // the client can come back with a new URL, but not by its session
 		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))

@@ -35,7 +35,7 @@ type connectIn struct {
 	Meta         json.RawMessage `json:"meta,omitempty" description:"Any JSON up to 4 KiB, shown in the session list and in events."`
 	Groups       []string        `json:"groups,omitempty" maxItems:"100" description:"Groups that are joined at connect."`
 	UntilOffline bool            `json:"untilOffline,omitempty" description:"Those groups are left when the client goes offline."`
-	MayRequest   bool            `json:"mayRequest,omitempty" description:"The client may send requests to backends. Noted in the URL; this version answers no requests yet."`
+	MayRequest   bool            `json:"mayRequest,omitempty" description:"The client may send requests to backends over its socket, which answer through imhelper's Handle."`
 	TTL          *int64          `json:"ttl,omitempty" minimum:"1" maximum:"60" default:"30" description:"Seconds that the URL works."`
 }
 
