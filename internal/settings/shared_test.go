@@ -25,7 +25,7 @@ func TestCommonDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Common{RedisURL: "redis://127.0.0.1:6379", SigningKeys: "k1:abc", Partitions: 256, HistorySize: 1000,
-		HistoryTTL: 24 * time.Hour, MaxMessage: 64 << 10, LogLevel: "info"}
+		HistoryTTL: 24 * time.Hour, EventsSize: 10_000, MaxMessage: 64 << 10, LogLevel: "info"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
