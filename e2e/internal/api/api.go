@@ -110,6 +110,7 @@ type Message struct {
 	ID           string   `json:"id,omitempty"`
 	ExceptSender bool     `json:"exceptSender,omitempty"`
 	Ephemeral    bool     `json:"ephemeral,omitempty"`
+	Receipt      string   `json:"receipt,omitempty"`
 }
 
 // Sent is the answer to a send of any kind.
@@ -179,6 +180,12 @@ func (a *API) Nodes(ctx context.Context) ([]Node, error) {
 // Join makes clients members of a group.
 func (a *API) Join(ctx context.Context, group string, clients ...string) error {
 	in := map[string]any{"add": clients}
+	return a.Do(ctx, http.MethodPost, "/v1/groups/"+url.PathEscape(group)+"/members", in, nil)
+}
+
+// Leave ends the memberships of clients in a group.
+func (a *API) Leave(ctx context.Context, group string, clients ...string) error {
+	in := map[string]any{"remove": clients}
 	return a.Do(ctx, http.MethodPost, "/v1/groups/"+url.PathEscape(group)+"/members", in, nil)
 }
 

@@ -3,6 +3,8 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/imtier/imtier/e2e/internal/ledger"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -13,14 +15,19 @@ import (
 func Compare(p *ledger.Publisher, clients []*ledger.Client) []Violation {
 	var out []Violation
 	s := readSent(p, &out)
+	views := make(map[string]*view, len(clients))
 	for _, c := range clients {
 		v := &view{
 			sent: s, id: c.ID, groups: c.Groups, entries: c.Entries(), connected: c.Connected(),
-			seen: make(map[string][]sighting), lines: make(map[string][]point), out: &out,
+			seen: make(map[string][]sighting), lines: make(map[string][]point), told: make(map[told][]sighting),
+			reads: make(map[string]time.Time), out: &out,
 		}
 		v.walk()
 		v.complete()
+		v.unfollowed()
+		views[c.ID] = v
 	}
+	receipts(s, views)
 	return out
 }
 
@@ -34,6 +41,8 @@ type view struct {
 
 	seen  map[string][]sighting // by the message's key
 	lines map[string][]point    // by stream: what is to be known to find out what is missing
+	told  map[told][]sighting   // receipts
+	reads map[string]time.Time  // by the message's key: when the client told that it has read it
 	out   *[]Violation
 }
 
@@ -42,6 +51,7 @@ type sighting struct {
 	conn, index int
 	stream      string
 	pos         protocol.Position
+	at          time.Time
 }
 
 // walk looks at each entry by itself and in its connection.
@@ -58,9 +68,12 @@ func (v *view) walk() {
 		case ledger.Opened:
 			clear(last)
 			clear(seqs)
-		case ledger.Started, ledger.Joined:
+		case ledger.Started:
 			last[e.Stream] = pos
-			v.point(e, point{index: i, pos: pos, begin: e.Asked == "", told: e.What == ledger.Started && !e.Recovered})
+			v.started(i, e, pos)
+		case ledger.Joined:
+			last[e.Stream] = pos
+			v.point(e, point{index: i, pos: pos, begin: true})
 		case ledger.Left:
 			v.left(i, e)
 		case ledger.Gap:
@@ -71,6 +84,10 @@ func (v *view) walk() {
 			v.point(e, point{index: i, pos: pos, to: to, told: true})
 		case ledger.Message:
 			v.message(i, e, pos, last, seqs)
+		case ledger.Receipt:
+			v.receipt(i, e, pos, last)
+		case ledger.Read:
+			v.reads[e.Key] = e.At
 		}
 	}
 }
@@ -97,7 +114,7 @@ func (v *view) message(i int, e ledger.Entry, pos protocol.Position, last map[st
 	last[e.Stream] = pos
 	v.sent.claim(place{globalOf(v.id, e.Stream), pos}, e.Key, v.id)
 	v.awaited(e, m, seqs)
-	v.once(e, m, sighting{e.Conn, i, e.Stream, pos})
+	v.once(e, m, sighting{e.Conn, i, e.Stream, pos, e.At})
 	v.point(e, point{index: i, pos: pos, message: true})
 }
 
@@ -136,16 +153,21 @@ func (v *view) once(e ledger.Entry, m *message, s sighting) {
 	v.seen[e.Key] = append(v.seen[e.Key], s)
 }
 
-// left notes that a stream is followed no more. Clients of a rig never leave: only a Redis that lost the membership
-// explains it.
+// left notes that a stream is followed no more: of somebody who was a member since the client last heard of the stream, only
+// a Redis that lost the membership explains it.
 func (v *view) left(i int, e ledger.Entry) {
-	if !slices.ContainsFunc(v.sent.losses, e.At.After) {
+	group, since := strings.TrimPrefix(e.Stream, "group:"), e.At
+	if line := v.lines[e.Stream]; len(line) > 0 {
+		since = line[len(line)-1].at
+	}
+	member := slices.Contains(v.groups, group) || v.was(true, group, since, e.At)
+	if member && !slices.ContainsFunc(v.sent.losses, e.At.After) {
 		v.report(Unfollowed, e, "left, although Redis had lost nothing")
 	}
 	v.point(e, point{index: i, end: true})
 }
 
-// addressed tells whether a message was meant for the client.
+// addressed tells whether a message was meant for the client, or may have been: memberships change.
 func (v *view) addressed(m *message) bool {
 	if m.Except == v.id {
 		return false
@@ -154,7 +176,9 @@ func (v *view) addressed(m *message) bool {
 	case ledger.Direct:
 		return slices.Contains(m.To, v.id)
 	case ledger.Group:
-		return slices.ContainsFunc(m.To, func(g string) bool { return slices.Contains(v.groups, g) })
+		return slices.ContainsFunc(m.To, func(g string) bool {
+			return slices.Contains(v.groups, g) || !v.was(false, g, m.Called, m.until())
+		})
 	default:
 		return true
 	}

@@ -15,6 +15,7 @@ type book struct {
 	alice, bob *ledger.Client
 	now        time.Time
 	seq        int
+	change     func(*ledger.Send) // of what is sent
 }
 
 func newBook() *book {
@@ -65,12 +66,25 @@ func (b *book) sendTo(kind ledger.Kind, to, except, key, pos string) {
 	if pos != "" {
 		s.Outcome, s.Pos = ledger.OK, map[string]string{to: pos}
 	}
+	if b.change != nil {
+		b.change(&s)
+	}
 	b.p.Add(s)
 }
 
-func (b *book) retry(key, pos string) {
+// retry sends a message once more; the answer says that it was there already.
+func (b *book) retry(key, pos string) { b.retryAs(key, pos, true) }
+
+func (b *book) retryAs(key, pos string, repeated bool) {
 	b.seq--
-	b.send(key, pos)
+	b.with(func(s *ledger.Send) { s.Repeated = repeated }, func() { b.send(key, pos) })
+}
+
+// with makes sends with more than usual.
+func (b *book) with(change func(*ledger.Send), f func()) {
+	b.change = change
+	f()
+	b.change = nil
 }
 
 func (b *book) got(c *ledger.Client, conn int, stream, key, pos string) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/e2e/internal/ledger"
@@ -42,11 +43,16 @@ func (v *view) complete() {
 			continue
 		}
 		for addr, all := range m.pos {
-			if stream := v.streamOf(m, addr); stream != "" {
+			if stream := v.streamOf(m, addr); stream != "" && v.entitled(m, addr) {
 				v.missing(m, stream, latest(all))
 			}
 		}
 	}
+}
+
+// entitled tells whether a message has to reach the client, if that follows its stream.
+func (v *view) entitled(m *message, addr string) bool {
+	return m.Kind != ledger.Group || slices.Contains(v.groups, addr) || v.was(true, addr, m.Called, m.until())
 }
 
 // streamOf is the client's name of the stream at an address of a message; empty if the client does not follow it.

@@ -21,11 +21,13 @@ type message struct {
 
 // sent is the publishers' side of a comparison.
 type sent struct {
-	byKey  map[string]*message
-	order  []*message
-	losses []time.Time
-	places map[place]string // which message has a position
-	out    *[]Violation
+	byKey   map[string]*message
+	order   []*message
+	losses  []time.Time
+	calms   []time.Time // when everything that was acknowledged was stored
+	members map[membership][]stretch
+	places  map[place]string // which message has a position
+	out     *[]Violation
 }
 
 // place is one position of one stream, with the stream's name as all clients see it.
@@ -35,7 +37,8 @@ type place struct {
 }
 
 func readSent(p *ledger.Publisher, out *[]Violation) *sent {
-	s := &sent{byKey: make(map[string]*message), losses: p.Losses(), places: make(map[place]string), out: out}
+	s := &sent{byKey: make(map[string]*message), losses: p.Losses(), calms: p.Calms(), places: make(map[place]string), out: out}
+	s.members = readMembers(p.Changes(), s.losses)
 	for _, a := range p.Sends() {
 		m := s.byKey[a.Key]
 		if m == nil {
@@ -57,6 +60,9 @@ func (s *sent) attempt(m *message, a ledger.Send) {
 		m.open = true
 		return
 	}
+	if m.ok && !a.Repeated && !s.lost(m.Called, a.Returned) {
+		s.report(Duplicate, m, "", "the same id was sent with success before, and the answer does not say so")
+	}
 	m.ok = true
 	for addr, text := range a.Pos {
 		pos, err := protocol.ParsePosition(text)
@@ -75,9 +81,9 @@ func (s *sent) attempt(m *message, a ledger.Send) {
 	}
 }
 
-// lost tells whether Redis may have lost data between two moments.
+// lost tells whether Redis may have lost data between two moments; a zero end means up to the end.
 func (s *sent) lost(from, to time.Time) bool {
-	return slices.ContainsFunc(s.losses, func(t time.Time) bool { return t.After(from) && t.Before(to) })
+	return slices.ContainsFunc(s.losses, func(t time.Time) bool { return t.After(from) && (to.IsZero() || t.Before(to)) })
 }
 
 // claim notes that a message has a position, which no other message may have.

@@ -15,6 +15,7 @@ const (
 	Stray      Rule = "stray"      // reached somebody who was not addressed, or was never sent
 	Fork       Rule = "fork"       // one position, two messages
 	Unfollowed Rule = "unfollowed" // a client is out of a group that it never left
+	Receipt    Rule = "receipt"    // of what did not happen, not asked for, or missing
 	Leak       Rule = "leak"       // a node holds more than before
 )
 

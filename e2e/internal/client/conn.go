@@ -99,6 +99,11 @@ func (c *Conn) Ack(ctx context.Context, pos map[string]string) error {
 	return c.write(ctx, map[string]any{"type": "ack", "pos": pos})
 }
 
+// Read tells that messages were read.
+func (c *Conn) Read(ctx context.Context, ids []string) error {
+	return c.write(ctx, map[string]any{"type": "read", "ids": ids})
+}
+
 func (c *Conn) write(ctx context.Context, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -20,6 +20,9 @@ func TestFrame(t *testing.T) {
 			Frame{Type: "message", Stream: "all", ID: "m", Time: 7, Data: json.RawMessage(`1`)}},
 		{"gap", `{"type":"gap","stream":"all","from":"5-2","to":"9-1"}`, Frame{Type: "gap", Stream: "all", From: "5-2", To: "9-1"}},
 		{"joined", `{"type":"joined","group":"g","pos":"5-2"}`, Frame{Type: "joined", Group: "g", Pos: "5-2"}},
+		{"hello", `{"type":"hello","clientId":"c","session":"s"}`, Frame{Type: "hello", ClientID: "c", Session: "s"}},
+		{"receipt", `{"type":"receipt","stream":"inbox","pos":"5-2","id":"m","clientId":"bob","state":"read"}`,
+			Frame{Type: "receipt", Stream: "inbox", Pos: "5-2", ID: "m", ClientID: "bob", State: "read"}},
 		{"unknown", `{"type":"news","what":1}`, Frame{Type: "news"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

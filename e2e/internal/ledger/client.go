@@ -17,6 +17,8 @@ const (
 	Joined  What = "joined"  // follows the stream from after Pos
 	Left    What = "left"    // follows the stream no more, or started did not name it again
 	Closed  What = "close"   // the connection ended; Code is the close code, if any
+	Receipt What = "receipt" // in the inbox: what became of message ID of the client's at Of: State
+	Read    What = "read"    // the client told that it has read message ID
 )
 
 // Entry is one thing that a client saw.
@@ -27,6 +29,7 @@ type Entry struct {
 	Stream    string    `json:"stream,omitempty"`
 	Pos       string    `json:"pos,omitempty"`
 	Asked     string    `json:"asked,omitempty"`
+	Way       Way       `json:"way,omitempty"` // of open and start
 	To        string    `json:"to,omitempty"`
 	Recovered bool      `json:"recovered,omitempty"`
 	Key       string    `json:"key,omitempty"`
@@ -34,12 +37,25 @@ type Entry struct {
 	Replayed  bool      `json:"replayed,omitempty"` // was sent before the connection was made
 	Node      string    `json:"node,omitempty"`
 	Code      int       `json:"code,omitempty"`
+	Of        string    `json:"of,omitempty"`
+	State     string    `json:"state,omitempty"`
 }
+
+// Way is how a client comes back.
+type Way string
+
+// The ways to come back. In the last two the client does not say where it stopped: Asked of a start is empty.
+const (
+	ByPositions Way = "positions" // a fresh URL, and where the client stopped
+	BySession   Way = "session"   // the token that the last connection gave, and where the client stopped
+	ByCursor    Way = "cursor"    // a fresh URL, and nothing: the server knows what the device acknowledged
+	ByNothing   Way = "nothing"   // a fresh URL for a device that was never there: only the inbox goes on
+)
 
 // Client is the ledger of one client.
 type Client struct {
 	ID     string
-	Groups []string // that it is a member of, always
+	Groups []string // that it is a member of, always; others come and go, see Change
 
 	mu        sync.Mutex
 	entries   []Entry

@@ -31,20 +31,36 @@ type Send struct {
 	Sender   string            `json:"sender"` // who waits for each of its sends before the next one
 	Seq      int               `json:"seq"`    // of the sender
 	Kind     Kind              `json:"kind"`
-	To       []string          `json:"to,omitempty"`     // clients, or the one group
-	Except   string            `json:"except,omitempty"` // a client that must not get it
+	To       []string          `json:"to,omitempty"`      // clients, or the one group
+	Except   string            `json:"except,omitempty"`  // a client that must not get it
+	From     string            `json:"from,omitempty"`    // the client whom receipts go to
+	Receipt  string            `json:"receipt,omitempty"` // what From wants to know: delivered or read
 	Called   time.Time         `json:"called"`
 	Returned time.Time         `json:"returned"`
 	Outcome  Outcome           `json:"outcome"`
-	Pos      map[string]string `json:"pos,omitempty"` // by client, group, or "" of a broadcast; when OK
+	Pos      map[string]string `json:"pos,omitempty"`      // by client, group, or "" of a broadcast; when OK
+	Repeated bool              `json:"repeated,omitempty"` // the answer says that nothing was sent: the id was known
 	Error    string            `json:"error,omitempty"`
+}
+
+// Change is one attempt to make a client join or leave a group. Of a client and a group there is one attempt at a time, and
+// what fails is tried again before anything else.
+type Change struct {
+	Client   string    `json:"client"`
+	Group    string    `json:"group"`
+	Join     bool      `json:"join"`
+	Called   time.Time `json:"called"`
+	Returned time.Time `json:"returned"`
+	OK       bool      `json:"ok"`
 }
 
 // Publisher is the ledger of all publishers.
 type Publisher struct {
-	mu     sync.Mutex
-	sends  []Send
-	losses []time.Time
+	mu      sync.Mutex
+	sends   []Send
+	changes []Change
+	losses  []time.Time
+	calms   []time.Time
 }
 
 // Add writes down an attempt that is over.
@@ -52,6 +68,34 @@ func (p *Publisher) Add(s Send) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sends = append(p.sends, s)
+}
+
+// Changed writes down an attempt to change a membership that is over.
+func (p *Publisher) Changed(c Change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changes = append(p.changes, c)
+}
+
+// Changes are all attempts to change memberships so far.
+func (p *Publisher) Changes() []Change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.changes)
+}
+
+// Calm writes down that whatever clients had acknowledged at that moment was stored.
+func (p *Publisher) Calm(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calms = append(p.calms, at)
+}
+
+// Calms are the moments that Calm has written down.
+func (p *Publisher) Calms() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.calms)
 }
 
 // Lost writes down that Redis may have lost data at this moment.

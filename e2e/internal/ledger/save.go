@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Save writes the ledgers into dir as JSON lines: publisher.jsonl, and clients.jsonl with the client's name in each line.
+// Save writes the ledgers into dir as JSON lines: publisher.jsonl, changes.jsonl, and clients.jsonl with
+// the client's name in each line.
 func Save(dir string, p *Publisher, clients []*Client) error {
 	err := lines(filepath.Join(dir, "publisher.jsonl"), func(line func(any) error) error {
 		for _, s := range p.Sends() {
@@ -20,6 +21,17 @@ func Save(dir string, p *Publisher, clients []*Client) error {
 	})
 	if err != nil {
 		return fmt.Errorf("save the publishers' ledger: %w", err)
+	}
+	err = lines(filepath.Join(dir, "changes.jsonl"), func(line func(any) error) error {
+		for _, c := range p.Changes() {
+			if err := line(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save the changes of memberships: %w", err)
 	}
 	err = lines(filepath.Join(dir, "clients.jsonl"), func(line func(any) error) error {
 		for _, c := range clients {

@@ -24,7 +24,9 @@ type LoadOptions struct {
 	Rate    int // sends a second, of all senders; 100
 	Slow    int // so many more clients, in all groups, for which the kernel keeps only SlowBuffer bytes
 	Pad     int // bytes added to each message
+	Movers  int // 6; so many of the first clients join and leave clubs all the time; negative, or without senders: none
 
+	Ways       []ledger.Way // in which clients come back; all
 	SlowBuffer int
 	Settle     time.Duration // for everybody to be back and have everything in the end; 60 s, for a busy machine
 	Seed       uint64        // of what is sent to whom
@@ -32,6 +34,9 @@ type LoadOptions struct {
 
 // settleTimeout is LoadOptions.Settle unless set otherwise, and how long a single send is tried.
 const settleTimeout = time.Minute
+
+// clientDice keeps the clients' choices apart from the senders'.
+const clientDice = 1 << 32
 
 // SlowGroup is the group of slow clients.
 const SlowGroup = "slow"
@@ -48,6 +53,15 @@ func (o *LoadOptions) fill() {
 	}
 	if o.Settle == 0 {
 		o.Settle = settleTimeout
+	}
+	if o.Movers == 0 {
+		o.Movers = 6
+	}
+	if o.Senders < 0 {
+		o.Movers = 0
+	}
+	if o.Ways == nil {
+		o.Ways = []ledger.Way{ledger.ByPositions, ledger.BySession, ledger.ByCursor, ledger.ByNothing}
 	}
 	if o.Rate == 0 {
 		o.Rate = 100
@@ -70,6 +84,7 @@ type Load struct {
 	online  sync.WaitGroup
 	markers *sender
 	script  *sender
+	clubs   *clubs
 }
 
 // Load connects clients and begins to send. Check, or the test's end, ends it.
@@ -101,15 +116,30 @@ func (r *Rig) Load(o LoadOptions) *Load {
 	r.T.Cleanup(l.online.Wait)
 	r.WaitStarted(l.Clients...)
 
+	l.markers = l.sender("marker", 1000, true)
+	l.script = l.sender("script", 1001, true)
+	l.clubs = newClubs(l, o.Movers)
+	l.begin()
+	return l
+}
+
+// begin starts the senders, when it is sure that clients can come back in every way.
+func (l *Load) begin() {
+	o, r := l.options, l.Rig
+	var ctx context.Context
 	ctx, l.stop = context.WithCancel(r.T.Context())
+	if o.Senders > 0 {
+		l.clubs.fill(ctx)
+		l.Calm()
+	}
 	for i := range o.Senders {
 		s := l.sender(fmt.Sprint("sender-", i), uint64(i), i%2 == 0)
 		l.senders.Go(func() { s.run(ctx, time.Second*time.Duration(o.Senders)/time.Duration(o.Rate)) })
 	}
+	if o.Movers > 0 {
+		l.senders.Go(func() { l.clubs.run(ctx) })
+	}
 	r.T.Cleanup(l.senders.Wait)
-	l.markers = l.sender("marker", 1000, true)
-	l.script = l.sender("script", 1001, true)
-	return l
 }
 
 // Send sends one message, repeating it until it succeeds; only the test's goroutine may call it.
@@ -137,8 +167,13 @@ func (l *Load) Flood(d, every time.Duration, bytes int) {
 
 func (l *Load) join(ctx context.Context, buffer int, id string, groups ...string) {
 	slices.Sort(groups)
+	var nodes []string
+	for _, n := range l.Nodes {
+		nodes = append(nodes, n.Addr)
+	}
 	c := client.New(client.Options{
 		API: l.API, Ledger: ledger.NewClient(id, slices.Compact(groups)...), First: firstPause, Last: lastPause, Buffer: buffer,
+		Ways: l.options.Ways, Nodes: nodes, Rand: rand.New(rand.NewPCG(l.options.Seed, clientDice+uint64(len(l.Clients)))),
 	})
 	l.Clients = append(l.Clients, c)
 	l.online.Go(func() {
@@ -184,10 +219,20 @@ func (s *sender) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// choose picks what to send: mostly to one client, often to a group, sometimes to several clients or everybody.
+// choose picks what to send: mostly to one client, often to a group, sometimes to several clients or everybody. Those who try
+// again also ask for receipts.
 func (s *sender) choose() ledger.Send {
 	some := func() string { return s.l.Clients[s.rng.IntN(len(s.l.Clients))].ID() }
 	switch n := s.rng.IntN(100); {
+	case n < 20 && s.retry:
+		m := ledger.Send{Kind: ledger.Direct, To: []string{some()}, From: some(), Receipt: "delivered"}
+		if m.From == m.To[0] {
+			m.From = "" // nobody gets what is from themselves
+			m.Receipt = ""
+		} else if n < 10 {
+			m.Receipt = "read"
+		}
+		return m
 	case n < 60:
 		return ledger.Send{Kind: ledger.Direct, To: []string{some()}}
 	case n < 70:
@@ -202,6 +247,9 @@ func (s *sender) choose() ledger.Send {
 		return m
 	case n < 95:
 		m := ledger.Send{Kind: ledger.Group, To: []string{s.l.Groups[s.rng.IntN(s.l.options.Groups)]}}
+		if n >= 85 && s.l.options.Movers > 0 {
+			m.To = []string{s.l.clubs.names[s.rng.IntN(len(s.l.clubs.names))]}
+		}
 		if n < 75 {
 			m.Except = some()
 		}
@@ -214,6 +262,9 @@ func (s *sender) choose() ledger.Send {
 // The pause before a retry, and what bounds one attempt beyond the API's own time-out.
 const retryPause = 200 * time.Millisecond
 
+// againPercent of the sends that succeeded are sent again with the same id.
+const againPercent = 3
+
 // send makes one send, with retries until ctx ends if the sender is of that kind, and reports whether it succeeded. An
 // attempt that is under way is always waited for.
 func (s *sender) send(ctx context.Context, m ledger.Send) bool {
@@ -222,6 +273,9 @@ func (s *sender) send(ctx context.Context, m ledger.Send) bool {
 	for {
 		a := s.attempt(context.WithoutCancel(ctx), m)
 		s.l.Publisher.Add(a)
+		if a.Outcome == ledger.OK && s.retry && s.rng.IntN(100) < againPercent {
+			s.l.Publisher.Add(s.attempt(context.WithoutCancel(ctx), m)) // as if the answer had been lost
+		}
 		if a.Outcome == ledger.OK || !s.retry {
 			return a.Outcome == ledger.OK
 		}
@@ -236,11 +290,17 @@ func (s *sender) send(ctx context.Context, m ledger.Send) bool {
 }
 
 func (s *sender) attempt(ctx context.Context, m ledger.Send) ledger.Send {
-	data := Data(m.Key)
+	data := map[string]any{"key": m.Key}
 	if s.pad > 0 {
 		data["pad"] = strings.Repeat("x", s.pad)
 	}
-	msg := api.Message{From: s.name, Data: data}
+	if m.Receipt == "read" {
+		data["read"] = true
+	}
+	msg := api.Message{From: s.name, Data: data, Receipt: m.Receipt}
+	if m.From != "" {
+		msg.From = m.From
+	}
 	if s.retry {
 		msg.ID = m.Key
 	}
@@ -259,7 +319,7 @@ func (s *sender) attempt(ctx context.Context, m ledger.Send) ledger.Send {
 		m.Outcome, m.Error = ledger.Unknown, err.Error()
 		return m
 	}
-	m.Outcome, m.Pos = ledger.OK, make(map[string]string)
+	m.Outcome, m.Repeated, m.Pos = ledger.OK, sent.Duplicate, make(map[string]string)
 	switch m.Kind {
 	case ledger.Direct:
 		for _, r := range sent.Results {

@@ -8,23 +8,27 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/e2e/internal/check"
+	"github.com/imtier/imtier/e2e/internal/client"
 	"github.com/imtier/imtier/e2e/internal/ledger"
 )
 
 const (
-	markAgain    = 3 * time.Second  // without everybody having the markers
-	leaveTimeout = 30 * time.Second // for nodes to let go of everything
+	markAgain    = time.Second         // without everybody having the markers
+	ackStored    = 1500 * time.Millisecond // from handling to Redis: 200 ms in the client, 500 ms in the node, a busy machine
+	receiptTime  = 20 * time.Second        // for receipts: a janitor sends those that were interrupted, after 5 s
+	leaveTimeout = 30 * time.Second        // for nodes to let go of everything
 	quiet        = 300 * time.Millisecond
 	shown        = 25 // violations printed; the rest is in the ledgers
 )
 
 // Mark sends one message to each stream and waits until every client has what is for it, and so everything before it. It
-// returns how long that took. Messages to groups are repeated now and then: a client that Redis has forgotten to be a member
-// gets none until it has connected again.
+// returns how long that took. Those to groups and everybody are repeated now and then: a client that Redis has forgotten to be a
+// member gets none until it has connected again, and a device that was never there begins with what comes next.
 func (l *Load) Mark(within time.Duration) (took time.Duration, all bool) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(l.T.Context(), within)
 	defer cancel()
+	defer l.clubs.hold(ctx)()
 	ids := make([]string, len(l.Clients))
 	since := make([]int, len(l.Clients))
 	for i, c := range l.Clients {
@@ -32,9 +36,9 @@ func (l *Load) Mark(within time.Duration) (took time.Duration, all bool) {
 		since[i] = len(c.Ledger().Entries())
 	}
 	l.markers.send(ctx, ledger.Send{Kind: ledger.Direct, To: ids})
-	l.markers.send(ctx, ledger.Send{Kind: ledger.Broadcast})
 	for !all && ctx.Err() == nil {
-		for _, g := range l.Groups {
+		l.markers.send(ctx, ledger.Send{Kind: ledger.Broadcast})
+		for _, g := range slices.Concat(l.Groups, l.clubs.names) {
 			l.markers.send(ctx, ledger.Send{Kind: ledger.Group, To: []string{g}})
 		}
 		all = l.arrived(ctx, since)
@@ -50,7 +54,7 @@ func (l *Load) arrived(ctx context.Context, since []int) bool {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for i, c := range l.Clients {
-		for !marked(c.Ledger(), since[i]) {
+		for !l.marked(c, since[i]) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -61,14 +65,26 @@ func (l *Load) arrived(ctx context.Context, since []int) bool {
 	return true
 }
 
-func marked(c *ledger.Client, since int) bool {
+func (l *Load) marked(c *client.Client, since int) bool {
 	streams := make(map[string]bool)
-	for _, e := range c.Since(since) {
+	for _, e := range c.Ledger().Since(since) {
 		if e.What == ledger.Message && strings.HasPrefix(e.Key, "marker/") {
 			streams[e.Stream] = true
 		}
 	}
-	return len(streams) == 2+len(c.Groups)
+	return len(streams) >= 2+len(c.Ledger().Groups)+l.clubs.of(c)
+}
+
+// Calm waits until everybody has everything and it is stored what everybody acknowledged; the test must break nothing until
+// it returns. Clients that come back later without a word about where they stopped have to go on there.
+func (l *Load) Calm() {
+	l.T.Helper()
+	if took, all := l.Mark(l.options.Settle); !all {
+		l.T.Fatalf("after %v not everybody has everything", took)
+	}
+	at := time.Now()
+	<-time.After(ackStored)
+	l.Publisher.Calm(at)
 }
 
 // Check fails the test for every violation that Violations finds, and for everybody who does not come back; then the
@@ -105,10 +121,22 @@ func (l *Load) Violations() (found []check.Violation, took time.Duration, all bo
 	l.senders.Wait()
 	took, all = l.Mark(l.options.Settle)
 	<-time.After(quiet) // what must not come has a moment to come
-	found = check.Compare(l.Publisher, l.ledgers())
+	found = l.compare()
 	found = append(found, l.letGo()...)
 	l.log()
 	return found, took, all
+}
+
+// compare compares the ledgers, again for a while if receipts are missing.
+func (l *Load) compare() (found []check.Violation) {
+	for deadline := time.Now().Add(receiptTime); ; {
+		found = check.Compare(l.Publisher, l.ledgers())
+		waits := slices.ContainsFunc(found, func(v check.Violation) bool { return v.Rule == check.Receipt })
+		if !waits || time.Now().After(deadline) {
+			return found
+		}
+		<-time.After(time.Second)
+	}
 }
 
 // letGo disconnects all clients and waits until the nodes hold what they held before.
@@ -161,11 +189,14 @@ func (l *Load) log() {
 	for _, s := range l.Publisher.Sends() {
 		count[s.Outcome]++
 	}
-	seen := make(map[ledger.What]int)
+	seen, ways := make(map[ledger.What]int), make(map[ledger.Way]int)
 	replayed, untold := 0, 0
 	for _, c := range l.Clients {
 		for _, e := range c.Ledger().Entries() {
 			seen[e.What]++
+			if e.What == ledger.Opened {
+				ways[e.Way]++
+			}
 			if e.Replayed {
 				replayed++
 			}
@@ -177,6 +208,8 @@ func (l *Load) log() {
 	l.T.Logf("attempts: %d ok, %d failed, %d unknown; clients: %d connections, %d messages (%d replayed), %d gaps, %d starts not recovered",
 		count[ledger.OK], count[ledger.Failed], count[ledger.Unknown],
 		seen[ledger.Opened], seen[ledger.Message], replayed, seen[ledger.Gap], untold)
+	l.T.Logf("ways to come back: %v; %d receipts, %d reads; %d changes of memberships, %d joined, %d left",
+		ways, seen[ledger.Receipt], seen[ledger.Read], len(l.Publisher.Changes()), seen[ledger.Joined], seen[ledger.Left])
 }
 
 // Full tells whether faults are to last as long as they do in the wild; otherwise they are shortened.

@@ -1,0 +1,44 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/ledger"
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// started adds a stream of a start. A client that says nothing about where it stopped goes on where it had acknowledged to
+// have come, or further back; beyond that it may begin only if the server could not know.
+func (v *view) started(i int, e ledger.Entry, pos protocol.Position) {
+	p := point{index: i, pos: pos, begin: e.Asked == "", told: !e.Recovered}
+	if (e.Way == ledger.ByCursor || e.Way == ledger.ByNothing && e.Stream == "inbox") && v.knows(e, pos) {
+		p.begin = false
+	}
+	v.point(e, p)
+}
+
+// knows tells whether the server must know where a client stopped in a stream, or begins before that anyway.
+func (v *view) knows(e ledger.Entry, pos protocol.Position) bool {
+	var since time.Time // when the client began to follow the stream
+	var top protocol.Position
+	following := false
+	for _, p := range v.lines[e.Stream] {
+		switch {
+		case p.end:
+			following = false
+		case p.begin:
+			following, since, top = true, p.at, p.pos
+		}
+		if top.Less(p.pos) {
+			top = p.pos
+		}
+	}
+	if !following {
+		return false
+	}
+	stored := slices.ContainsFunc(v.sent.calms, func(at time.Time) bool {
+		return at.After(since) && at.Before(e.At) && !v.sent.lost(at, e.At)
+	})
+	return stored || !top.Less(pos)
+}
