@@ -33,6 +33,8 @@ type Bus struct {
 	lost  atomic.Bool // the subscriptions are interrupted
 	bad   atomic.Int64
 
+	doubts atomic.Int64 // times at which joins and leaves may have been missed
+
 	mu         sync.Mutex
 	subscribed map[string]bool // wanted; true when confirmed
 }

@@ -29,6 +29,7 @@ type control struct {
 // task is one thing to do for a client: what a push says, or comparing its memberships with Redis.
 type task struct {
 	push    *protocol.Push
+	leaving []*hub.Conn  // of a leave: from whom the group is withheld until it has been acted on
 	compare string       // clientId, when push is nil
 	done    chan<- error // gets the result of comparing
 }
@@ -51,6 +52,7 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 				case t := <-q:
 					if t.push != nil {
 						c.act(ctx, t.push)
+						c.bus.o.Hub.Left(t.leaving, t.push.Group)
 					} else {
 						t.done <- c.bus.compareClient(ctx, t.compare)
 					}
@@ -62,10 +64,16 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 
 // add queues a push; it never blocks.
 func (c *control) add(p *protocol.Push) {
+	t := task{push: p}
+	if p.Kind == protocol.PushLeave {
+		t.leaving = c.bus.o.Hub.Leaving(p.ClientID, p.Group)
+	}
 	select {
-	case c.queue(p.ClientID) <- task{push: p}:
+	case c.queue(p.ClientID) <- t:
 	default:
+		c.bus.doubt()
 		c.bus.ask(repair{memberships: true})
+		c.bus.o.Hub.Left(t.leaving, p.Group)
 	}
 }
 

@@ -37,6 +37,7 @@ func (b *Bus) Message(channel string, payload []byte) {
 // Lost implements store.Receiver.
 func (b *Bus) Lost(err error) {
 	b.lost.Store(true)
+	b.doubt()
 	b.o.Log.Warn("subscription interrupted", zap.Error(err))
 }
 

@@ -34,6 +34,22 @@ func (b *Bus) ask(r repair) {
 	}
 }
 
+// doubt withholds the messages of groups: clients may have left some of them unnoticed. A repair of memberships ends it.
+func (b *Bus) doubt() {
+	b.doubts.Add(1)
+	b.o.Hub.HoldGroups()
+}
+
+// trust lets the messages of groups flow again if memberships have not been doubted since.
+func (b *Bus) trust(since int64) {
+	if b.doubts.Load() == since {
+		b.o.Hub.ReleaseGroups()
+	}
+	if b.doubts.Load() != since { // doubted between the two
+		b.o.Hub.HoldGroups()
+	}
+}
+
 func (b *Bus) repair(ctx context.Context) {
 	for {
 		var r repair
@@ -43,9 +59,12 @@ func (b *Bus) repair(ctx context.Context) {
 		case r = <-b.repairs:
 		}
 		begin := time.Now()
+		doubts := b.doubts.Load()
 		err := b.o.Hub.Verify(ctx)
 		if err == nil && r.memberships {
-			err = b.compareMemberships(ctx)
+			if err = b.compareMemberships(ctx); err == nil {
+				b.trust(doubts)
+			}
 		}
 		if err == nil {
 			b.o.Log.Info("compared with redis", zap.Bool("memberships", r.memberships), zap.Duration("took", time.Since(begin)))
@@ -108,15 +127,17 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 	}
 	missing := make(map[string][]*hub.Conn)
 	for _, c := range conns {
-		follows := make(map[string]bool)
-		for _, g := range c.Following() {
-			follows[g] = true
-			if _, ok := member[g]; !ok {
+		follows := c.Following()
+		for g, pos := range follows {
+			// One that begins after what the connection has is another one: the client left and joined unnoticed, and what
+			// was said between is not for it.
+			if m, ok := member[g]; !ok || m.Synced && pos.Less(m.Pos) {
 				b.o.Hub.Leave(c, protocol.GroupOf(g))
+				delete(follows, g)
 			}
 		}
 		for g, m := range member {
-			if m.Synced && !follows[g] { // else it is being joined, and will be announced
+			if _, ok := follows[g]; m.Synced && !ok { // else it is being joined, and will be announced
 				missing[g] = append(missing[g], c)
 			}
 		}

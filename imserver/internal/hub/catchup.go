@@ -57,7 +57,7 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	from, head, anywhere := f.pos, f.t.head, f.oldest && f.pos.IsZero()
 	is := f.mode == behind && f.slot >= 0
 	s.mu.Unlock()
-	if !is {
+	if !is || h.holds(f.t.stream) { // ReleaseGroups calls again
 		return finished, nil
 	}
 	limit := connBatch - c.spared
@@ -69,6 +69,11 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		if anywhere, err = h.firstOfNew(ctx, f.t.stream, from, entries); err != nil {
 			return unfinished, err
 		}
+	}
+	f.giving.Lock()
+	defer f.giving.Unlock()
+	if c.leaving.has(f.t.stream) || !s.has(f) {
+		return finished, nil // left while the log was read
 	}
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
 	end := len(entries) < limit
@@ -87,6 +92,13 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		return waits, nil
 	}
 	return unfinished, nil
+}
+
+// has tells whether a follow has not ended.
+func (s *shard) has(f *follow) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.slot >= 0
 }
 
 // adapt chooses how much less than a whole batch is read the next time: about what the socket took of this one. A
@@ -190,6 +202,9 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 	if forgotten {
 		return false, 0
 	}
+	if h.holds(t.stream) {
+		return h.heldBack(s, t)
+	}
 	if crowded {
 		return true, roomDelay
 	}
@@ -220,6 +235,17 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 	// What had arrived before the read was in the log then: a short batch includes it. Should Redis have lost it,
 	// its successors come with a new epoch and are told as a gap.
 	t.settle(t.tail)
+	t.repairing = false
+	return false, 0
+}
+
+// heldBack takes a group's topic out of the catch-up; ReleaseGroups brings it back.
+func (h *Hub) heldBack(s *shard, t *topic) (again bool, delay time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(t.stream) {
+		return true, 0 // released meanwhile
+	}
 	t.repairing = false
 	return false, 0
 }

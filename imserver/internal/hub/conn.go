@@ -28,7 +28,8 @@ type Conn struct {
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
 	spared   int          // by how much a batch from the log is smaller than usual; the catcher's alone
 	final    atomic.Bool  // told to stay away
-	awaited  atomic.Bool  // was given a message that somebody wants a receipt for
+	leaving  leavings
+	awaited  atomic.Bool // was given a message that somebody wants a receipt for
 
 	mu      sync.Mutex
 	follows []*follow

@@ -59,7 +59,9 @@ func (s *shard) adopt(t *topic, tail protocol.Position) {
 	t.settle(tail)
 	if tail.Less(seen) {
 		t.unsettle(seen)
-		s.hub.catch.repair(t, s)
+		if !s.hub.holds(t.stream) {
+			s.hub.catch.repair(t, s)
+		}
 	}
 }
 
@@ -137,7 +139,9 @@ func (h *Hub) Leave(c *Conn, st protocol.Stream) bool {
 	if f == nil {
 		return false
 	}
+	f.giving.Lock()
 	h.detach(f)
+	f.giving.Unlock()
 	c.mu.Lock()
 	c.tell(protocol.LeftFrame(st.Name))
 	c.mu.Unlock()
@@ -164,14 +168,17 @@ func (c *Conn) find(st protocol.Stream) *follow {
 	return nil
 }
 
-// Following returns the groups that a connection follows.
-func (c *Conn) Following() []string {
+// Following returns the groups that a connection follows, and up to where it was given each.
+func (c *Conn) Following() map[string]protocol.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var groups []string
+	groups := make(map[string]protocol.Position)
 	for _, f := range c.follows {
 		if f.t.stream.Kind == protocol.Group {
-			groups = append(groups, f.t.stream.Name)
+			s := c.hub.shard(f.t.stream)
+			s.mu.Lock()
+			groups[f.t.stream.Name] = f.pos
+			s.mu.Unlock()
 		}
 	}
 	return groups

@@ -56,6 +56,7 @@ type Hub struct {
 	catch    *catcher
 	counters Counters
 	unsent   unsent
+	held     atomic.Bool // see HoldGroups
 
 	mu      sync.Mutex
 	conns   map[string]*Conn   // by connection id

@@ -104,6 +104,10 @@ func (s *shard) accept(a *arrival) {
 	t := s.topics[a.stream]
 	switch {
 	case t == nil: // nobody here follows it
+	case s.hub.holds(a.stream):
+		if !a.pos.IsZero() && t.tail.Less(a.pos) {
+			t.unsettle(a.pos)
+		}
 	case a.pos.IsZero():
 		s.enqueue(t, &item{msg: a.msg})
 	case !t.settled:
@@ -188,7 +192,7 @@ func (s *shard) slice() {
 // give hands one message to one member. The caller holds mu.
 func (s *shard) give(f *follow, it *item) {
 	c := f.conn
-	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) {
+	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || c.leaving.has(f.t.stream) {
 		return
 	}
 	result := sent

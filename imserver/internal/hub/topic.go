@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/imtier/imtier/pkg/protocol"
+import (
+	"sync"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
 
 // maxQueued is how many messages of one topic may wait for fan-out. Beyond it the topic is repaired from the log
 // when there is room, so that a flood costs bounded memory.
@@ -35,6 +39,8 @@ type follow struct {
 	mode followMode
 
 	oldest bool // a zero pos means the oldest message there is: what came before it was never this follow's
+
+	giving sync.Mutex // held while messages from the log are given, taken before the shard's mu; whoever ends the follow waits
 }
 
 type followMode uint8

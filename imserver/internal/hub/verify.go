@@ -40,7 +40,9 @@ func (h *Hub) compare(st protocol.Stream, tail protocol.Position) {
 		s.adopt(t, tail)
 	case t.tail.Less(tail):
 		t.unsettle(tail)
-		s.hub.catch.repair(t, s)
+		if !s.hub.holds(st) {
+			s.hub.catch.repair(t, s)
+		}
 	}
 	// A tail before ours means that Redis lost its end. The next message comes with a new epoch, does not
 	// continue ours, and is told as a gap.
