@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -72,7 +73,9 @@ func TestRawClientGetsDataOnly(t *testing.T) {
 	if _, err := r.API.Send(t.Context(), api.Message{To: []string{"raw"}, Data: "hello"}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := conn.NextRaw(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := conn.NextRaw(ctx)
 	if err != nil || string(got) != `"hello"` {
 		t.Fatalf("got %s, %v; want the JSON of the data", got, err)
 	}

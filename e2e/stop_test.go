@@ -26,12 +26,14 @@ func TestStoppedNodeSaysGoodbye(t *testing.T) {
 		conns[i] = r.Dial(names[i], client.V1)
 	}
 	codes := make([]int, n)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		wg.Go(func() {
 			var err error
 			for err == nil {
-				_, err = c.Next(t.Context())
+				_, err = c.Next(ctx)
 			}
 			codes[i] = client.CloseCode(err)
 		})

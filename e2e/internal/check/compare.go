@@ -20,7 +20,7 @@ func Compare(p *ledger.Publisher, clients []*ledger.Client) []Violation {
 		v := &view{
 			sent: s, id: c.ID, groups: c.Groups, entries: c.Entries(), connected: c.Connected(),
 			seen: make(map[string][]sighting), lines: make(map[string][]point), told: make(map[told][]sighting),
-			reads: make(map[string]time.Time), out: &out,
+			reads: make(map[string]time.Time), lefts: make(map[string]int), out: &out,
 		}
 		v.walk()
 		v.complete()
@@ -43,6 +43,7 @@ type view struct {
 	lines map[string][]point    // by stream: what is to be known to find out what is missing
 	told  map[told][]sighting   // receipts
 	reads map[string]time.Time  // by the message's key: when the client told that it has read it
+	lefts map[string]int        // by stream: how often the client was told that it has left
 	out   *[]Violation
 }
 
@@ -73,6 +74,7 @@ func (v *view) walk() {
 			v.started(i, e, pos)
 		case ledger.Joined:
 			last[e.Stream] = pos
+			delete(seqs, e.Stream)
 			v.point(e, point{index: i, pos: pos, begin: true})
 		case ledger.Left:
 			v.left(i, e)
@@ -136,10 +138,11 @@ func (v *view) awaited(e ledger.Entry, m *message, seqs map[string]map[string]*m
 }
 
 // once checks that a message does not come twice. The same position in a later connection is a repetition, which clients
-// have to expect; another position is none, unless the client was told that Redis lost something.
+// have to expect, as they have when a Redis that lost data begins a membership anew; another position is none, unless the
+// client was told that Redis lost something.
 func (v *view) once(e ledger.Entry, m *message, s sighting) {
 	for _, before := range v.seen[e.Key] {
-		repeated := before.pos == s.pos && before.conn != s.conn
+		repeated := before.pos == s.pos && (before.conn != s.conn || v.begunAgain(e, before.index))
 		if repeated || before.pos != s.pos && v.toldBetween(e.Stream, before.index, s.index) {
 			continue
 		}
@@ -153,15 +156,12 @@ func (v *view) once(e ledger.Entry, m *message, s sighting) {
 	v.seen[e.Key] = append(v.seen[e.Key], s)
 }
 
-// left notes that a stream is followed no more: of somebody who was a member since the client last heard of the stream, only
-// a Redis that lost the membership explains it.
+// left notes that a stream is followed no more: somebody made the client leave, or Redis lost the membership. The client may
+// hear of it when it is a member again.
 func (v *view) left(i int, e ledger.Entry) {
-	group, since := strings.TrimPrefix(e.Stream, "group:"), e.At
-	if line := v.lines[e.Stream]; len(line) > 0 {
-		since = line[len(line)-1].at
-	}
-	member := slices.Contains(v.groups, group) || v.was(true, group, since, e.At)
-	if member && !slices.ContainsFunc(v.sent.losses, e.At.After) {
+	v.lefts[e.Stream]++
+	m := membership{v.id, strings.TrimPrefix(e.Stream, "group:")}
+	if v.lefts[e.Stream] > v.sent.leaves(m, e.At) && !slices.ContainsFunc(v.sent.losses, e.At.After) {
 		v.report(Unfollowed, e, "left, although Redis had lost nothing")
 	}
 	v.point(e, point{index: i, end: true})

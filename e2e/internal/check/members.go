@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/e2e/internal/ledger"
@@ -76,6 +77,23 @@ func (v *view) was(member bool, group string, from, to time.Time) bool {
 		}
 	}
 	return false
+}
+
+// leaves is how many attempts to make a client leave a group had begun at a moment.
+func (s *sent) leaves(m membership, at time.Time) (n int) {
+	for _, c := range s.changes {
+		if !c.Join && c.Client == m.client && c.Group == m.group && c.Called.Before(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// begunAgain tells whether a Redis that lost data made the client follow a stream anew since an entry.
+func (v *view) begunAgain(e ledger.Entry, since int) bool {
+	return v.sent.lost(time.Time{}, e.At) && slices.ContainsFunc(v.lines[e.Stream], func(p point) bool {
+		return p.begin && p.index > since
+	})
 }
 
 // until is when the last attempt to send a message was over; zero if one may take place at any time. Whatever is tried again

@@ -25,6 +25,7 @@ type sent struct {
 	order   []*message
 	losses  []time.Time
 	calms   []time.Time // when everything that was acknowledged was stored
+	changes []ledger.Change
 	members map[membership][]stretch
 	places  map[place]string // which message has a position
 	out     *[]Violation
@@ -38,7 +39,8 @@ type place struct {
 
 func readSent(p *ledger.Publisher, out *[]Violation) *sent {
 	s := &sent{byKey: make(map[string]*message), losses: p.Losses(), calms: p.Calms(), places: make(map[place]string), out: out}
-	s.members = readMembers(p.Changes(), s.losses)
+	s.changes = p.Changes()
+	s.members = readMembers(s.changes, s.losses)
 	for _, a := range p.Sends() {
 		m := s.byKey[a.Key]
 		if m == nil {

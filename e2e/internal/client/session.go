@@ -22,7 +22,7 @@ type session struct {
 	at      time.Time
 	way     ledger.Way
 	device  string // the client's from started on
-	number  int // of the connection, from hello on
+	number  int    // of the connection, from hello on
 	started bool
 	unacked bool     // something came since the last acknowledgement
 	unread  []string // ids that are to be told as read

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -61,7 +62,8 @@ func (r *Rig) WaitStarted(clients ...*client.Client) {
 // Dial opens one connection of a client by hand and, of imtier.v1, starts it. It fails the test when that does not work.
 func (r *Rig) Dial(id string, kind client.Kind, groups ...string) *client.Conn {
 	r.T.Helper()
-	ctx := r.T.Context()
+	ctx, cancel := context.WithTimeout(r.T.Context(), startTimeout)
+	defer cancel()
 	url, err := r.API.Connect(ctx, api.ConnectRequest{ClientID: id, Groups: groups})
 	if err != nil {
 		r.T.Fatal(err)

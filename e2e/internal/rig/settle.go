@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	markAgain    = time.Second         // without everybody having the markers
+	markAgain    = time.Second             // without everybody having the markers
 	ackStored    = 1500 * time.Millisecond // from handling to Redis: 200 ms in the client, 500 ms in the node, a busy machine
 	receiptTime  = 20 * time.Second        // for receipts: a janitor sends those that were interrupted, after 5 s
 	leaveTimeout = 30 * time.Second        // for nodes to let go of everything
