@@ -144,6 +144,9 @@ func (e *pushEar) lines() []string {
 	return out
 }
 
+// subscribeWithin is how long a subscription may take on a busy machine.
+const subscribeWithin = 20 * time.Second
+
 // listen subscribes to the client channel of an address' partition, and to its group channel.
 func listen(t testing.TB, s *Store, addrs ...string) *pushEar {
 	t.Helper()
@@ -153,8 +156,10 @@ func listen(t testing.TB, s *Store, addrs ...string) *pushEar {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = sub.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
+	soon, end := context.WithTimeout(ctx, subscribeWithin)
+	defer end()
 	for _, a := range addrs {
-		must(t, sub.Subscribe(ctx, s.ClientChannel(s.Partition(a)), s.GroupChannel(s.Partition(a))))
+		must(t, sub.Subscribe(soon, s.ClientChannel(s.Partition(a)), s.GroupChannel(s.Partition(a))))
 	}
 	return e
 }

@@ -417,7 +417,9 @@ func TestWaitersAreTold(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = sub.Run(ctx) }()
 		t.Cleanup(func() { cancel(); <-done })
-		must(t, sub.Subscribe(ctx, s.WaiterChannel("w1"), s.WaiterChannel("w2")))
+		soon, end := context.WithTimeout(ctx, subscribeWithin)
+		defer end()
+		must(t, sub.Subscribe(soon, s.WaiterChannel("w1"), s.WaiterChannel("w2")))
 
 		w := Await{Waiter: "w1"}
 		q := ask(t, s, "q", protocol.ReceiptDelivered, 60, Await{Waiter: "w1", Quiet: true}, false, "anna")

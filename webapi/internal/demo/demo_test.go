@@ -374,7 +374,9 @@ func TestEventsBecomeNotices(t *testing.T) {
 	told := &heard{}
 	sub := r.store.NewSubscriber(told)
 	running.Go(func() { _ = sub.Run(ctx) })
-	if err := sub.Subscribe(ctx, r.store.GroupChannel(r.store.Partition(lobby))); err != nil {
+	soon, end := context.WithTimeout(ctx, 20*time.Second)
+	defer end()
+	if err := sub.Subscribe(soon, r.store.GroupChannel(r.store.Partition(lobby))); err != nil {
 		t.Fatal(err)
 	}
 
