@@ -108,6 +108,12 @@ func TestBehindALostEnd(t *testing.T) {
 		r.publish(ann, heavy(fmt.Sprint("m", i)))
 	}
 	eventually(t, "falling behind", func() bool { return r.hub.Counters().Behind.Load() > 0 })
+	eventually(t, "all messages are handed out", func() bool {
+		sh := r.hub.shard(ann)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		return sh.topics[ann].tail == protocol.Position{Epoch: 10, Seq: 500} && len(sh.run) == 0
+	})
 	r.log.lose(ann, 100)
 	k.read()
 	k.wait("the gap", func([]got) bool {
