@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -27,8 +28,10 @@ type appending struct {
 	life  *life
 	parts []int // distinct partitions, in the order of their epochs in the call
 	jobs  []*job
-	n     int // streams
-	size  int // bytes of envelopes
+	n     int       // streams
+	size  int       // bytes of envelopes
+	given []string  // the hint that each stream has in the call
+	made  time.Time // when the hints were given
 }
 
 // appendings distributes jobs over calls. In a Cluster a call concerns one partition: it cannot touch two slots.
@@ -62,6 +65,7 @@ func (s *Store) appendCommand(c *appending) rueidis.Completed {
 	for _, p := range c.parts {
 		keys = append(keys, s.keys.epoch(p))
 	}
+	c.given, c.made = make([]string, 0, c.n), time.Now()
 	for _, j := range c.jobs {
 		kind := j.pub.Kind
 		if kind == protocol.Inbox {
@@ -70,7 +74,9 @@ func (s *Store) appendCommand(c *appending) rueidis.Completed {
 		args = append(args, kindText[kind], s.channelFor(kind, j.p), j.envelope, strconv.Itoa(len(j.at)))
 		for k, i := range j.at {
 			keys = append(keys, j.streams[k])
-			args = append(args, j.result.Receipts[i].Addr, s.hints.of(j.streams[k], c.life.fence))
+			given := s.hints.of(j.streams[k], c.life.fence, c.made)
+			c.given = append(c.given, given)
+			args = append(args, j.result.Receipts[i].Addr, given)
 		}
 	}
 	return s.evalsha(c.life.append, call{keys, args})
@@ -101,10 +107,13 @@ func (s *Store) takeAppended(c *appending, reply rueidis.RedisResult) taken {
 		c.fail(errBadAppendReply)
 		return settled
 	}
-	for _, j := range c.jobs {
+	for n, at := 0, 0; n < len(c.jobs); n++ {
+		j := c.jobs[n]
 		for k, i := range j.at {
-			s.takeRow(j, k, i, c.life.fence, rows[0])
-			rows = rows[1:]
+			if pos, ok := takeRow(j, i, rows[at]); ok {
+				s.hints.learn(j.streams[k], c.life.fence, pos, c.given[at], c.made)
+			}
+			at++
 		}
 	}
 	return settled
@@ -113,27 +122,26 @@ func (s *Store) takeAppended(c *appending, reply rueidis.RedisResult) taken {
 const errBadAppendReply = scriptError("unexpected reply of the append script")
 
 // takeRow reads what became of one stream of a job.
-func (s *Store) takeRow(j *job, k, i int, fence uint64, row rueidis.RedisMessage) {
+func takeRow(j *job, i int, row rueidis.RedisMessage) (pos protocol.Position, ok bool) {
 	text, err := row.ToString()
 	switch {
 	case err != nil:
 		j.fail(err)
-		return
+		return pos, false
 	case strings.HasPrefix(text, "!"):
 		j.fail(scriptError(text[1:]))
-		return
+		return pos, false
 	case text == "":
 		j.fail(errBadAppendReply)
-		return
+		return pos, false
 	}
-	pos, err := protocol.ParsePosition(text[1:])
-	if err != nil {
+	if pos, err = protocol.ParsePosition(text[1:]); err != nil {
 		j.fail(err)
-		return
+		return pos, false
 	}
 	r := &j.result.Receipts[i]
 	r.Pos, r.Online = pos, text[0] == '1'
-	s.hints.learn(j.streams[k], fence, pos)
+	return pos, true
 }
 
 func (c *appending) fail(err error) {

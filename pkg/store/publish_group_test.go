@@ -154,18 +154,65 @@ func TestCanceledSendReturns(t *testing.T) {
 }
 
 func TestHintsAreOfOneLifeAndBounded(t *testing.T) {
-	var h hints
-	h.learn("k", 7, protocol.Position{Epoch: 9, Seq: 1})
-	if got := h.of("k", 7); got != "9" {
+	now := time.Now()
+	h := hints{renewAfter: time.Hour}
+	h.learn("k", 7, protocol.Position{Epoch: 9, Seq: 1}, "", now)
+	if got := h.of("k", 7, now); got != "9" {
 		t.Errorf("got %q", got)
 	}
-	if got := h.of("k", 8); got != "" {
+	if got := h.of("k", 8, now); got != "" {
 		t.Errorf("in another life %q", got)
 	}
 	for i := range 2 * maxHints {
-		h.learn(fmt.Sprint(i), 7, protocol.Position{Epoch: 9, Seq: 1})
+		h.learn(fmt.Sprint(i), 7, protocol.Position{Epoch: 9, Seq: 1}, "", now)
 	}
 	if len(h.known) > maxHints {
 		t.Errorf("%d are kept", len(h.known))
+	}
+}
+
+// Who gives no hint has the expiry renewed; who gives one has not.
+func TestHintsRenewTheExpiry(t *testing.T) {
+	start := time.Now()
+	at := func(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
+	pos := protocol.Position{Epoch: 9, Seq: 1}
+	h := hints{renewAfter: time.Hour}
+	h.learn("k", 7, pos, "", at(0))
+	h.learn("k", 7, pos, h.of("k", 7, at(59)), at(59)) // renewed nothing
+	if got := h.of("k", 7, at(60)); got != "" {
+		t.Fatalf("after an hour the hint is %q", got)
+	}
+	h.learn("k", 7, pos, "9", at(60)) // another call, which had the hint before
+	if got := h.of("k", 7, at(60)); got != "" {
+		t.Errorf("a call that renewed nothing put renewing off: %q", got)
+	}
+	h.learn("k", 7, pos, "", at(61))
+	if got := h.of("k", 7, at(120)); got != "9" {
+		t.Errorf("after renewing the hint is %q", got)
+	}
+	h.learn("k", 7, protocol.Position{Epoch: 10, Seq: 1}, "9", at(120)) // the hint was wrong: the script looked for itself
+	if got := h.of("k", 7, at(170)); got != "10" {
+		t.Errorf("in a new epoch the hint is %q", got)
+	}
+}
+
+// A stream that is written to is kept for at least the time asked for after the last message.
+func TestExpiryIsRenewed(t *testing.T) {
+	const ttl = 2400 * time.Millisecond // renewed every 100 ms
+	s := open(t, Options{URL: redistest.Start(t).URL(), HistoryTTL: ttl})
+	key := s.keys.stream(protocol.InboxOf("anna"))
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		began := time.Now()
+		if _, err := s.PublishInbox(t.Context(), message("m"), []string{"anna"}, false); err != nil {
+			t.Fatal(err)
+		}
+		left, err := s.do(t.Context(), s.client.B().Pttl().Key(key).Build()).AsInt64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		passed := time.Since(began)
+		if left := time.Duration(left) * time.Millisecond; left < ttl-passed-5*time.Millisecond || left > ttl+ttl/renewals {
+			t.Fatalf("%v after a message the stream expires in %v", passed, left)
+		}
 	}
 }

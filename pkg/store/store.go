@@ -105,7 +105,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.cluster = client.Mode() == rueidis.ClientModeCluster
 	s.historySize = strconv.Itoa(o.HistorySize)
 	s.eventsSize = strconv.Itoa(o.EventsSize)
-	s.historyTTL = strconv.FormatInt(o.HistoryTTL.Milliseconds(), 10)
+	s.hints.renewAfter = o.HistoryTTL / renewals
+	s.historyTTL = strconv.FormatInt((o.HistoryTTL + s.hints.renewAfter).Milliseconds(), 10)
 	if o.Embedded {
 		s.timeout = embeddedTimeout
 	}

@@ -5,7 +5,7 @@
 --              (only for kind i) and the streams
 -- ARGV  1 e    2 entries kept per stream    3 stream TTL, ms; then, for every message,
 --       kind: i, g or a    channel    envelope    n: how many streams
---       and for each stream its address and the epoch that it was last seen in, or empty
+--       and for each stream its address and the epoch that it was last seen in, or empty: then its expiry is renewed too
 -- returns for every stream "1<position>", or "0<position>" when the client is not online or the stream is no inbox, or
 --         "!<error>" when Redis refused it;
 --         or, having done nothing, the fences as one string, one a line, when one of them is not this script's.
@@ -60,7 +60,11 @@ local function append(key, epoch, envelope)
   if type(id) == 'table' then
     return id
   end
-  return try('XADD', key, 'MAXLEN', '~', size, id, 'm', envelope)
+  local pos = try('XADD', key, 'MAXLEN', '~', size, id, 'm', envelope)
+  if type(pos) == 'string' then
+    call('PEXPIRE', key, ttl)
+  end
+  return pos
 end
 
 local out, o = {}, 0
@@ -79,7 +83,6 @@ while argv[a] do
     local pos = append(key, argv[a + 1], envelope)
     o = o + 1
     if type(pos) == 'string' then
-      call('PEXPIRE', key, ttl)
       push[p + 1], push[p + 2] = addr, pos
       p = p + 2
       out[o] = (inbox and call('ZSCORE', online, addr) and '1' or '0') .. pos
