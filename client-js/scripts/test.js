@@ -7,6 +7,8 @@ import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { root } from "./files.js";
 
+const TIMEOUT_MS = 180_000; // for one file; the long test of kills takes most of it
+
 const wanted = process.argv.slice(2).map((path) => basename(path));
 const files = wanted.length ? wanted : readdirSync(join(root, "test")).filter((name) => name.endsWith(".test.ts"));
 const folder = mkdtempSync(join(tmpdir(), "imtier-client-"));
@@ -24,7 +26,7 @@ try {
     Object.assign(env, { IMTIER_BIN: bin });
   }
   const { status } = spawnSync(process.execPath, [
-    "--enable-source-maps", "--test", "--test-reporter=spec", ...files.map((name) => join(folder, name.replace(/\.ts$/u, ".mjs"))),
+    "--enable-source-maps", "--test", `--test-timeout=${TIMEOUT_MS}`, "--test-reporter=spec", ...files.map((name) => join(folder, name.replace(/\.ts$/u, ".mjs"))),
   ], { cwd: root, stdio: "inherit", env });
   process.exitCode = status ?? 1;
 } finally {

@@ -115,15 +115,13 @@ export class Connection implements Upstream, LinkOwner {
     }
     if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
     if (link === this._next) this._next = undefined;
-    if (link === this._link) {
-      this._link = undefined;
-      this._remember(link, code);
-    }
+    else this._link = undefined;
     if (this._link) { // the replacement failed: one more, while there is time
       if (this._spare-- > 0) this._fresh();
       return;
     }
     if (this._next) return; // it takes over
+    this._remember(link, code);
     if (this._state === "connecting" && this._bySession) return this._fresh();
     this._retry();
   }

@@ -90,7 +90,7 @@ func GapFrame(stream string, from, to Position) []byte {
 // MessageFrame encodes one message of a stream; a zero pos (an ephemeral message) is left out. Written without
 // reflection: it runs for every message on every imserver.
 func MessageFrame(stream string, pos Position, e *Envelope) []byte {
-	size := 96 + len(stream) + len(e.ID) + len(e.From) + len(e.Data)
+	size := 128 + len(stream) + len(e.ID) + len(e.From) + len(e.Data)
 	if e.Binary {
 		size += len(e.Data)/3 + 8
 	}
@@ -110,6 +110,12 @@ func MessageFrame(stream string, pos Position, e *Envelope) []byte {
 	}
 	b = append(b, `,"time":`...)
 	b = strconv.AppendInt(b, e.Time, 10)
+	switch e.Receipt {
+	case ReceiptDelivered:
+		b = append(b, `,"receipt":"delivered"`...)
+	case ReceiptRead:
+		b = append(b, `,"receipt":"read"`...)
+	}
 	if e.Binary {
 		b = append(b, `,"binary":"`...)
 		b = base64.StdEncoding.AppendEncode(b, e.Data)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // The files in testdata are golden: they describe what is stored in Redis and sent by running servers. A test that
@@ -103,6 +104,94 @@ func TestGoldenPositions(t *testing.T) {
 		p, err := ParsePosition(r.Text)
 		if err != nil || strconv.FormatUint(p.Epoch, 10) != r.Epoch || strconv.FormatUint(p.Seq, 10) != r.Seq || p.String() != r.Text {
 			t.Errorf("%q is %+v (%v), %v", r.Text, p, p, err)
+		}
+	}
+}
+
+func TestGoldenOrderOfPositions(t *testing.T) {
+	var rows []string
+	golden(t, "position_order.json", &rows)
+	for i, a := range rows {
+		for j, b := range rows {
+			p, err1 := ParsePosition(a)
+			q, err2 := ParsePosition(b)
+			if err1 != nil || err2 != nil || p.Less(q) != (i < j) {
+				t.Errorf("%s before %s: %v (%v, %v)", a, b, p.Less(q), err1, err2)
+			}
+		}
+	}
+}
+
+func TestGoldenCloseCodes(t *testing.T) {
+	var rows []struct {
+		Code  int
+		Name  string
+		Final bool
+	}
+	golden(t, "close.json", &rows)
+	listed := make(map[Reason]bool)
+	for _, r := range rows {
+		reason, ok := ReasonOf(r.Code)
+		listed[reason] = true
+		if !ok || reason.String() != r.Name || r.Final != (r.Code >= FirstFinalCode) {
+			t.Errorf("%d is %q", r.Code, reason)
+		}
+	}
+	for _, r := range Reasons() {
+		if r.Code() != 0 && !listed[r] {
+			t.Errorf("close.json lacks %d, %s", r.Code(), r)
+		}
+	}
+}
+
+// frameVectors encodes what the rows of frames.json hold.
+func frameVectors() map[string][]byte {
+	pos, one := Position{Epoch: 1795302328961, Seq: 7}, func(seq uint64) Position { return Position{1, seq} }
+	return map[string][]byte{
+		"hello": Hello{ClientID: "ann", ConnID: "00ff0123456789abcdef", Node: "im-1", Session: "s.t.u", Ping: 25}.Frame(),
+		"started": Started{
+			Pos:       map[string]Position{"inbox": {}, "group:room 1": pos},
+			Recovered: map[string]bool{"inbox": true, "group:room 1": false},
+		}.Frame(),
+		"message":                            MessageFrame("inbox", pos, &Envelope{ID: "0190a5a8-7c1b-7000-8000-000000000001", From: "bob", Time: 1795302328961, Data: []byte(`{"text":"hi"}`)}),
+		"message of the system, ephemeral":   MessageFrame("all", Position{}, envelopeVectors()["system"]),
+		"message, binary":                    MessageFrame("group:r", one(1), &Envelope{ID: "b", From: "日本", Time: 2, Data: []byte{0, 255, '\n'}, Binary: true}),
+		"message that is awaited":            MessageFrame("inbox", one(2), &Envelope{ID: "r", From: "bob", Time: 3, Data: []byte("1"), Receipt: ReceiptRead}),
+		"message that is to be acknowledged": MessageFrame("inbox", one(3), &Envelope{ID: "d", Time: 3, Data: []byte("1"), Receipt: ReceiptDelivered}),
+		"receipt":                            ReceiptFrame("inbox", one(4), &Envelope{Data: ReceiptData("d", "bob", StateRead)}),
+		"gap":                                GapFrame("group:r", one(1), Position{2, 1}),
+		"joined":                             JoinedFrame("r", one(1)),
+		"left":                               LeftFrame("r"),
+		"migrate":                            MigrateFrame("ws://im-2/ws?session=s.t.u", 9*time.Second),
+		"pong":                               PongFrame(),
+	}
+}
+
+func TestGoldenFrames(t *testing.T) {
+	type row struct{ Name, Text string }
+	var rows struct{ Server, Client []row }
+	golden(t, "frames.json", &rows)
+	vectors := frameVectors()
+	for _, r := range rows.Server {
+		if got := string(vectors[r.Name]); got != r.Text {
+			t.Errorf("%s is encoded as %s, want %s", r.Name, got, r.Text)
+		}
+		delete(vectors, r.Name)
+	}
+	for name := range vectors {
+		t.Errorf("frames.json lacks %s", name)
+	}
+	want := map[string]*ClientFrame{
+		"start":   {Type: FrameStart, Pos: map[string]string{"inbox": "1-2", "all": "1-0"}},
+		"ack":     {Type: FrameAck, Pos: map[string]string{"inbox": "1-3"}},
+		"read":    {Type: FrameRead, IDs: []string{"r", "日本"}},
+		"ping":    {Type: FramePing},
+		"request": {Type: "request", ID: "x-1", Data: json.RawMessage(`{"q":[1,null]}`)},
+	}
+	for _, r := range rows.Client {
+		got, err := DecodeClientFrame([]byte(r.Text))
+		if err != nil || !reflect.DeepEqual(got, want[r.Name]) {
+			t.Errorf("%s is decoded as %+v, %v", r.Name, got, err)
 		}
 	}
 }

@@ -126,8 +126,10 @@ export class FakeServer {
   lose(stream: string, count: number): Entry[] {
     const log = this.logs.get(stream) ?? [];
     const lost = log.splice(Math.max(0, log.length - count));
-    this._ends.set(stream, log.at(-1)?.pos ?? `${this.epoch}-0`);
     this.epoch++;
+    const last = log.at(-1);
+    if (last) this._ends.set(stream, last.pos);
+    else this._ends.delete(stream);
     return lost;
   }
 
@@ -145,7 +147,9 @@ export class FakeServer {
       const beyond = comparePositions(asked, end) > 0;
       started[stream] = beyond ? end : asked;
       const next = log.find((entry) => comparePositions(entry.pos, asked) > 0);
-      recovered[stream] = asked === end || asked === "0-0" || (!beyond && next !== undefined && follows(asked, next.pos));
+      const sameLife = asked === "0-0" || Number(asked.split("-")[0]) >= this.epoch;
+      recovered[stream] = sameLife && !beyond
+        && (asked === end || asked === "0-0" || (next !== undefined && follows(asked, next.pos)));
     }
     socket.at = started;
     socket.give({ type: "started", pos: { ...started }, recovered });

@@ -332,15 +332,13 @@ var Connection = class {
     }
     if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
     if (link === this._next) this._next = void 0;
-    if (link === this._link) {
-      this._link = void 0;
-      this._remember(link, code);
-    }
+    else this._link = void 0;
     if (this._link) {
       if (this._spare-- > 0) this._fresh();
       return;
     }
     if (this._next) return;
+    this._remember(link, code);
     if (this._state === "connecting" && this._bySession) return this._fresh();
     this._retry();
   }
