@@ -26,7 +26,7 @@ export class Program {
   /** Waits until it answers. */
   async ready(): Promise<void> {
     await eventually(`${this.name} is ready`, () => {
-      if (this._child?.exitCode != null) throw new Error(`${this.name} ended with ${this._child.exitCode}, see ${this._log}`);
+      if (typeof this._child?.exitCode === "number") throw new Error(`${this.name} ended with ${this._child.exitCode}, see ${this._log}`);
       return this._ready().catch(() => false);
     }, START_MS);
   }
