@@ -89,6 +89,7 @@ func (h *handover) offer(c *hub.Conn, within time.Duration) []byte {
 	}
 	token, err := h.keys.SignSession(ticket.Session{
 		ClientID: c.ClientID, Device: c.Device, ConnID: c.ID, Origin: c.Origin, Meta: c.Meta, MayRequest: c.MayRequest,
+		Policy: c.Policy, JTI: c.JTI,
 	})
 	if err != nil { // as its hello had none
 		h.n.log.Warn("session token", zap.String("client_id", c.ClientID), zap.Error(err))

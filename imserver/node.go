@@ -1,6 +1,7 @@
 package imserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,7 @@ type node struct {
 	acks    *registry.Acks
 	asks    *registry.Requests
 	lease   *registry.Lease
+	roll    *registry.Roll
 	metrics *metrics.Metrics
 	drain   chan struct{} // closed when an operator asked to drain
 	once    sync.Once
@@ -75,14 +77,15 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
-	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Log: log})
+	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Leave: n.leaver.Add, End: n.end}
+	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,
 		Malformed: n.bus.Malformed, Leaving: n.leaver.Waiting, Connected: n.bus.Connected,
 	})
 	n.lease = &registry.Lease{
 		Store: st, Log: log, NewID: func() string { return incarnation(cfg.NodeID) }, Node: store.Node{Started: time.Now()},
-		Count: n.hub.Len, Sessions: n.sessions, Leave: n.leaver.Add, Drain: n.askDrain,
+		Count: n.hub.Len, Restore: n.roll.Restore, Drain: n.askDrain,
 	}
 	n.lease.Rename()
 	n.server = server.New(server.Options{
@@ -119,17 +122,34 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
 }
 
-// sessions lists all connections as they are registered.
-func (n *node) sessions() []store.Session {
+// sessions lists the connections as they are registered: all of them, or only those that are admitted.
+func (n *node) sessions(admitted bool) []store.Session {
 	conns := n.hub.Conns()
-	out := make([]store.Session, len(conns))
-	for i, c := range conns {
-		out[i] = store.Session{
-			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.ID(), Device: c.Device, IP: c.IP,
-			Since: c.Since, Meta: c.Meta, Policy: n.cfg.DevicePolicy,
+	out := make([]store.Session, 0, len(conns))
+	for _, c := range conns {
+		if admitted && !c.Ready() {
+			continue
 		}
+		policy := cmp.Or(store.DevicePolicy(c.Policy), n.cfg.DevicePolicy)
+		out = append(out, store.Session{
+			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.ID(), Device: c.Device, IP: c.IP,
+			Since: time.UnixMilli(c.Since), Meta: c.Meta, JTI: c.JTI, Policy: policy,
+		})
 	}
 	return out
+}
+
+// end closes a connection that Redis says must not be open.
+func (n *node) end(e store.Ended) {
+	r, ok := protocol.ReasonOf(e.Code)
+	if !ok {
+		r = protocol.ReasonForcedOffline
+	}
+	for _, c := range n.hub.ConnsOf(e.ClientID) {
+		if c.ID == e.ConnID {
+			c.EndBy(r, e.By)
+		}
+	}
 }
 
 func (n *node) askDrain() { n.once.Do(func() { close(n.drain) }) }

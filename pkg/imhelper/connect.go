@@ -2,6 +2,7 @@ package imhelper
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,10 @@ type ConnectRequest struct {
 	UntilOffline bool // Groups are left when the client goes offline
 	MayRequest   bool // the client may send requests to backends: see Handle
 
+	// Policy says how many connections the client may have when this one opens: "any", "one", "one-per-device" or
+	// "max:N". The newest stay, the others are closed with 4501. Empty means the imserver's IM_DEVICE_POLICY.
+	Policy string
+
 	TTL time.Duration // how long the URL works, at most 60 s; zero means 30 s
 }
 
@@ -32,6 +37,7 @@ type ConnectRequest struct {
 type Connect struct {
 	URL       string // ws:// or wss://, opens one connection
 	ClientID  string
+	JTI       string // names the URL, for Revoke; no secret
 	Node      string // that the URL leads to
 	ExpiresAt time.Time
 }
@@ -60,14 +66,16 @@ func (h *Helper) PreConnect(ctx context.Context, r ConnectRequest) (*Connect, er
 		return nil, fmt.Errorf("pre-connect: %w", ErrNoNode)
 	}
 	now := time.Now()
-	c := &Connect{ClientID: r.ClientID, Node: node.ID, ExpiresAt: now.Add(r.TTL)}
+	c := &Connect{ClientID: r.ClientID, JTI: rand.Text(), Node: node.ID, ExpiresAt: now.Add(r.TTL)}
 	token, err := h.keys.Sign(ticket.Claims{
 		ClientID:     r.ClientID,
 		Device:       r.Device,
+		JTI:          c.JTI,
 		Meta:         r.Meta,
 		Groups:       unique(r.Groups),
 		UntilOffline: r.UntilOffline,
 		MayRequest:   r.MayRequest,
+		Policy:       r.Policy,
 		IssuedAt:     now,
 		ExpiresAt:    c.ExpiresAt,
 	})
@@ -91,6 +99,9 @@ func checkConnect(r ConnectRequest) error {
 	}
 	if r.TTL < time.Second || r.TTL > ticket.MaxLifetime {
 		return &FieldError{Field: "ttl", Problem: fmt.Sprintf("is %v, want 1s to %v", r.TTL, ticket.MaxLifetime)}
+	}
+	if _, err := store.ParseDevicePolicy(r.Policy); err != nil {
+		return &FieldError{Field: "policy", Problem: fmt.Sprintf("is %.40q, want any, one, one-per-device or max:N with N from 1 to 1000", r.Policy)}
 	}
 	if len(r.Meta) > protocol.MaxMetaLen {
 		return tooBig("meta", len(r.Meta), protocol.MaxMetaLen)

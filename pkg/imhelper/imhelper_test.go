@@ -52,7 +52,7 @@ func (h *Helper) online(t *testing.T, clientID string) (connID string) {
 	connID = protocol.NewConnID(h.store.Partition(clientID))
 	if _, err := h.store.Connect(t.Context(), store.Session{
 		JTI: connID, JTITTL: time.Minute, ClientID: clientID, ConnID: connID, Node: "n", Device: "web", Since: time.Now(),
-	}, "any"); err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return connID
@@ -95,6 +95,12 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 		{"bad stream", second(h.History(ctx, protocol.GroupOf(""), HistoryQuery{})), ErrInvalid, "group"},
 		{"bad limit", second(h.History(ctx, protocol.AllStream(), HistoryQuery{Limit: -1})), ErrInvalid, "limit"},
 		{"bad consumer group", h.Events(ctx, "", nil), ErrInvalid, "group"},
+		{"bad policy", second(h.PreConnect(ctx, ConnectRequest{ClientID: "a", Policy: "two"})), ErrInvalid, "policy"},
+		{"revoke nobody", second(h.Revoke(ctx, Revocation{For: time.Minute})), ErrInvalid, "clientId"},
+		{"revoke a bad name", second(h.Revoke(ctx, Revocation{ClientID: "a\n", For: time.Minute})), ErrInvalid, "clientId"},
+		{"revoke a bad URL", second(h.Revoke(ctx, Revocation{JTI: strings.Repeat("j", 65), For: time.Minute})), ErrInvalid, "jti"},
+		{"revoke for a negative time", second(h.Revoke(ctx, Revocation{JTI: "j", For: -1})), ErrInvalid, "minutes"},
+		{"revoke for ever", second(h.Revoke(ctx, Revocation{JTI: "j", For: 10 * MaxRevocation})), ErrInvalid, "minutes"},
 		{"empty batch", second(h.Batch(ctx, nil)), ErrInvalid, "sends"},
 	} {
 		var f *FieldError
@@ -103,6 +109,9 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 		}
 	}
 	redis.Kill()
+	if _, err := h.Revoke(ctx, Revocation{ClientID: "a", For: time.Minute}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("redis is gone: %v", err)
+	}
 	if err := send(Message{To: []string{"a"}, Data: one}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("redis is gone: %v", err)
 	}

@@ -25,6 +25,7 @@ type Connection struct {
 	Node   string
 	Since  time.Time
 	IP     string
+	JTI    string          // of the URL that it goes back to, for Revoke
 	Meta   json.RawMessage // as given at pre-connect, or nil
 }
 

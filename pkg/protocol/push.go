@@ -16,6 +16,7 @@ const (
 	PushLeave     PushKind = 'L' // a client is no longer a member of a group
 	PushKick      PushKind = 'K' // close connections of a client
 	PushReply     PushKind = 'R' // the answer to a request of a client
+	PushRevoke    PushKind = 'V' // close the connections that go back to a connect URL
 )
 
 // Push is one message of a partition channel. Scripts in Redis build it as text lines with the envelope's bytes
@@ -25,7 +26,8 @@ const (
 //	E n address×n envelope
 //	J clientId group position
 //	L clientId group
-//	K clientId connId device code      connId and device may be empty: any
+//	K clientId connId device code by   connId and device may be empty: any; by may be absent
+//	V jti
 //	R clientId origin id frame         origin: the first connection of the session
 type Push struct {
 	Kind     PushKind
@@ -39,6 +41,8 @@ type Push struct {
 	ConnID   string // K
 	Device   string // K
 	Code     int    // K: the close code
+	By       string // K: the device that takes the place, if one does
+	JTI      string // V: the URL's name
 	Origin   string // R
 	ID       string // R: the request's
 	Frame    []byte // R: for the client; refers to the decoded bytes
@@ -85,6 +89,11 @@ func (p *Push) Encode() []byte {
 		line(p.ConnID)
 		line(p.Device)
 		line(strconv.Itoa(p.Code))
+		if p.By != "" {
+			line(p.By)
+		}
+	case PushRevoke:
+		line(p.JTI)
 	case PushReply:
 		line(p.ClientID)
 		line(p.Origin)
@@ -116,6 +125,11 @@ func DecodePush(b []byte) (*Push, error) {
 		p.ClientID, p.Group = l.next(), l.next()
 	case PushKick:
 		p.ClientID, p.ConnID, p.Device, p.Code = l.next(), l.next(), l.next(), int(l.uint())
+		if len(l.b) > 0 {
+			p.By = l.next()
+		}
+	case PushRevoke:
+		p.JTI = l.next()
 	case PushReply:
 		p.ClientID, p.Origin, p.ID, p.Frame = l.next(), l.next(), l.next(), l.b
 	default:

@@ -67,6 +67,8 @@ func pushVectors() map[string]*Push {
 		"leave":                {Kind: PushLeave, ClientID: "alice", Group: "room"},
 		"kick a client":        {Kind: PushKick, ClientID: "alice", Code: 4500},
 		"kick a device":        {Kind: PushKick, ClientID: "alice", ConnID: "00ff0123456789abcdef", Device: "web", Code: 4501},
+		"replaced by a device": {Kind: PushKick, ClientID: "alice", ConnID: "00ff0123456789abcdef", Code: 4501, By: "phone"},
+		"revoke a URL":         {Kind: PushRevoke, JTI: "ABC"},
 	}
 }
 

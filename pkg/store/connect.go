@@ -26,8 +26,8 @@ var connectScript = newScript("connect", preludeLua+connectLua)
 
 // Session is one connection as the URL and the node describe it.
 type Session struct {
-	JTI    string        // of the URL; not looked at by Restore, and empty with Resume
-	JTITTL time.Duration // how long the URL must be remembered as used: at least until it expires
+	JTI    string        // of the URL; with Resume, of the one that the first connection was opened by, if that is known
+	JTITTL time.Duration // how long the URL must be remembered as used: at least until it expires; Connect without Resume only
 
 	Resume string // the connection that this one continues, instead of a URL
 
@@ -45,7 +45,7 @@ type Session struct {
 	MayRequest bool   // not stored: for the node
 	Origin     string // not stored: the first connection of the session, ConnID if it is not resumed
 
-	Policy DevicePolicy // looked at by Restore only: Connect is given its own
+	Policy DevicePolicy // what the client's connections are measured by when this one comes; empty means any
 }
 
 // Connected is what a new connection starts from.
@@ -63,17 +63,20 @@ type record struct {
 	Node   string          `json:"node"`
 	Since  int64           `json:"since"` // Unix ms
 	IP     string          `json:"ip"`
+	JTI    string          `json:"jti,omitempty"`
+	Policy DevicePolicy    `json:"policy,omitempty"` // none: any
+	Over   int             `json:"over,omitempty"`   // close code: its node was told to close it, see kick.lua
 	Meta   json.RawMessage `json:"meta,omitempty"`
 }
 
-// Connect uses up the URL, or the session that Resume names, and registers the connection, in one step: when it returns nil, the client is online and
-// nobody else can use the URL. ErrURLUsed when somebody did, or when the session is over. When it fails with ErrUnavailable the URL may be used
-// up all the same.
-func (s *Store) Connect(ctx context.Context, se Session, policy DevicePolicy) (*Connected, error) {
+// Connect uses up the URL, or the session that Resume names, and registers the connection, in one step: when it returns
+// nil, the client is online and nobody else can use the URL. ErrURLUsed when somebody did, or when the session is over;
+// ErrRevoked when the client or the URL is revoked. When it fails with ErrUnavailable the URL may be used up all the same.
+func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 	if se.Resume == "" && (se.JTI == "" || se.JTITTL <= 0) {
 		return nil, errors.New("connect: the session has no jti or no time to remember it")
 	}
-	c, err := s.connectCall(se, policy, max(se.JTITTL, time.Millisecond))
+	c, err := s.connectCall(se, max(se.JTITTL, time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -81,51 +84,56 @@ func (s *Store) Connect(ctx context.Context, se Session, policy DevicePolicy) (*
 	if err != nil {
 		return nil, wrap("connect "+se.ClientID, err)
 	}
-	if ok, err := reply[0].AsInt64(); err != nil || ok == 0 {
-		return nil, wrap("connect "+se.ClientID, errors.Join(err, ErrURLUsed))
+	switch state, err := reply[0].AsInt64(); {
+	case err != nil:
+		return nil, wrap("connect "+se.ClientID, err)
+	case state == connectUsed:
+		return nil, wrap("connect "+se.ClientID, ErrURLUsed)
+	case state == connectRevoked:
+		return nil, wrap("connect "+se.ClientID, ErrRevoked)
 	}
 	out, err := parseConnected(reply[1:])
 	return out, wrap("connect "+se.ClientID, err)
 }
 
-// Restore registers connections again that are still open but that Redis has forgotten: after the node's lease
-// ran out, under a new node name, or after Redis lost data. Those that their policy no longer allows are removed, and
-// told to close. Repeating it does no harm.
-func (s *Store) Restore(ctx context.Context, sessions []Session) error {
-	calls := make([]call, 0, len(sessions))
-	for _, se := range sessions {
-		c, err := s.connectCall(se, se.Policy, 0)
-		if err != nil {
-			return err
-		}
-		calls = append(calls, c)
-	}
-	_, err := s.runChunks(ctx, connectScript, calls, "restore connections")
-	return err
-}
+// What connect.lua returns first, beside 1.
+const (
+	connectUsed    = 0
+	connectRevoked = 2
+	connectEnded   = 3
+)
 
-// connectCall prepares connect.lua; jtiTTL 0 means that no URL is used.
-func (s *Store) connectCall(se Session, policy DevicePolicy, jtiTTL time.Duration) (call, error) {
-	rule, limit, err := policy.rule()
+// connectCall prepares connect.lua; jtiTTL 0 means that the connection is restored.
+func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
+	policy, err := ParseDevicePolicy(string(se.Policy))
 	if err != nil {
 		return call{}, err
+	}
+	if policy == AnyDevice {
+		policy = ""
 	}
 	since := se.Since
 	if since.IsZero() {
 		since = time.Now()
 	}
-	rec, err := json.Marshal(record{se.Device, se.Node, since.UnixMilli(), se.IP, se.Meta})
+	rec, err := json.Marshal(record{
+		Device: se.Device, Node: se.Node, Since: since.UnixMilli(), IP: se.IP, JTI: se.JTI, Policy: policy, Meta: se.Meta,
+	})
 	if err != nil {
 		return call{}, fmt.Errorf("connect %s: meta: %w", se.ClientID, err)
 	}
 	p, k := s.keys.partition(se.ClientID), s.keys
-	used := k.jti(se.ClientID, se.JTI)
+	used, revoked := k.jti(se.ClientID, se.JTI), k.revokedClient(se.ClientID)
 	if se.Resume != "" {
 		used = k.resume(p, se.Resume)
 	}
+	revokedURL := revoked
+	if se.JTI != "" {
+		revokedURL = k.revokedURL(p, se.JTI)
+	}
 	args := []string{
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
-		se.ClientID, se.ConnID, string(rec), rule, strconv.Itoa(limit),
+		se.ClientID, se.ConnID, string(rec), k.endedPrefix(p), seconds(endedFor),
 		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
 		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
 		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()),
@@ -134,7 +142,7 @@ func (s *Store) connectCall(se Session, policy DevicePolicy, jtiTTL time.Duratio
 		keys: []string{
 			used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
 			k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
-			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p),
+			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p), revoked, revokedURL,
 		},
 		args: append(args, se.Groups...),
 	}, nil

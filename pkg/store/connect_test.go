@@ -24,7 +24,7 @@ func TestConnectRegistersAndReports(t *testing.T) {
 		}
 		info := clientOf(t, s, "anna")
 		wantEqual(t, "connections", info.Connections, []Connection{
-			{ConnID: se.ConnID, Device: se.Device, Node: "n1", Since: se.Since, IP: "192.0.2.1", Meta: se.Meta}})
+			{ConnID: se.ConnID, Device: se.Device, Node: "n1", Since: se.Since, IP: "192.0.2.1", JTI: se.JTI, Meta: se.Meta}})
 		if !info.Online {
 			t.Fatal("connected but not online")
 		}
@@ -95,7 +95,7 @@ func TestURLWorksOnce(t *testing.T) {
 			wg.Go(func() {
 				se := session(s, "anna")
 				se.JTI = jti
-				switch _, err := s.Connect(ctxb, se, AnyDevice); {
+				switch _, err := s.Connect(ctxb, se); {
 				case err == nil:
 					won.Add(1)
 				case errors.Is(err, ErrURLUsed):
@@ -121,7 +121,7 @@ func TestURLIsForgottenAfterItsTime(t *testing.T) {
 	se.JTITTL = 50 * time.Millisecond
 	connect(t, s, se, AnyDevice)
 	eventually(t, "the jti expires", func() bool {
-		_, err := s.Connect(ctxb, se, AnyDevice)
+		_, err := s.Connect(ctxb, se)
 		return err == nil
 	})
 }
@@ -176,7 +176,7 @@ func TestDevicePolicies(t *testing.T) {
 				replaced++
 				eventually(t, "the replaced connection is told", func() bool {
 					for _, p := range heard.heard() {
-						if p.Kind == protocol.PushKick && p.ClientID == client && p.ConnID == se.ConnID && p.Code == 4501 {
+						if p.Kind == protocol.PushKick && p.ClientID == client && p.ConnID == se.ConnID && p.Code == 4501 && p.By != "" {
 							return true
 						}
 					}
@@ -197,7 +197,7 @@ func TestBadDevicePolicies(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"two", "max:", "max:0", "max:-1", "max:1001", "max:x", "Max:2", "1"} {
+	for _, text := range []string{"two", "max:", "max:0", "max:-1", "max:1001", "max:x", "Max:2", "1", "max:01", "max:+2"} {
 		if _, err := ParseDevicePolicy(text); !errors.Is(err, ErrBadPolicy) {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -209,8 +209,8 @@ func TestRestoreIsQuietUnlessTheClientWasOffline(t *testing.T) {
 		a, b := session(s, "anna"), session(s, "bob")
 		connect(t, s, a, AnyDevice)
 		a.Node = "n2" // a new incarnation
-		must(t, s.Restore(ctxb, []Session{a, b}))
-		must(t, s.Restore(ctxb, []Session{a, b}))
+		wantRestored(t, s, []Session{a, b})
+		wantRestored(t, s, []Session{a, b})
 		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online"})
 		wantEqual(t, "events", typesIn(t, s, "bob"), []string{"online"})
 		wantEqual(t, "node", clientOf(t, s, "anna").Connections[0].Node, "n2")
@@ -229,7 +229,7 @@ func TestRestoreKeepsToThePolicy(t *testing.T) {
 		old.Since, young.Since = time.Now().Add(-time.Hour), time.Now()
 		old.Policy = OneDevice
 		connect(t, s, young, OneDevice)
-		must(t, s.Restore(ctxb, []Session{old}))
+		wantRestored(t, s, []Session{old})
 		wantEqual(t, "connections", connIDs(clientOf(t, s, "anna")), []string{young.ConnID})
 		eventually(t, "the old one is told to close", func() bool {
 			ps := heard.heard()
@@ -247,11 +247,13 @@ func TestConnectRefusesIncompleteSessions(t *testing.T) {
 	} {
 		se := session(s, "anna")
 		spoil(&se)
-		if _, err := s.Connect(ctxb, se, AnyDevice); err == nil {
+		if _, err := s.Connect(ctxb, se); err == nil {
 			t.Errorf("accepted %+v", se)
 		}
 	}
-	if _, err := s.Connect(ctxb, session(s, "anna"), "max:0"); !errors.Is(err, ErrBadPolicy) {
+	se := session(s, "anna")
+	se.Policy = "max:0"
+	if _, err := s.Connect(ctxb, se); !errors.Is(err, ErrBadPolicy) {
 		t.Errorf("bad policy: %v", err)
 	}
 	if clientOf(t, s, "anna").Online {

@@ -433,7 +433,7 @@ func TestConsumerSurvivesALostRedis(t *testing.T) {
 	redis.Kill()
 	redis.Restart() // empty: there is no append-only file
 	eventually(t, "an event after the loss", func() bool {
-		_, err := s.Connect(ctxb, session(s, "bob"), AnyDevice)
+		_, err := s.Connect(ctxb, session(s, "bob"))
 		return err == nil
 	})
 	eventually(t, "it arrives", func() bool { return len(b.of("bob")) > 0 })

@@ -31,7 +31,7 @@ func (s *Store) Disconnect(ctx context.Context, node string, gone []ConnRef) err
 	grace := strconv.FormatInt(s.opts.OfflineGrace.Milliseconds(), 10)
 	for p, places := range byPartition(s, gone, func(c ConnRef) string { return c.ClientID }) {
 		for chunk := range slices.Chunk(places, scriptBatch) {
-			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL)}
+			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL), s.keys.endedPrefix(p)}
 			for _, i := range chunk {
 				args = append(args, gone[i].ClientID, gone[i].ConnID, bit(!gone[i].Final))
 			}

@@ -19,6 +19,8 @@ var (
 	ErrPartitionMismatch = errors.New("partition mismatch")
 	// ErrURLUsed means that the pre-connect URL has been used before.
 	ErrURLUsed = errors.New("connect URL already used")
+	// ErrRevoked means that the client, or the URL that a connection goes back to, is revoked.
+	ErrRevoked = errors.New("revoked")
 )
 
 // refusals are the error codes by which Redis says "not now": it is a replica, loads its data, is out of memory,

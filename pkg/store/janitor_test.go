@@ -103,7 +103,7 @@ func TestJanitorSurvivesAnOutage(t *testing.T) {
 	eventually(t, "a client connects after the outage", func() bool {
 		se := session(s, "anna")
 		tried = append(tried, ConnRef{ClientID: "anna", ConnID: se.ConnID})
-		_, err := s.Connect(ctxb, se, AnyDevice)
+		_, err := s.Connect(ctxb, se)
 		return err == nil
 	})
 	eventually(t, "it disconnects", func() bool { return s.Disconnect(ctxb, "n1", tried) == nil })

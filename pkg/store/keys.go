@@ -99,6 +99,19 @@ func (k keyspace) resumePrefix(p int) string    { return k.of(p) + "resume:" }
 // resume marks a connection that closed not long ago and may be resumed.
 func (k keyspace) resume(p int, conn string) string { return k.resumePrefix(p) + conn }
 
+// Revocations: of a client, and of a connect URL with all connections that go back to it. The latter lie in the partition
+// of the URL's client or, when that is not known, in every one.
+
+func (k keyspace) revokedClientPrefix(p int) string    { return k.of(p) + "revoked:c:" }
+func (k keyspace) revokedURLPrefix(p int) string       { return k.of(p) + "revoked:u:" }
+func (k keyspace) revokedURL(p int, jti string) string { return k.revokedURLPrefix(p) + jti }
+func (k keyspace) revokedClient(client string) string {
+	return k.revokedClientPrefix(k.partition(client)) + client
+}
+
+// ended marks a connection whose node may not have heard that it has to close it; connIds complete the prefix.
+func (k keyspace) endedPrefix(p int) string { return k.of(p) + "ended:" }
+
 // jti marks a pre-connect URL as used; it lives where the client of the URL does.
 func (k keyspace) jti(client, jti string) string { return k.of(k.partition(client)) + "jti:" + jti }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // DevicePolicy says how many connections of one client may be open at a time. The newest stay; the others are
-// closed with "replaced by another device".
+// closed with "replaced by another device". It counts when a connection is opened, for all that the client has then.
 //
 //	any              as many as it likes (also the zero value)
 //	one              one
@@ -28,30 +28,18 @@ const (
 // ErrBadPolicy is wrapped by ParseDevicePolicy's errors.
 var ErrBadPolicy = errors.New("bad device policy")
 
-// ParseDevicePolicy reads a policy as it is written in the settings.
+// ParseDevicePolicy reads a policy as it is written in the settings and in connect requests; empty means any.
 func ParseDevicePolicy(s string) (DevicePolicy, error) {
-	p := DevicePolicy(s)
-	if _, _, err := p.rule(); err != nil {
-		return "", err
+	switch p := DevicePolicy(s); p {
+	case "":
+		return AnyDevice, nil
+	case AnyDevice, OneDevice, OnePerDevice:
+		return p, nil
 	}
-	return p, nil
-}
-
-// rule is the policy as connect.lua takes it.
-func (p DevicePolicy) rule() (name string, limit int, err error) {
-	switch p {
-	case "", AnyDevice:
-		return "any", 0, nil
-	case OneDevice:
-		return "one", 1, nil
-	case OnePerDevice:
-		return "device", 1, nil
-	}
-	digits, found := strings.CutPrefix(string(p), maxPolicyPrefix)
+	digits, found := strings.CutPrefix(s, maxPolicyPrefix)
 	n, err := strconv.Atoi(digits)
-	if !found || err != nil || n < 1 || n > maxDevices {
-		return "", 0, fmt.Errorf(`%w: %q is not any, one, one-per-device or max:N with N from 1 to %d`,
-			ErrBadPolicy, string(p), maxDevices)
+	if !found || err != nil || n < 1 || n > maxDevices || digits != strconv.Itoa(n) {
+		return "", fmt.Errorf(`%w: %.40q is not any, one, one-per-device or max:N with N from 1 to %d`, ErrBadPolicy, s, maxDevices)
 	}
-	return "max", n, nil
+	return DevicePolicy(s), nil
 }

@@ -27,6 +27,7 @@ type Connection struct {
 	Node   string
 	Since  time.Time
 	IP     string
+	JTI    string          // of the URL that it goes back to
 	Meta   json.RawMessage // as it was given at pre-connect; empty when there was none
 }
 
@@ -96,7 +97,7 @@ func (s *Store) Client(ctx context.Context, id string) (*ClientInfo, error) {
 			return nil, fmt.Errorf("look up %s: connection %s: %w", id, connID, err)
 		}
 		info.Connections = append(info.Connections,
-			Connection{connID, r.Device, r.Node, time.UnixMilli(r.Since), r.IP, r.Meta})
+			Connection{connID, r.Device, r.Node, time.UnixMilli(r.Since), r.IP, r.JTI, r.Meta})
 	}
 	slices.SortFunc(info.Connections, func(a, b Connection) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ConnID, b.ConnID))

@@ -29,11 +29,22 @@ func session(s *Store, client string) Session {
 // connect connects and expects success.
 func connect(t testing.TB, s *Store, se Session, policy DevicePolicy) *Connected {
 	t.Helper()
-	c, err := s.Connect(ctxb, se, policy)
+	se.Policy = policy
+	c, err := s.Connect(ctxb, se)
 	if err != nil {
 		t.Fatalf("connect %s: %v", se.ClientID, err)
 	}
 	return c
+}
+
+// wantRestored restores connections and expects that none has to be closed.
+func wantRestored(t testing.TB, s *Store, sessions []Session) {
+	t.Helper()
+	ended, err := s.Restore(ctxb, sessions)
+	must(t, err)
+	if len(ended) > 0 {
+		t.Fatalf("to be closed: %+v", ended)
+	}
 }
 
 func disconnect(t testing.TB, s *Store, gone ...Session) {
@@ -150,6 +161,16 @@ const subscribeWithin = 20 * time.Second
 // listen subscribes to the client channel of an address' partition, and to its group channel.
 func listen(t testing.TB, s *Store, addrs ...string) *pushEar {
 	t.Helper()
+	var channels []string
+	for _, a := range addrs {
+		channels = append(channels, s.ClientChannel(s.Partition(a)), s.GroupChannel(s.Partition(a)))
+	}
+	return listenTo(t, s, channels...)
+}
+
+// listenTo subscribes to channels.
+func listenTo(t testing.TB, s *Store, channels ...string) *pushEar {
+	t.Helper()
 	e := &pushEar{}
 	sub := s.NewSubscriber(e)
 	ctx, cancel := context.WithCancel(ctxb)
@@ -158,8 +179,8 @@ func listen(t testing.TB, s *Store, addrs ...string) *pushEar {
 	t.Cleanup(func() { cancel(); <-done })
 	soon, end := context.WithTimeout(ctx, subscribeWithin)
 	defer end()
-	for _, a := range addrs {
-		must(t, sub.Subscribe(soon, s.ClientChannel(s.Partition(a)), s.GroupChannel(s.Partition(a))))
+	for _, c := range channels {
+		must(t, sub.Subscribe(soon, c))
 	}
 	return e
 }

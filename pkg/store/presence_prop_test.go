@@ -105,7 +105,7 @@ func TestPresenceConverges(t *testing.T) {
 					must(t, s.reapNode(ctxb, old))
 					must(t, s.sweep(ctxb))
 				}
-				must(t, s.Restore(ctxb, back))
+				wantRestored(t, s, back)
 				must(t, s.reapNode(ctxb, old))
 			},
 			"sweep": func(*rapid.T) { must(t, s.sweep(ctxb)) },

@@ -19,7 +19,7 @@ func TestResumeAfterTheConnectionClosed(t *testing.T) {
 		disconnect(t, s, first)
 		next := successor(s, first)
 		connect(t, s, next, AnyDevice)
-		if _, err := s.Connect(ctxb, successor(s, first), AnyDevice); !errors.Is(err, ErrURLUsed) {
+		if _, err := s.Connect(ctxb, successor(s, first)); !errors.Is(err, ErrURLUsed) {
 			t.Errorf("a session was resumed twice: %v", err)
 		}
 		disconnect(t, s, next)
@@ -41,7 +41,7 @@ func TestResumeReplacesAConnectionThatIsStillRegistered(t *testing.T) {
 			t.Errorf("connections: %+v", conns)
 		}
 		disconnect(t, s, first) // comes late, and must not make the old session good again
-		if _, err := s.Connect(ctxb, successor(s, first), AnyDevice); !errors.Is(err, ErrURLUsed) {
+		if _, err := s.Connect(ctxb, successor(s, first)); !errors.Is(err, ErrURLUsed) {
 			t.Errorf("a session was resumed twice: %v", err)
 		}
 	})
@@ -52,10 +52,10 @@ func TestFinalConnectionsCannotBeResumed(t *testing.T) {
 		first := session(s, "anna")
 		connect(t, s, first, AnyDevice)
 		must(t, s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: first.ConnID, Final: true}}))
-		if _, err := s.Connect(ctxb, successor(s, first), AnyDevice); !errors.Is(err, ErrURLUsed) {
+		if _, err := s.Connect(ctxb, successor(s, first)); !errors.Is(err, ErrURLUsed) {
 			t.Errorf("resumed all the same: %v", err)
 		}
-		if _, err := s.Connect(ctxb, successor(s, session(s, "anna")), AnyDevice); !errors.Is(err, ErrURLUsed) {
+		if _, err := s.Connect(ctxb, successor(s, session(s, "anna"))); !errors.Is(err, ErrURLUsed) {
 			t.Errorf("resumed a connection that never was: %v", err)
 		}
 	})

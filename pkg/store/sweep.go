@@ -149,7 +149,8 @@ func (s *Store) reapNode(ctx context.Context, node string) error {
 		for i, p := range todo {
 			calls[i] = call{
 				keys: []string{s.keys.leaving(p), s.keys.last(p), s.keys.nodeConns(p, node)},
-				args: []string{node, s.keys.connsPrefix(p), strconv.Itoa(reapBatch), s.keys.resumePrefix(p), seconds(sessionTTL)},
+				args: []string{node, s.keys.connsPrefix(p), strconv.Itoa(reapBatch), s.keys.resumePrefix(p), seconds(sessionTTL),
+					s.keys.endedPrefix(p), seconds(endedFor)},
 			}
 		}
 		replies, err := s.runChunks(ctx, reapScript, calls, "reap node "+node)

@@ -191,7 +191,7 @@ func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
 		alive := session(s, "both")
 		connect(t, s, alive, AnyDevice)
 		moved.Node = "dead-2" // it came back under a new name before it was reaped
-		must(t, s.Restore(ctxb, []Session{moved}))
+		wantRestored(t, s, []Session{moved})
 
 		must(t, s.reapNode(ctxb, "dead"))
 		must(t, s.reapNode(ctxb, "dead"))
@@ -233,7 +233,7 @@ func TestSweepRacesWithReconnect(t *testing.T) {
 		wg.Go(func() { must(t, s.sweep(ctxb)) })
 		wg.Go(func() {
 			must(t, s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: current.ConnID}}))
-			_, err := s.Connect(ctxb, next, AnyDevice)
+			_, err := s.Connect(ctxb, next)
 			must(t, err)
 		})
 		wg.Wait()

@@ -22,6 +22,9 @@ const (
 	sessionAudience = "imtier-session"
 )
 
+// maxPolicyLen is more than the longest device policy has, in bytes. What it means is for those who apply it to judge.
+const maxPolicyLen = 32
+
 // Claims is what a token says.
 type Claims struct {
 	ClientID string
@@ -33,10 +36,10 @@ type Claims struct {
 	UntilOffline bool // Groups are left when the client goes offline
 	MayRequest   bool // the client may send requests to backends
 
+	Policy string // the device policy that counts for this connection; empty means the imserver's
+
 	IssuedAt  time.Time // zero means now when signing; millisecond precision
 	ExpiresAt time.Time
-
-	origin string // of a session token
 }
 
 // payload is Claims as JSON. Names are short because the token travels in a URL.
@@ -52,7 +55,9 @@ type payload struct {
 	Groups       []string        `json:"grp,omitempty"`
 	UntilOffline bool            `json:"uof,omitempty"`
 	MayRequest   bool            `json:"req,omitempty"`
-	Origin       string          `json:"org,omitempty"` // of a session token
+	Policy       string          `json:"pol,omitempty"`
+	Origin       string          `json:"org,omitempty"` // of a session token: the first connection of the session
+	URL          string          `json:"url,omitempty"` // of a session token: the jti of the URL that opened that one
 }
 
 // date is a NumericDate (RFC 7519 §2) with milliseconds, so that a URL for one second lives for one second.
@@ -116,7 +121,7 @@ func (p *payload) check(maxLife time.Duration) error {
 			return fmt.Errorf("device: %w", err)
 		}
 	}
-	if len(p.Origin) > protocol.MaxIDLen {
+	if len(p.URL) > protocol.MaxIDLen {
 		return errors.New("the first connection's name is too long")
 	}
 	if len(p.Meta) > protocol.MaxMetaLen {
@@ -124,6 +129,9 @@ func (p *payload) check(maxLife time.Duration) error {
 	}
 	if len(p.Groups) > protocol.MaxGroupsJoin {
 		return fmt.Errorf("%d groups, at most %d are allowed", len(p.Groups), protocol.MaxGroupsJoin)
+	}
+	if len(p.Policy) > maxPolicyLen || len(p.Origin) > protocol.MaxIDLen {
+		return errors.New("the policy or the URL's name is too long")
 	}
 	for _, g := range p.Groups {
 		if err := protocol.CheckGroup(g); err != nil {

@@ -21,6 +21,8 @@ type Session struct {
 	Origin     string // the first connection of the session; ConnID if empty, never empty when verified
 	Meta       json.RawMessage
 	MayRequest bool
+	Policy     string // as in Claims
+	JTI        string // of the URL that the first of these connections was opened by; what is revoked, is revoked by it
 }
 
 // SignSession returns the token for s, signed with the first key. Errors are those of Sign.
@@ -37,6 +39,8 @@ func (k Keys) SignSession(s Session) (string, error) {
 		Expires:    dateOf(now.Add(maxSession)),
 		Meta:       s.Meta,
 		MayRequest: s.MayRequest,
+		Policy:     s.Policy,
+		URL:        s.JTI,
 	}
 	if s.Origin != s.ConnID { // the usual session is never resumed
 		p.Origin = s.Origin
@@ -49,12 +53,14 @@ func (k Keys) SignSession(s Session) (string, error) {
 
 // VerifySession returns what a session token says, or an error that is ErrInvalid or ErrExpired.
 func (k Keys) VerifySession(token string) (Session, error) {
-	c, err := k.verify(token, sessionAudience, maxSession)
+	p, err := k.verify(token, sessionAudience, maxSession)
 	if err != nil {
 		return Session{}, err
 	}
+	c := p.claims()
 	s := Session{
-		ClientID: c.ClientID, Device: c.Device, ConnID: c.JTI, Origin: c.origin, Meta: c.Meta, MayRequest: c.MayRequest,
+		ClientID: c.ClientID, Device: c.Device, ConnID: c.JTI, Origin: p.Origin, Meta: c.Meta, MayRequest: c.MayRequest,
+		Policy: c.Policy, JTI: p.URL,
 	}
 	if s.Origin == "" {
 		s.Origin = s.ConnID

@@ -39,6 +39,7 @@ func (k Keys) Sign(c Claims) (string, error) {
 		Groups:       c.Groups,
 		UntilOffline: c.UntilOffline,
 		MayRequest:   c.MayRequest,
+		Policy:       c.Policy,
 	}
 	if c.Device != protocol.DefaultDevice {
 		p.Device = c.Device

@@ -38,7 +38,7 @@ func TestRoundTrip(t *testing.T) {
 	now := time.Now().Truncate(time.Millisecond)
 	want := Claims{
 		ClientID: "alice/ü", Device: "phone", JTI: "j1", Meta: json.RawMessage(`{"nick":"A"}`),
-		Groups: []string{"room", "ops"}, UntilOffline: true, MayRequest: true,
+		Groups: []string{"room", "ops"}, UntilOffline: true, MayRequest: true, Policy: "max:2",
 		IssuedAt: now, ExpiresAt: now.Add(1500 * time.Millisecond),
 	}
 	token, err := k.Sign(want)
@@ -182,6 +182,9 @@ func TestRefusals(t *testing.T) {
 		{"bad device", hs256(jwt.MapClaims{"dev": "\x00"}), ErrInvalid},
 		{"long device", hs256(jwt.MapClaims{"dev": strings.Repeat("d", 65)}), ErrInvalid},
 		{"bad group", hs256(jwt.MapClaims{"grp": []string{""}}), ErrInvalid},
+		{"long policy", hs256(jwt.MapClaims{"pol": strings.Repeat("p", 33)}), ErrInvalid},
+		{"policy is a number", hs256(jwt.MapClaims{"pol": 1}), ErrInvalid},
+		{"long name of a URL", hs256(jwt.MapClaims{"url": strings.Repeat("j", 65)}), ErrInvalid},
 		{"too many groups", hs256(jwt.MapClaims{"grp": groups}), ErrInvalid},
 		{"much meta", hs256(jwt.MapClaims{"meta": strings.Repeat("m", protocol.MaxMetaLen)}), ErrInvalid},
 		{"oversized", hs256(jwt.MapClaims{"x": strings.Repeat("x", protocol.MaxToken)}), ErrInvalid},
@@ -219,6 +222,7 @@ func TestSignRefuses(t *testing.T) {
 		{"no client", Claims{ExpiresAt: in(time.Second)}, protocol.ErrBadName},
 		{"no end", Claims{ClientID: "a"}, nil},
 		{"too long", Claims{ClientID: "a", ExpiresAt: in(2 * time.Minute)}, nil},
+		{"long policy", Claims{ClientID: "a", Policy: strings.Repeat("p", 33), ExpiresAt: in(time.Second)}, nil},
 		{"does not fit", Claims{ClientID: "a", Groups: long, ExpiresAt: in(time.Second)}, ErrTooBig},
 	} {
 		_, err := k.Sign(c.in)

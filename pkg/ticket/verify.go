@@ -24,12 +24,16 @@ const maxSkew = 5 * time.Second
 // Verify returns what a token says, or an error that is ErrInvalid or ErrExpired. It accepts HS256 under one of
 // the keys and nothing else, and reads no token that is larger than protocol.MaxToken.
 func (k Keys) Verify(token string) (Claims, error) {
-	return k.verify(token, audience, MaxLifetime)
+	p, err := k.verify(token, audience, MaxLifetime)
+	if err != nil {
+		return Claims{}, err
+	}
+	return p.claims(), nil
 }
 
-func (k Keys) verify(token, audience string, maxLife time.Duration) (Claims, error) {
+func (k Keys) verify(token, audience string, maxLife time.Duration) (*payload, error) {
 	if len(token) > protocol.MaxToken {
-		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(token))
+		return nil, fmt.Errorf("%w: %d bytes", ErrInvalid, len(token))
 	}
 	var p payload
 	parser := jwt.NewParser(
@@ -40,18 +44,18 @@ func (k Keys) verify(token, audience string, maxLife time.Duration) (Claims, err
 	)
 	_, err := parser.ParseWithClaims(token, &p, k.lookUp)
 	if errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidAudience) && p.check(maxLife) == nil {
-		return Claims{}, ErrExpired
+		return nil, ErrExpired
 	}
 	if err != nil {
-		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, plain(err))
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, plain(err))
 	}
 	if err := p.check(maxLife); err != nil {
-		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if time.Until(p.Issued.time().Time) > maxSkew {
-		return Claims{}, fmt.Errorf("%w: issued in the future", ErrInvalid)
+		return nil, fmt.Errorf("%w: issued in the future", ErrInvalid)
 	}
-	return p.claims(), nil
+	return &p, nil
 }
 
 // lookUp finds the key by its kid. A token without kid is refused: trying all keys would hide a broken rotation.
@@ -86,9 +90,9 @@ func (p *payload) claims() Claims {
 		Groups:       p.Groups,
 		UntilOffline: p.UntilOffline,
 		MayRequest:   p.MayRequest,
+		Policy:       p.Policy,
 		IssuedAt:     p.Issued.time().Time,
 		ExpiresAt:    p.Expires.time().Time,
-		origin:       p.Origin,
 	}
 	if c.Device == "" {
 		c.Device = protocol.DefaultDevice

@@ -19,10 +19,13 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 		return nil, err
 	}
 	c := b.o.Hub.Register(hub.Info{
-		ClientID: se.ClientID, ID: se.ConnID, Device: se.Device, IP: se.IP, Since: se.Since, Meta: se.Meta,
-		Origin: se.Origin, MayRequest: se.MayRequest,
+		ClientID: se.ClientID, ID: se.ConnID, Device: se.Device, IP: se.IP, Since: se.Since.UnixMilli(), Meta: se.Meta,
+		Origin: se.Origin, JTI: se.JTI, Policy: string(se.Policy), MayRequest: se.MayRequest,
 	})
-	reg, err := b.o.Store.Connect(ctx, se, b.o.Policy)
+	if se.Policy == "" {
+		se.Policy = b.o.Policy
+	}
+	reg, err := b.o.Store.Connect(ctx, se)
 	if err != nil {
 		// Whether the script ran may be unknown: leaving is idempotent, and Abandon leads to it.
 		c.Abandon()

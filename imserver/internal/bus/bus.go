@@ -16,8 +16,12 @@ import (
 type Options struct {
 	Store  *store.Store
 	Hub    *hub.Hub
-	Policy store.DevicePolicy
+	Policy store.DevicePolicy // of connections whose URL has none
 	Log    *zap.Logger
+
+	// Compare closes what must not be open any more and registers what Redis does not know: orders to close may have
+	// been missed.
+	Compare func(context.Context) error
 }
 
 // Bus is one node's connection to Redis' channels.

@@ -14,8 +14,8 @@ import (
 const (
 	// controlWorkers act on joins and leaves at once; one client's are always one worker's, in order.
 	controlWorkers = 8
-	// controlQueue is how many may wait for one worker. Beyond it they are dropped and memberships are compared
-	// with Redis instead.
+	// controlQueue is how many may wait for one worker. Beyond it they are dropped, and connections and memberships are
+	// compared with Redis instead.
 	controlQueue = 4096
 )
 
@@ -72,7 +72,7 @@ func (c *control) add(p *protocol.Push) {
 	case c.queue(p.ClientID) <- t:
 	default:
 		c.bus.doubt()
-		c.bus.ask(repair{memberships: true})
+		c.bus.ask(repair{clients: true})
 		c.bus.o.Hub.Left(t.leaving, p.Group)
 	}
 }
@@ -82,6 +82,10 @@ func (c *control) queue(clientID string) chan task {
 }
 
 func (c *control) act(ctx context.Context, p *protocol.Push) {
+	if p.Kind == protocol.PushRevoke {
+		revoke(c.bus.o.Hub.Conns(), p.JTI)
+		return
+	}
 	conns := c.bus.o.Hub.ConnsOf(p.ClientID)
 	if len(conns) == 0 {
 		return
@@ -103,7 +107,7 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 		if err := c.bus.join(ctx, conns, p.Group, p.Pos); err != nil && ctx.Err() == nil {
 			c.bus.o.Log.Warn("follow a group, will compare", zap.String("client_id", p.ClientID),
 				zap.String("group", p.Group), zap.Error(err))
-			c.bus.ask(repair{memberships: true})
+			c.bus.ask(repair{clients: true})
 		}
 	}
 }
@@ -115,7 +119,15 @@ func kick(conns []*hub.Conn, p *protocol.Push) {
 	}
 	for _, conn := range conns {
 		if (p.ConnID == "" || p.ConnID == conn.ID) && (p.Device == "" || p.Device == conn.Device) {
-			conn.End(r)
+			conn.EndBy(r, p.By)
+		}
+	}
+}
+
+func revoke(conns []*hub.Conn, jti string) {
+	for _, conn := range conns {
+		if conn.JTI == jti {
+			conn.End(protocol.ReasonRevoked)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (b *Bus) Lost(err error) {
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
 	b.lost.Store(false)
-	b.ask(repair{memberships: true})
+	b.ask(repair{clients: true})
 }
 
 // Dropped is the hub's call for a comparison after it had to drop arrivals.

@@ -19,7 +19,7 @@ const (
 
 // repair is a request to compare this node's state with Redis.
 type repair struct {
-	memberships bool // also which groups the clients are in, and not only the streams' tails
+	clients bool // also which connections may be open and which groups they are in, and not only the streams' tails
 }
 
 // ask requests a repair; requests that wait are merged.
@@ -29,7 +29,7 @@ func (b *Bus) ask(r repair) {
 		case b.repairs <- r:
 			return
 		case old := <-b.repairs:
-			r.memberships = r.memberships || old.memberships
+			r.clients = r.clients || old.clients
 		}
 	}
 }
@@ -61,13 +61,16 @@ func (b *Bus) repair(ctx context.Context) {
 		begin := time.Now()
 		doubts := b.doubts.Load()
 		err := b.o.Hub.Verify(ctx)
-		if err == nil && r.memberships {
+		if err == nil && r.clients {
+			err = b.o.Compare(ctx)
+		}
+		if err == nil && r.clients {
 			if err = b.compareMemberships(ctx); err == nil {
 				b.trust(doubts)
 			}
 		}
 		if err == nil {
-			b.o.Log.Info("compared with redis", zap.Bool("memberships", r.memberships), zap.Duration("took", time.Since(begin)))
+			b.o.Log.Info("compared with redis", zap.Bool("clients", r.clients), zap.Duration("took", time.Since(begin)))
 			continue
 		}
 		if ctx.Err() != nil {

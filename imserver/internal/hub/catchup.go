@@ -16,7 +16,10 @@ const (
 // catchUp gives every follow of a connection that is behind its next batch from the log.
 func (h *Hub) catchUp(ctx context.Context, c *Conn) (again bool, delay time.Duration) {
 	c.mu.Lock()
-	want := c.want
+	var want map[protocol.Stream]protocol.Position
+	if c.Admission != nil {
+		want = c.want
+	}
 	follows := c.follows
 	over := c.gone
 	c.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -33,15 +32,11 @@ type Conn struct {
 
 	mu      sync.Mutex
 	follows []*follow
-	want    map[protocol.Stream]protocol.Position // of the start that is being worked on
-	asked   bool                                  // start has arrived
-	started bool                                  // takes messages
-	gone    bool                                  // detached from everything; nothing may be attached any more
-	early   protocol.Reason
+	asked   bool // start has arrived
+	started bool // takes messages
+	gone    bool // detached from everything; nothing may be attached any more
 
 	requests *requests // nil until the first one
-
-	left map[protocol.Stream]bool // left before Open: what admits the connection may have read memberships earlier
 }
 
 // Info is what is registered about a connection.
@@ -50,15 +45,28 @@ type Info struct {
 	ID       string
 	Device   string
 	IP       string
-	Since    time.Time
+	Since    int64 // Unix milliseconds when it was opened
 	Meta     json.RawMessage
 	Origin   string // the first connection of the session that this one resumes, itself if none; requests go by it
 
-	MayRequest bool // the client may send requests; also for the token of its successor
+	JTI        string // of the connect URL that it goes back to
+	Policy     string // device policy of its URL; empty means the node's
+	MayRequest bool   // the client may send requests; also for the token of its successor
 
-	Cursors map[string]protocol.Position // where this device acknowledged last; until started
+	*Admission
+}
+
+// Admission is what a connection needs until it has started; then it is dropped.
+type Admission struct {
+	Cursors map[string]protocol.Position // where this device acknowledged last
 	Acked   protocol.Position            // how far any device of the client acknowledged its inbox
-	Joined  map[string]protocol.Position // where memberships of groups begin, by the stream's name; until started
+	Joined  map[string]protocol.Position // where memberships of groups begin, by the stream's name
+
+	// Guarded by the connection's mu.
+	want  map[protocol.Stream]protocol.Position // of the start that is being worked on
+	early protocol.Reason                       // why it has to end as soon as it has its socket
+	by    string                                // more about it
+	left  map[protocol.Stream]bool              // what admits the connection may have read memberships earlier
 }
 
 // Open gives the connection its socket, which has said hello, and starts reading. A raw connection takes messages from
@@ -69,7 +77,7 @@ func (c *Conn) Open(s *socket.Socket) {
 	c.V1 = s.Subprotocol()
 	c.ready.Store(true)
 	c.left = nil
-	early := c.early
+	early, by := c.early, c.by
 	c.mu.Unlock()
 	if c.hub.opening() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
@@ -80,7 +88,7 @@ func (c *Conn) Open(s *socket.Socket) {
 	}
 	s.Serve(c)
 	if early != protocol.ReasonNone {
-		c.end(early)
+		c.endBy(early, by)
 		return
 	}
 	if !c.V1 {
@@ -89,26 +97,32 @@ func (c *Conn) Open(s *socket.Socket) {
 }
 
 // End ends the connection; the first reason counts. It never blocks.
-func (c *Conn) End(r protocol.Reason) {
+func (c *Conn) End(r protocol.Reason) { c.EndBy(r, "") }
+
+// EndBy ends the connection and tells the peer who is the cause.
+func (c *Conn) EndBy(r protocol.Reason, by string) {
 	c.mu.Lock()
 	if !c.ready.Load() {
 		if c.early == protocol.ReasonNone {
-			c.early = r
+			c.early, c.by = r, by
 		}
 		c.mu.Unlock()
 		return
 	}
 	c.mu.Unlock()
-	c.end(r)
+	c.endBy(r, by)
 }
 
-// end ends a connection that has its socket. Who is told to stay away loses the session at once and not when the socket
+// end ends a connection that has its socket.
+func (c *Conn) end(r protocol.Reason) { c.endBy(r, "") }
+
+// endBy ends a connection that has its socket. Who is told to stay away loses the session at once and not when the socket
 // is gone: it may keep that open for a while, and would come back by its session.
-func (c *Conn) end(r protocol.Reason) {
+func (c *Conn) endBy(r protocol.Reason, by string) {
 	if r.Code() >= protocol.FirstFinalCode && c.final.CompareAndSwap(false, true) {
 		c.hub.opts.Final(c)
 	}
-	c.sock.End(r)
+	c.sock.EndWith(r, by)
 }
 
 // Ready reports whether the connection has its socket.

@@ -78,7 +78,9 @@ func (h *Hub) Attach(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
 func (h *Hub) Join(c *Conn, st protocol.Stream, pos protocol.Position) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.left, st)
+	if c.Admission != nil {
+		delete(c.left, st)
+	}
 	return h.attach(c, st, &pos, protocol.JoinedFrame(st.Name, pos))
 }
 
@@ -189,6 +191,7 @@ func (h *Hub) release(c *Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.started = true
+	c.Admission = nil
 	for _, f := range c.follows {
 		s := h.shard(f.t.stream)
 		s.mu.Lock()

@@ -241,7 +241,7 @@ func TestJoinAndLeave(t *testing.T) {
 // Memberships are read while a connection is being admitted; a leave that comes meanwhile is newer.
 func TestLeftWhileBeingAdmitted(t *testing.T) {
 	r := newRig(t)
-	c := r.hub.Register(Info{ClientID: "ann", ID: "c", Since: time.Now()})
+	c := r.hub.Register(Info{ClientID: "ann", ID: "c", Since: time.Now().UnixMilli()})
 	r.hub.Hold(chess)
 	defer r.hub.Release(chess)
 	r.hub.Settle(chess, at(10, 0))

@@ -228,8 +228,8 @@ func (r *rig) admit(i Info, groups ...string) *Conn {
 	if i.Device == "" {
 		i.Device = "default"
 	}
-	if i.Since.IsZero() {
-		i.Since = time.Now()
+	if i.Since == 0 {
+		i.Since = time.Now().UnixMilli()
 	}
 	c := r.hub.Register(i)
 	for _, g := range groups {

@@ -113,6 +113,9 @@ func (h *Hub) shard(st protocol.Stream) *shard {
 
 // Register adds a connection that has no socket yet. Exactly one of Open or Abandon must follow.
 func (h *Hub) Register(i Info) *Conn {
+	if i.Admission == nil {
+		i.Admission = new(Admission)
+	}
 	c := &Conn{Info: i, hub: h}
 	h.mu.Lock()
 	defer h.mu.Unlock()

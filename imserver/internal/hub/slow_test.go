@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -134,7 +135,7 @@ func TestASlowRawClientIsEnded(t *testing.T) {
 	for i := range 1000 {
 		r.publish(ann, heavy(fmt.Sprint("m", i)))
 	}
-	eventually(t, "the end", func() bool { return k.conn.sock.EndedFor(k.conn.Since.Add(patience)) > 0 })
+	eventually(t, "the end", func() bool { return k.conn.sock.EndedFor(time.UnixMilli(k.conn.Since).Add(patience)) > 0 })
 	k.read()
 	k.expectClose(4001)
 	r.expectReason("slow", protocol.ReasonTooSlow)

@@ -67,7 +67,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		s.mu.Unlock()
 		st.Pos[f.t.wire], st.Recovered[f.t.wire] = b.pos, b.proven
 	}
-	c.want, c.Cursors, c.Joined = nil, nil, nil
+	c.Admission = nil
 	h.ackStart(c, want, st.Pos)
 	c.must(st.Frame())
 	c.started = true

@@ -60,7 +60,7 @@ func (h *Hub) check(c *Conn, now time.Time) {
 	for _, id := range late {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
-	if waiting && now.Sub(c.Since) > h.opts.StartTimeout {
+	if waiting && now.Sub(time.UnixMilli(c.Since)) > h.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
 		return
 	}

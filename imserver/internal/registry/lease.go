@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +17,6 @@ const (
 	renewTimeout = 3 * time.Second
 	// staleAfter is when a node whose renewals fail calls itself unready: webapi has stopped offering it.
 	staleAfter = 3 * time.Second
-	// restoreBatch is how many connections are registered again in one go.
-	restoreBatch = 500
 	// settleTime is longer than admitting a connection takes.
 	settleTime = 5 * time.Second
 )
@@ -28,14 +25,13 @@ var errNoLease = errors.New("the lease in redis is not renewed")
 
 // Lease keeps the node's entry in the registry alive.
 type Lease struct {
-	Store    *store.Store
-	NewID    func() string // names an incarnation of this node
-	Node     store.Node    // URL and Started
-	Log      *zap.Logger
-	Count    func() int             // connections now
-	Sessions func() []store.Session // all connections, to register them again
-	Leave    func(store.ConnRef)    // signs a connection off
-	Drain    func()                 // called when an operator asked for it; may be called again
+	Store   *store.Store
+	NewID   func() string // names an incarnation of this node
+	Node    store.Node    // URL and Started
+	Log     *zap.Logger
+	Count   func() int                  // connections now
+	Restore func(context.Context) error // registers all connections again
+	Drain   func()                      // called when an operator asked for it; may be called again
 
 	lost     bool      // connections must be registered again; Run's alone
 	settled  time.Time // when nobody can be registering a connection under an earlier ID any more; Run's alone
@@ -103,41 +99,18 @@ func (l *Lease) once(ctx context.Context) error {
 		if _, err := l.renew(ctx, true); err != nil {
 			return err
 		}
-		if err := l.restore(ctx); err != nil {
+		if err := l.Restore(ctx); err != nil {
 			return err
 		}
 		l.lost = false
 	} else if !l.settled.IsZero() && time.Now().After(l.settled) {
-		if err := l.restore(ctx); err != nil {
+		if err := l.Restore(ctx); err != nil {
 			return err
 		}
 		l.settled = time.Time{}
 	}
 	if state.Drain {
 		l.Drain()
-	}
-	return nil
-}
-
-// restore registers all connections again. One that ended meanwhile may have been signed off before it was
-// registered, so it is signed off once more.
-func (l *Lease) restore(ctx context.Context) error {
-	all := l.Sessions()
-	for rest := all; len(rest) > 0; {
-		part := rest[:min(restoreBatch, len(rest))]
-		if err := l.Store.Restore(ctx, part); err != nil {
-			return fmt.Errorf("register connections again: %w", err)
-		}
-		rest = rest[len(part):]
-	}
-	open := make(map[string]bool, len(all))
-	for _, se := range l.Sessions() {
-		open[se.ConnID] = true
-	}
-	for _, se := range all {
-		if !open[se.ConnID] {
-			l.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
-		}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func TestFlushesAtOnce(t *testing.T) {
 		conn := protocol.NewConnID(st.Partition(id))
 		se := store.Session{ClientID: id, ConnID: conn, Node: "n", Device: "d", JTI: id, JTITTL: time.Minute}
 		if i%100 == 0 {
-			if _, err := st.Connect(ctx, se, "any"); err != nil {
+			if _, err := st.Connect(ctx, se); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -92,7 +92,7 @@ func TestSignOffsSurviveAnOutage(t *testing.T) {
 	}
 	c, err := st.Connect(context.Background(), store.Session{
 		ClientID: "ann", ConnID: protocol.NewConnID(st.Partition("ann")), Node: "n", Device: "d", JTI: "j", JTITTL: time.Minute,
-	}, "any")
+	})
 	if err != nil || c.Cursors["inbox"].Seq != 5 {
 		t.Errorf("cursors %v %v", c, err)
 	}

@@ -22,8 +22,8 @@ func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 			return store.Session{}, refusalOfToken(err)
 		}
 		se := s.session(r, t.ClientID, t.Device)
-		se.Resume, se.Meta, se.Origin, se.MayRequest = t.ConnID, t.Meta, t.Origin, t.MayRequest
-		return se, nil
+		se.Resume, se.JTI, se.Meta, se.Origin, se.MayRequest = t.ConnID, t.JTI, t.Meta, t.Origin, t.MayRequest
+		return withPolicy(se, t.Policy)
 	}
 	token := query.Get("token")
 	if token == "" {
@@ -37,6 +37,18 @@ func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
 	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
 	se.Origin, se.MayRequest = se.ConnID, c.MayRequest
+	return withPolicy(se, c.Policy)
+}
+
+// withPolicy adds the device policy of a token that has one.
+func withPolicy(se store.Session, policy string) (store.Session, *refusal) {
+	if policy == "" {
+		return se, nil
+	}
+	var err error
+	if se.Policy, err = store.ParseDevicePolicy(policy); err != nil {
+		return store.Session{}, refuseInvalid // signed by a newer version, or by somebody else's program
+	}
 	return se, nil
 }
 
@@ -63,6 +75,7 @@ func (s *Server) session(r *http.Request, clientID, device string) store.Session
 func (s *Server) hello(se store.Session) []byte {
 	resume, err := s.o.Keys.SignSession(ticket.Session{
 		ClientID: se.ClientID, Device: se.Device, ConnID: se.ConnID, Origin: se.Origin, Meta: se.Meta, MayRequest: se.MayRequest,
+		Policy: string(se.Policy), JTI: se.JTI,
 	})
 	if err != nil { // the client can come back with a new URL, but not by its session
 		s.o.Log.Warn("session token", zap.String("client_id", se.ClientID), zap.Error(err))

@@ -22,6 +22,7 @@ var (
 	refuseInvalid   = &refusal{Status: http.StatusUnauthorized, Code: "token_invalid", Detail: "the token is not one of ours"}
 	refuseExpired   = &refusal{Status: http.StatusUnauthorized, Code: "token_expired", Detail: "the URL is no longer valid, ask for a new one"}
 	refuseOrigin    = &refusal{Status: http.StatusForbidden, Code: "origin_forbidden", Detail: "pages from this origin may not connect, see IM_ALLOWED_ORIGINS"}
+	refuseRevoked   = &refusal{Status: http.StatusForbidden, Code: "revoked", Detail: "the client or the URL is revoked"}
 	refuseUsed      = &refusal{Status: http.StatusConflict, Code: "token_used", Detail: "the URL or session works once and has been used, or the session is over: ask for a new URL"}
 	refuseFull      = &refusal{Status: http.StatusTooManyRequests, Code: "too_many_connections", Detail: "this node holds as many connections as it can", retryAfter: 5}
 	refuseDraining  = &refusal{Status: http.StatusServiceUnavailable, Code: "draining", Detail: "this node is going away, ask for a new URL", retryAfter: 1}

@@ -124,6 +124,8 @@ func (s *Server) refusalOf(err error, se store.Session) *refusal {
 	switch {
 	case errors.Is(err, store.ErrURLUsed):
 		return refuseUsed
+	case errors.Is(err, store.ErrRevoked):
+		return refuseRevoked
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return refuseNotReady
 	}

@@ -1,6 +1,9 @@
 package socket
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // Opcode is the type of a WebSocket frame (RFC 6455 §5.2).
 type Opcode byte
@@ -41,7 +44,11 @@ func Frame(op Opcode, payload []byte) []byte {
 
 // closeFrame returns a close frame; the text is cut to what a control frame can carry.
 func closeFrame(code int, text string) []byte {
-	text = text[:min(len(text), maxControlPayload-2)]
+	end := min(len(text), maxControlPayload-2)
+	for end < len(text) && end > 0 && !utf8.RuneStart(text[end]) {
+		end-- // a close frame that is not UTF-8 would be a protocol error of ours
+	}
+	text = text[:end]
 	return Frame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), text...))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestFrame(t *testing.T) {
@@ -39,5 +40,9 @@ func TestCloseFrame(t *testing.T) {
 	got := closeFrame(4001, strings.Repeat("x", 500))
 	if len(got) != 2+maxControlPayload || got[1] != maxControlPayload {
 		t.Errorf("a long text makes a frame of %d bytes, length %d", len(got), got[1])
+	}
+	// What is cut stays UTF-8: a letter of three bytes does not fit into the last two.
+	if got := closeFrame(4501, "xx"+strings.Repeat("€", 60)); len(got) != 2+2+2+40*3 || !utf8.Valid(got[4:]) {
+		t.Errorf("a long text of wide letters is cut to % x", got[max(0, len(got)-6):])
 	}
 }

@@ -67,7 +67,10 @@ func (s *Socket) Ping() { _ = s.out.send(pingFrame, true) } // a closed socket n
 
 // End ends the connection; the first reason counts. It sends the close frame if the reason has one. The
 // descriptor is closed when the peer has answered, or by Kill.
-func (s *Socket) End(r protocol.Reason) {
+func (s *Socket) End(r protocol.Reason) { s.EndWith(r, "") }
+
+// EndWith ends the connection and tells the peer more than the reason's text.
+func (s *Socket) EndWith(r protocol.Reason, detail string) {
 	s.once.Do(func() {
 		s.reason = r
 		s.since.Store(time.Now().UnixMilli())
@@ -76,7 +79,11 @@ func (s *Socket) End(r protocol.Reason) {
 			_ = s.out.Close() // wakes the reader, which reports the end
 			return
 		}
-		s.out.seal(closeFrame(r.Code(), r.String()))
+		text := r.String()
+		if detail != "" {
+			text += ": " + detail
+		}
+		s.out.seal(closeFrame(r.Code(), text))
 	})
 }
 

@@ -1,22 +1,42 @@
 -- Registers a connection: the URL or the session is used up, the device policy applied, the client online.
--- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events  7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last
+-- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events
+--       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
 -- ARGV  1 jti's life in ms, 0 when a connection is restored and no URL is used
---       2 clientId  3 connId  4 connection as JSON  5 policy (any, one, device, max)  6 limit of max
+--       2 clientId  3 connId  4 connection as JSON  5 prefix of marks of ended connections  6 their life in s
 --       7 prefix of node keys  8 client channel  9 hint channel  10 partition  11 length of events
 --       12 mode of the groups (p, o)  13 close code of replaced connections
 --       14 connId of the connection that this one resumes, or empty  15 close code of that one  16… groups to join
--- Returns {0} when the URL or the session was used before, else
+-- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
+--         connection that is to be restored was ended, else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
 --          {position, …} of every device's inbox}
 local fresh = ARGV[1] ~= '0'
 local client, conn, resumed = ARGV[2], ARGV[3], ARGV[14]
+if redis.call('EXISTS', KEYS[13], KEYS[14]) > 0 then
+  return {2}
+end
+
+-- expel takes a connection off the register and tells its node to close it. A node that cannot hear it now finds the
+-- mark when it compares.
+local function expel(id, node, code, by)
+  redis.call('HDEL', KEYS[2], id)
+  redis.call('HDEL', ARGV[7] .. node, id)
+  redis.call('SET', ARGV[5] .. id, code .. '\n' .. by, 'EX', ARGV[6])
+  if by ~= '' then
+    by = by .. '\n'
+  end
+  redis.call('PUBLISH', ARGV[8], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
+end
+
 if resumed ~= '' then
   -- Registered still: its socket is dead or about to be. Otherwise the mark tells that it closed not long ago.
   local value = redis.call('HGET', KEYS[2], resumed)
   if value then
-    redis.call('HDEL', KEYS[2], resumed)
-    redis.call('HDEL', ARGV[7] .. split(value).node, resumed)
-    redis.call('PUBLISH', ARGV[8], 'K\n' .. client .. '\n' .. resumed .. '\n\n' .. ARGV[15] .. '\n')
+    local c = split(value)
+    if c.over then
+      return {0}
+    end
+    expel(resumed, c.node, ARGV[15], '')
   elseif redis.call('DEL', KEYS[1]) == 0 then
     return {0}
   end
@@ -24,36 +44,68 @@ elseif fresh and not redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[1]) th
   return {0}
 end
 local own, meta = split(ARGV[4])
-local before = not fresh and redis.call('HGET', KEYS[2], conn)
-if before then -- the node has a new name: what is listed under the old one would never be taken off again
-  redis.call('HDEL', ARGV[7] .. split(before).node, conn)
+if not fresh then
+  local ended = redis.call('GET', ARGV[5] .. conn)
+  if ended then
+    return {3, ended}
+  end
+  local before = redis.call('HGET', KEYS[2], conn)
+  if before then
+    local c = split(before)
+    if c.over then
+      return {3, tostring(c.over)}
+    end
+    -- The node has a new name: what is listed under the old one would never be taken off again.
+    redis.call('HDEL', ARGV[7] .. c.node, conn)
+  end
 end
 redis.call('HSET', KEYS[2], conn, ARGV[4])
 redis.call('HSET', KEYS[3], conn, client)
 
--- The device policy keeps the newest connections. A fresh one is the newest by definition; a restored one was
--- opened when it says, and may be the one that has to go.
-if ARGV[5] ~= 'any' then
-  local rivals = {}
-  local all = redis.call('HGETALL', KEYS[2])
-  for i = 1, #all, 2 do
-    local c = split(all[i + 1])
-    if ARGV[5] ~= 'device' or c.device == own.device then
-      c.id = all[i]
-      if fresh and c.id == conn then c.since = math.huge end
-      rivals[#rivals + 1] = c
+-- admit adds one connection to those that are open, oldest first, and expels those for which its device policy has no
+-- room.
+local function admit(open, c)
+  open[#open + 1] = c
+  local policy = c.policy or 'any'
+  if policy == 'any' then
+    return
+  end
+  local room = tonumber(string.match(policy, '^max:(%d+)$') or 1)
+  for i = #open, 1, -1 do
+    if policy ~= 'one-per-device' or open[i].device == c.device then
+      if room == 0 then
+        expel(open[i].id, open[i].node, ARGV[13], c.device)
+        table.remove(open, i)
+      else
+        room = room - 1
+      end
     end
   end
-  table.sort(rivals, function(a, b)
-    if a.since ~= b.since then return a.since > b.since end
-    return a.id > b.id
+end
+
+-- A fresh connection is the newest by definition, and its own policy counts. One that is restored was opened when it
+-- says, and may be the one that has to go: so all are let in again, in the order in which they were opened.
+if own.policy or not fresh then
+  local all, others = redis.call('HGETALL', KEYS[2]), {}
+  for i = 1, #all, 2 do
+    local c = split(all[i + 1])
+    if not c.over and not (fresh and all[i] == conn) then
+      c.id = all[i]
+      others[#others + 1] = c
+    end
+  end
+  table.sort(others, function(a, b)
+    if a.since ~= b.since then return a.since < b.since end
+    return a.id < b.id
   end)
-  local keep = ARGV[5] == 'max' and tonumber(ARGV[6]) or 1
-  for i = keep + 1, #rivals do
-    local c = rivals[i]
-    redis.call('HDEL', KEYS[2], c.id)
-    redis.call('HDEL', ARGV[7] .. c.node, c.id)
-    redis.call('PUBLISH', ARGV[8], 'K\n' .. client .. '\n' .. c.id .. '\n\n' .. ARGV[13] .. '\n')
+  if fresh then
+    own.id = conn
+    admit(others, own)
+  else
+    local open = {}
+    for _, c in ipairs(others) do
+      admit(open, c)
+    end
   end
 end
 

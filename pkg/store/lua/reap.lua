@@ -2,6 +2,7 @@
 -- client whose last connection this was is due to go offline at once.
 -- KEYS  1 leaving  2 last  3 node
 -- ARGV  1 node  2 prefix of conns keys  3 size of the batch  4 prefix of resume marks  5 their life in s
+--       6 prefix of marks of ended connections  7 their life in s
 -- Returns how many are left.
 local due = ms(now())
 local batch = redis.call('HRANDFIELD', KEYS[3], ARGV[3], 'WITHVALUES')
@@ -10,9 +11,14 @@ for i = 1, #batch, 2 do
   local conns = ARGV[2] .. client
   local value = redis.call('HGET', conns, conn)
   -- A node that came back under a new name has registered the connection again: then it is not ours any more.
-  if value and split(value).node == ARGV[1] then
+  local c = value and split(value)
+  if c and c.node == ARGV[1] then
     redis.call('HDEL', conns, conn)
-    redis.call('SET', ARGV[4] .. conn, client, 'EX', ARGV[5])
+    if c.over then -- the node may come back with it
+      redis.call('SET', ARGV[6] .. conn, tostring(c.over), 'EX', ARGV[7])
+    else
+      redis.call('SET', ARGV[4] .. conn, client, 'EX', ARGV[5])
+    end
     if redis.call('HLEN', conns) == 0 then
       redis.call('ZADD', KEYS[1], due, client)
       redis.call('HSET', KEYS[2], client, value)

@@ -56,6 +56,7 @@ func New(o Options) *API {
 		histories{h}.routes(),
 		clients{h}.routes(),
 		connections{h}.routes(),
+		revocations{h}.routes(),
 		cluster{h}.routes(),
 	)
 	return a

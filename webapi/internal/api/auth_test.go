@@ -86,6 +86,7 @@ func TestWhoMayConnectAsWhom(t *testing.T) {
 		{"a user with no groups", users, user, `{"groups":[]}`, 403, "groups"},
 		{"a user who may request", users, user, `{"mayRequest":true}`, 403, "mayRequest"},
 		{"a user until offline", users, user, `{"untilOffline":true}`, 403, "untilOffline"},
+		{"a user with a policy", users, user, `{"policy":"any"}`, 403, "policy"},
 		{"a bad user token", users, wrong, `{}`, 401, ""},
 		{"nobody where users are", users, none, `{}`, 401, ""},
 		{"a key where users are", users, key, other, 200, "eve"},

@@ -25,6 +25,8 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		group = "POST /v1/groups/g/messages"
 		all   = "POST /v1/broadcast"
 		conn  = "POST /v1/connect"
+
+		revoke = "POST /v1/revocations"
 	)
 	for _, c := range []struct {
 		name, route, body string
@@ -92,6 +94,15 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"bad group", conn, `{"clientId":"a","groups":["g",""]}`, 400, codeInvalidField, "groups[1]"},
 		{"ttl 0", conn, `{"clientId":"a","ttl":0}`, 400, codeInvalidField, "ttl"},
 		{"ttl 61", conn, `{"clientId":"a","ttl":61}`, 400, codeInvalidField, "ttl"},
+		{"policy", conn, `{"clientId":"a","policy":"two"}`, 400, codeInvalidField, "policy"},
+		{"empty policy", conn, `{"clientId":"a","policy":""}`, 400, codeInvalidField, "policy"},
+		{"revoke nothing", revoke, `{"minutes":1}`, 400, codeInvalidField, "clientId"},
+		{"revoke without minutes", revoke, `{"clientId":"a"}`, 400, codeInvalidField, "minutes"},
+		{"revoke for less than nothing", revoke, `{"clientId":"a","minutes":-1}`, 400, codeInvalidField, "minutes"},
+		{"revoke for ever", revoke, `{"jti":"j","minutes":9223372036854775807}`, 400, codeInvalidField, "minutes"},
+		{"revoke for a fraction", revoke, `{"jti":"j","minutes":0.5}`, 400, codeInvalidField, "minutes"},
+		{"revoke a bad jti", revoke, `{"jti":"a\n","minutes":1}`, 400, codeInvalidField, "jti"},
+		{"revoke an empty client", revoke, `{"clientId":"","jti":"j","minutes":1}`, 400, codeInvalidField, "clientId"},
 		{"connect body", conn, `{"clientId":"` + strings.Repeat("a", 200<<10) + `"}`, 413, codeTooBig, "body"},
 		{"URL too long", conn, `{"clientId":"a","groups":["` + strings.Join(strings.Fields(strings.Repeat(long[:128]+" ", 90)), `x","`) + `"]}`, 400, codeInvalidField, "groups[0]"},
 
@@ -129,7 +140,6 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 
 		{"no such route", "GET /v2", ``, 404, codeNotFound, ""},
 		{"events come later", "GET /v1/events", ``, 404, codeNotFound, ""},
-		{"revocations come later", "POST /v1/revocations", `{}`, 404, codeNotFound, ""},
 		{"wrong method", "GET /v1/messages", ``, 405, codeMethodNotAllowed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,6 +63,7 @@ type connectionOut struct {
 	Node   string          `json:"node"`
 	Since  int64           `json:"since" description:"Unix milliseconds."`
 	IP     string          `json:"ip"`
+	JTI    string          `json:"jti,omitempty" description:"Name of the URL that it goes back to, for /v1/revocations."`
 	Meta   json.RawMessage `json:"meta,omitempty" description:"As given when the URL was asked for."`
 }
 
@@ -97,7 +98,7 @@ func (c clients) describe(ctx context.Context, in *clientIn) (*clientOut, error)
 	}
 	for i, x := range info.Connections {
 		out.Connections[i] = connectionOut{
-			ConnID: x.ConnID, Device: x.Device, Node: x.Node, Since: millis(x.Since), IP: x.IP, Meta: x.Meta,
+			ConnID: x.ConnID, Device: x.Device, Node: x.Node, Since: millis(x.Since), IP: x.IP, JTI: x.JTI, Meta: x.Meta,
 		}
 	}
 	return out, nil

@@ -22,7 +22,7 @@ func (c connects) routes() []route {
 		summary: "Get a URL that opens one WebSocket",
 		detail: "The URL works once, for `ttl` seconds. It is a password: do not log or cache it.\n\n" +
 			"With an API key, for any client. With the product's own user token (when the server is set up for them), " +
-			"for that user: `clientId` may be left out, `groups`, `untilOffline` and `mayRequest` are not allowed. " +
+			"for that user: `clientId` may be left out, `groups`, `untilOffline`, `mayRequest` and `policy` are not allowed. " +
 			"Without any (when guests are allowed), for a random `guest-…` clientId: only `device` and `ttl` may be given.",
 		access: byUser, maxBody: maxConnectBody, noStore: true,
 		problems: []int{http.StatusForbidden},
@@ -36,12 +36,14 @@ type connectIn struct {
 	Groups       []string        `json:"groups,omitempty" maxItems:"100" description:"Groups that are joined at connect."`
 	UntilOffline bool            `json:"untilOffline,omitempty" description:"Those groups are left when the client goes offline."`
 	MayRequest   bool            `json:"mayRequest,omitempty" description:"The client may send requests to backends over its socket, which answer through imhelper's Handle."`
+	Policy       name            `json:"policy,omitempty" example:"one-per-device" description:"How many connections the client may have when this one opens: any, one, one-per-device or max:N. The others are closed with 4501. IM_DEVICE_POLICY of the imserver unless given."`
 	TTL          *int64          `json:"ttl,omitempty" minimum:"1" maximum:"60" default:"30" description:"Seconds that the URL works."`
 }
 
 type connectOut struct {
 	URL       string `json:"url" description:"ws:// or wss://, to be opened once." example:"wss://node1.example.com/ws?token=…"`
 	ClientID  string `json:"clientId" example:"alice"`
+	JTI       string `json:"jti" description:"Names the URL, for /v1/revocations; no secret."`
 	ExpiresAt int64  `json:"expiresAt" description:"Unix milliseconds."`
 }
 
@@ -52,6 +54,7 @@ func (c connects) connect(ctx context.Context, in *connectIn) (*connectOut, erro
 	if err := (names{
 		{"clientId", in.ClientID, &r.ClientID},
 		{"device", in.Device, &r.Device},
+		{"policy", in.Policy, &r.Policy},
 	}).fill(); err != nil {
 		return nil, err
 	}
@@ -72,7 +75,7 @@ func (c connects) connect(ctx context.Context, in *connectIn) (*connectOut, erro
 	if err != nil {
 		return nil, err
 	}
-	return &connectOut{URL: u.URL, ClientID: u.ClientID, ExpiresAt: u.ExpiresAt.UnixMilli()}, nil
+	return &connectOut{URL: u.URL, ClientID: u.ClientID, JTI: u.JTI, ExpiresAt: u.ExpiresAt.UnixMilli()}, nil
 }
 
 // restrict applies what a caller without an API key may ask for, and decides for whom the URL is.
@@ -88,6 +91,7 @@ func (in *connectIn) restrict(who caller, r *imhelper.ConnectRequest) error {
 		{"groups", in.Groups != nil},
 		{"untilOffline", in.UntilOffline},
 		{"mayRequest", in.MayRequest},
+		{"policy", in.Policy != nil},
 		{"meta", guest && in.Meta != nil},
 		{"clientId", guest && in.ClientID != nil},
 		{"clientId", !guest && in.ClientID != nil && *in.ClientID != who.user},

@@ -85,7 +85,7 @@ func (f *fixture) connected(clientID, device string) (connID string) {
 	_, err := f.store.Connect(f.t.Context(), store.Session{
 		JTI: connID, JTITTL: time.Minute, ClientID: clientID, ConnID: connID, Node: "node-1", Device: device, IP: "192.0.2.1",
 		Since: time.Now(), Meta: json.RawMessage(`{"nick":"N"}`),
-	}, "any")
+	})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
@@ -329,7 +330,7 @@ func TestClientsAndTheirConnections(t *testing.T) {
 		t.Fatalf("a is %+v", who)
 	}
 	c := who.Connections[slices.IndexFunc(who.Connections, func(c connectionOut) bool { return c.ConnID == web })]
-	if c.Device != "web" || c.Node != "node-1" || c.IP != "192.0.2.1" || string(c.Meta) != `{"nick":"N"}` || c.Since == 0 {
+	if c.JTI != web || c.Device != "web" || c.Node != "node-1" || c.IP != "192.0.2.1" || string(c.Meta) != `{"nick":"N"}` || c.Since == 0 {
 		t.Errorf("connection %+v", c)
 	}
 	nobody := f.call("GET", "/v1/clients/nobody", "")
@@ -346,6 +347,36 @@ func TestClientsAndTheirConnections(t *testing.T) {
 		t.Errorf("closed %+v of nobody", closed)
 	}
 	f.call("DELETE", "/v1/connections/"+web, "").into(204, nil)
+}
+
+func TestRevocations(t *testing.T) {
+	f := start(t)
+	f.node("node-1")
+	var u connectOut
+	f.call("POST", "/v1/connect", `{"clientId":"a","policy":"one-per-device"}`).into(200, &u)
+	if u.JTI == "" {
+		t.Errorf("no jti in %+v", u)
+	}
+	allowed := func() bool {
+		_, err := f.store.Connect(t.Context(), store.Session{
+			JTI: u.JTI, JTITTL: time.Minute, ClientID: "a", ConnID: protocol.NewConnID(f.store.Partition("a")), Node: "n", Device: "d",
+		})
+		return err == nil
+	}
+	for _, who := range []string{`"clientId":"a"`, `"jti":"` + u.JTI + `"`} {
+		var out revokeOut
+		f.call("POST", "/v1/revocations", `{`+who+`,"minutes":2}`).into(200, &out)
+		if left := time.Until(time.UnixMilli(out.Until)); left < time.Minute || left > 2*time.Minute {
+			t.Errorf("until %v", out.Until)
+		}
+		if allowed() {
+			t.Errorf("%s has no effect", who)
+		}
+		f.call("POST", "/v1/revocations", `{`+who+`,"minutes":0}`).into(200, &out)
+	}
+	if !allowed() {
+		t.Error("it is not lifted")
+	}
 }
 
 func TestClusterRoutes(t *testing.T) {

@@ -117,7 +117,7 @@ func (u *user) arrive(groups ...string) {
 	_, err := u.r.store.Connect(context.Background(), store.Session{
 		JTI: u.conn, JTITTL: time.Minute, ClientID: u.id, ConnID: u.conn, Node: "n1", Device: "default",
 		Groups: append(groups, lobby), UntilOffline: true,
-	}, store.AnyDevice)
+	})
 	if err == nil {
 		_, err = u.r.store.SyncGroups(context.Background(), u.id, append(groups, lobby))
 	}

@@ -1,0 +1,27 @@
+-- Finds the connections of a node that have to be closed, or that are not registered.
+-- KEYS  1 any key of the partition
+-- ARGV  1 prefix of conns keys  2 prefix of marks of ended connections  3 prefix of clients' revocations
+--       4 prefix of URLs' revocations  5 close code of revoked connections, then triples: clientId, connId, jti or empty
+-- Returns pairs: the triple's place from 0, and why it has to be closed, or '' when it is not registered. There is none
+-- for a connection that is as it should be.
+local result = {}
+for i = 6, #ARGV, 3 do
+  local client, conn, jti = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local why
+  if redis.call('EXISTS', ARGV[3] .. client) == 1 or jti ~= '' and redis.call('EXISTS', ARGV[4] .. jti) == 1 then
+    why = ARGV[5]
+  else
+    local value = redis.call('HGET', ARGV[1] .. client, conn)
+    if not value then
+      why = redis.call('GET', ARGV[2] .. conn) or ''
+    else
+      local over = split(value).over
+      why = over and tostring(over)
+    end
+  end
+  if why then
+    result[#result + 1] = tostring((i - 6) / 3)
+    result[#result + 1] = why
+  end
+end
+return result

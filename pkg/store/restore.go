@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+//go:embed lua/compare.lua
+var compareLua string
+
+var compareScript = newScript("compare", preludeLua+compareLua)
+
+// endedFor is how long it is remembered that a connection was ended, for a node that could not be told. Nodes clear the
+// marks of what they close; what remains is of nodes that died. A node that is away from Redis for longer and comes back
+// registers such a connection again: a device policy still finds it, an order to close it is forgotten.
+const endedFor = time.Hour
+
+// Ended is a connection that is open on a node, but must not be.
+type Ended struct {
+	ClientID string
+	ConnID   string
+	Code     int    // close code
+	By       string // the device that took its place, if one did
+}
+
+// Restore registers connections again that are still open but that Redis has forgotten: after the node's lease
+// ran out, under a new node name, or after Redis lost data. It returns those that must be closed instead: their client or
+// URL is revoked, or they were ended. Those that a device policy no longer allows are removed, and told to close like
+// others. Repeating it does no harm.
+func (s *Store) Restore(ctx context.Context, sessions []Session) ([]Ended, error) {
+	calls := make([]call, 0, len(sessions))
+	for _, se := range sessions {
+		c, err := s.connectCall(se, 0)
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, c)
+	}
+	replies, err := s.runChunks(ctx, connectScript, calls, "restore connections")
+	if err != nil {
+		return nil, err
+	}
+	var ended []Ended
+	for i, m := range replies {
+		e, err := endedOf(m)
+		if err != nil {
+			return nil, wrap("restore connections", err)
+		}
+		if e.Code != 0 {
+			e.ClientID, e.ConnID = sessions[i].ClientID, sessions[i].ConnID
+			ended = append(ended, e)
+		}
+	}
+	return ended, nil
+}
+
+// endedOf reads what connect.lua returned for a connection that was to be restored; Code is 0 if it was.
+func endedOf(m *rueidis.RedisMessage) (e Ended, err error) {
+	reply, err := m.ToArray()
+	if err != nil {
+		return e, err
+	}
+	state, err := reply[0].AsInt64()
+	if err != nil {
+		return e, err
+	}
+	switch state {
+	case connectRevoked:
+		e.Code = protocol.ReasonRevoked.Code()
+	case connectEnded:
+		text, err := reply[1].ToString()
+		if err != nil {
+			return e, err
+		}
+		return parseEnded(text)
+	}
+	return e, nil
+}
+
+// parseEnded reads the mark of an ended connection: its close code and, on a line of its own, whose device is the cause.
+func parseEnded(text string) (e Ended, err error) {
+	code, by, _ := strings.Cut(text, "\n")
+	e.Code, err = strconv.Atoi(code)
+	e.By = by
+	return e, err
+}
+
+// Compare finds out which connections that are open on a node have to be closed, since their node was not there to hear
+// it, and which ones Redis does not know. The latter are returned by their places in sessions.
+func (s *Store) Compare(ctx context.Context, sessions []Session) (ended []Ended, unknown []int, err error) {
+	var calls []call
+	var chunks [][]int
+	revoked := strconv.Itoa(protocol.ReasonRevoked.Code())
+	for p, places := range byPartition(s, sessions, func(se Session) string { return se.ClientID }) {
+		for chunk := range slices.Chunk(places, scriptBatch) {
+			k := s.keys
+			args := []string{k.connsPrefix(p), k.endedPrefix(p), k.revokedClientPrefix(p), k.revokedURLPrefix(p), revoked}
+			for _, i := range chunk {
+				args = append(args, sessions[i].ClientID, sessions[i].ConnID, sessions[i].JTI)
+			}
+			calls = append(calls, call{[]string{k.leaving(p)}, args})
+			chunks = append(chunks, chunk)
+		}
+	}
+	replies, err := s.runChunks(ctx, compareScript, calls, "compare connections")
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, m := range replies {
+		found, err := m.AsStrSlice()
+		if err != nil {
+			return nil, nil, wrap("compare connections", err)
+		}
+		for j := 0; j+1 < len(found); j += 2 {
+			n, err := strconv.Atoi(found[j])
+			if err != nil || n < 0 || n >= len(chunks[i]) {
+				return nil, nil, wrap("compare connections", errors.New("compare.lua returned a place that there is not"))
+			}
+			place := chunks[i][n]
+			if found[j+1] == "" {
+				unknown = append(unknown, place)
+				continue
+			}
+			e, err := parseEnded(found[j+1])
+			if err != nil {
+				return nil, nil, wrap("compare connections", err)
+			}
+			e.ClientID, e.ConnID = sessions[place].ClientID, sessions[place].ConnID
+			ended = append(ended, e)
+		}
+	}
+	return ended, unknown, nil
+}
