@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -54,12 +55,16 @@ func TestPresenceConverges(t *testing.T) {
 		clients := []string{m.prefix + "anna", m.prefix + "bob", m.prefix + "carl"}
 		pick := func() string { return rapid.SampledFrom(clients).Draw(r, "client") }
 		var closed []Session
+		var opened int64
 		r.Repeat(map[string]func(*rapid.T){
 			"connect": func(r *rapid.T) {
 				se := session(s, pick())
 				se.Node = m.node(rapid.SampledFrom([]string{"x", "y"}).Draw(r, "node"))
 				se.Device = rapid.SampledFrom([]string{"web", "phone"}).Draw(r, "device")
-				connect(t, s, se, rapid.SampledFrom([]DevicePolicy{"any", "one", "one-per-device", "max:2"}).Draw(r, "policy"))
+				opened++
+				se.Since = time.UnixMilli(opened) // one after the other, also when they are registered again
+				se.Policy = rapid.SampledFrom([]DevicePolicy{"any", "one", "one-per-device", "max:2"}).Draw(r, "policy")
+				connect(t, s, se, se.Policy)
 				m.open[se.ConnID] = se
 				m.keepRegistered(se.ClientID)
 			},
