@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// Every idle connection costs this; 288 is a size that Go allocates, and the next is 320.
+// Every idle connection costs this; 320 is a size that Go allocates, and the next is 352.
 func TestConnStaysSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Conn{}); size > 288 {
+	if size := unsafe.Sizeof(Conn{}); size > 320 {
 		t.Errorf("a connection has %d bytes", size)
 	}
 }
