@@ -11,6 +11,9 @@ const URL_MS = 10_000; // for connectUrl
 const START_MS = 15_000; // from dialling to started
 const SESSION_MS = 5_000; // the same for a session: its node may be gone without a word
 const SESSION_LIFE_MS = 120_000; // the server forgets a session this long after its socket closed
+// Who is away for longer may have been offline, and out of the groups that last until then: a fresh URL, with which the
+// backend may give them again, comes first. Below the server's usual grace of 5 s.
+const SESSION_FIRST_MS = 4_000;
 const STEADY_MS = 3_000; // a connection that was open for this long starts the backoff over
 const LINGER_MS = 5_000; // for replies on a connection that another one has replaced
 const CALM_MS = 1_000; // between attempts that are made because somebody looks or the network changed
@@ -33,8 +36,8 @@ export interface Session {
 }
 
 /**
- * Keeps one link open: dials, waits, resumes by the session first and by a fresh URL when that is refused, follows
- * `migrate` by opening the new link before the old one closes.
+ * Keeps one link open: dials, waits, resumes by the session first and by a fresh URL when that is refused (or the other
+ * way round after a longer absence), follows `migrate` by opening the new link before the old one closes.
  *
  * A browser does not say why a handshake failed, so any link by a session that ends before it has started counts as
  * refused, and is followed by a fresh URL at once.
@@ -54,7 +57,8 @@ export class Connection implements Upstream, LinkOwner {
   private _attempt = 0;
   private _dialledAt = 0;
   private _openedAt = 0;
-  private _bySession = false;
+  private _bySession = false; // how the link under way was dialled
+  private _triedSession = false; // in this attempt
   private _timer: ReturnType<typeof setTimeout> | undefined; // of connectUrl, or of the wait
   private _lingerTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -136,9 +140,17 @@ export class Connection implements Upstream, LinkOwner {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
     this._set({ state: "connecting" });
-    this._bySession = this.session !== undefined && Date.now() < this.session.until;
-    if (this._bySession) this._link = this._open(this.session!.url, SESSION_MS);
-    if (!this._link) this._fresh();
+    this._triedSession = false;
+    if (!this._resume(SESSION_FIRST_MS)) this._fresh();
+  }
+
+  /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
+  private _resume(withinMs: number): boolean {
+    const { session } = this;
+    if (!session || this._triedSession || Date.now() >= session.until - SESSION_LIFE_MS + withinMs) return false;
+    this._triedSession = true;
+    this._link = this._open(session.url, SESSION_MS);
+    return this._bySession = this._link !== undefined;
   }
 
   /** Opens a link by a fresh URL: the link, or one that is to replace it. */
@@ -155,7 +167,7 @@ export class Connection implements Upstream, LinkOwner {
       this._owner.error(new ImError("connect_url", `connectUrl: ${textOf(error)}`, error));
       if ((error as { fatal?: unknown } | undefined)?.fatal) {
         this.close({ by: "backend", code: 0, text: textOf(error) });
-      } else if (!this._link) this._retry();
+      } else if (!this._link && !this._resume(SESSION_LIFE_MS)) this._retry();
     });
     clearTimeout(this._timer);
     this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);

@@ -1,7 +1,7 @@
 import { Cursor, type Entry } from "./cursor.js";
 import type { Emitter } from "./emitter.js";
 import { ImError } from "./errors.js";
-import { streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type StartedFrame, type StreamFrame } from "./frames.js";
+import { groupOfStream, streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type StartedFrame, type StreamFrame } from "./frames.js";
 import { messageOf } from "./message.js";
 import { isAfter, type Position } from "./position.js";
 import { Seen } from "./seen.js";
@@ -49,13 +49,18 @@ export class Delivery {
     return this._map((cursor) => cursor.top);
   }
 
-  /** A connection begins to deliver. */
+  /** A connection begins to deliver. Groups that were joined or left meanwhile are told of, after the first time. */
   started(frame: StartedFrame): void {
     const followed = Object.keys(frame.pos);
-    for (const stream of [...this._cursors.keys()]) if (!followed.includes(stream)) this._cursors.delete(stream);
+    const first = this._cursors.size === 0;
+    for (const stream of [...this._cursors.keys()]) {
+      const group = groupOfStream(stream);
+      if (!followed.includes(stream) && this._cursors.delete(stream) && group) this._emit({ group }, "left");
+    }
     for (const stream of followed) {
       const pos = frame.pos[stream]!;
-      const cursor = this._cursors.get(stream);
+      const cursor = this._cursors.get(stream), group = groupOfStream(stream);
+      if (!cursor && !first && group) this._emit({ group, pos }, "joined");
       // One that begins after what was handed over leaves something out, whatever the server says about it.
       const lost = frame.recovered?.[stream] === false || (cursor && isAfter(pos, cursor.top));
       if (!cursor || lost) this._cursors.set(stream, new Cursor(pos));

@@ -234,6 +234,42 @@ describe("resuming", () => {
     assert.match(server.last.url, /session=/u);
   });
 
+  it("asks the backend first after a longer absence, and falls back to the session", async () => {
+    let down = true;
+    await open({ connectUrl: () => (down && server.issued ? Promise.reject(new Error("away")) : server.connectUrl()) });
+    mock.method(Math, "random", () => 0.99);
+    server.refuse = true;
+    server.drop();
+    await advance(6_000); // attempts at 1, 3 s; the next one at 7 s
+    server.refuse = false;
+    errors.length = 0;
+    await advance(5_000);
+    assert.equal(im.state, "open");
+    assert.deepEqual(errors.map((error) => error.code), ["connect_url"]);
+    assert.match(server.last.url, /session=/u);
+    down = false;
+    server.refuse = true;
+    server.drop();
+    await advance(6_000);
+    server.refuse = false;
+    await advance(5_000);
+    assert.match(server.last.url, /token=/u);
+    mock.restoreAll();
+  });
+
+  it("tells of groups that were joined and left while it was away", async () => {
+    server.logs.set("group:old", []);
+    await open();
+    const groups: string[] = [];
+    im.on("joined", ({ group }) => void groups.push(`+${group}`));
+    im.on("left", ({ group }) => void groups.push(`-${group}`));
+    server.drop();
+    server.logs.delete("group:old");
+    server.logs.set("group:new", []);
+    await advance(1_000);
+    assert.deepEqual(groups, ["-old", "+new"]);
+  });
+
   it("hands over each id once, whatever comes again", async () => {
     await open();
     server.publish("inbox", "a");

@@ -40,7 +40,7 @@ export async function openPage(browser, web, options) {
   page.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
-  // Lets a test cut the connection.
+  // Lets a test cut the connection, and keep the page away: with window.away set, sockets go where nobody listens.
   await page.addInitScript(() => {
     const sockets = /** @type {WebSocket[]} */ ([]);
     Object.assign(window, { sockets });
@@ -48,8 +48,8 @@ export async function openPage(browser, web, options) {
     window.WebSocket = class extends Original {
       /** @param {string | URL} url @param {string | string[]} [protocols] */
       constructor(url, protocols) {
-        super(url, protocols);
-        sockets.push(this);
+        super(/** @type {any} */ (window).away ? "ws://127.0.0.1:1/" : url, protocols);
+        if (!(/** @type {any} */ (window).away)) sockets.push(this);
       }
     };
   });
@@ -76,7 +76,7 @@ export async function enter(browser, web, name, options) {
 
 /** @param {import("playwright-core").Page} page */
 export function online(page) {
-  return page.locator("#status[data-state=online]").waitFor({ state: "attached" });
+  return page.locator("#status[data-state=open]").waitFor({ state: "attached" });
 }
 
 /** @param {Window} window @param {string} name */

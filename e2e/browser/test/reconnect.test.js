@@ -4,7 +4,6 @@ import { after, before, describe, it } from "node:test";
 import { enter, online, openPerson, openRoom, say, sees, startBrowser } from "../rig/browser.js";
 import { eventually } from "../rig/eventually.js";
 import { startImdev } from "../rig/imdev.js";
-import { backoff } from "../../../webapi/web/demo/backoff.js";
 
 describe("reconnecting", () => {
   /** @type {Awaited<ReturnType<typeof startImdev>>} */
@@ -33,36 +32,49 @@ describe("reconnecting", () => {
   /** @param {import("playwright-core").Page} page @returns {Promise<string[]>} */
   const urls = (page) => page.evaluate(() => /** @type {any} */ (window).sockets.map((/** @type {WebSocket} */ socket) => socket.url));
 
-  it("uses a fresh URL, and misses nothing", async () => {
-    // No new URL for a moment: what is sent meanwhile has to come from the log.
-    let release = () => {};
-    const held = new Promise((resolve) => (release = () => resolve(undefined)));
-    await bo.page.route("**/demo/connect", async (route) => {
-      await held;
-      await route.continue();
-    });
+  /** Keeps the page from connecting. @param {boolean} on */
+  const away = async (on) => {
+    await bo.page.evaluate((on) => Object.assign(window, { away: on }), on);
+    if (on) await bo.page.route("**/demo/connect", (route) => route.abort());
+    else await bo.page.unroute("**/demo/connect");
+  };
+
+  it("uses no URL twice, and misses nothing", async () => {
+    await away(true); // for a moment: what is sent meanwhile has to come from the log
     await cut(bo.page);
-    await bo.page.locator("#status:not([data-state=online])").waitFor();
+    await bo.page.locator("#status:not([data-state=open])").waitFor();
     await say(ada, "said while Bo was away");
     await openPerson(ada, "Bo");
     await say(ada, "and this in private");
     await sees(ada, "and this in private");
-    release();
+    await away(false);
     await online(bo.page);
     await sees(bo, "said while Bo was away");
     await bo.page.locator("#people li", { hasText: "Ada" }).locator(".badge", { hasText: "1" }).waitFor();
     const used = await urls(bo.page);
     assert.equal(new Set(used).size, used.length, "a URL was used twice");
-    await bo.page.unroute("**/demo/connect");
     await openRoom(ada, "Lounge");
   });
 
+  it("comes back by its session, without asking the backend", async () => {
+    let asked = 0;
+    await bo.page.route("**/demo/connect", (route) => {
+      asked++;
+      return route.continue();
+    });
+    await cut(bo.page);
+    await bo.page.locator("#status:not([data-state=open])").waitFor();
+    await online(bo.page);
+    await bo.page.unroute("**/demo/connect");
+    assert.equal(asked, 0);
+  });
+
   it("shows a countdown while the server is away, and comes back", async () => {
-    await bo.page.route("**/demo/connect", (route) => route.abort());
+    await away(true);
     await cut(bo.page);
     await bo.page.locator("#status-text", { hasText: /retry in \d+ s/u }).waitFor();
     await bo.page.getByRole("alert").getByText("Not connected").waitFor();
-    await bo.page.unroute("**/demo/connect");
+    await away(false);
     await bo.page.getByRole("button", { name: "Try now" }).click();
     await online(bo.page);
     await bo.page.locator("#banner").waitFor({ state: "hidden" });
@@ -80,10 +92,10 @@ describe("reconnecting", () => {
   });
 
   it("goes back into its rooms after an absence longer than the grace", async () => {
-    await bo.page.route("**/demo/connect", (route) => route.abort());
+    await away(true);
     await cut(bo.page);
     await sees(ada, "Bo left");
-    await bo.page.unroute("**/demo/connect");
+    await away(false);
     await bo.page.evaluate(() => dispatchEvent(new Event("online")));
     await online(bo.page);
     await ada.page.locator("#chat-note", { hasText: "2 members" }).waitFor();
@@ -101,16 +113,5 @@ describe("reconnecting", () => {
     await online(bo.page);
     await say(ada, "there again");
     await sees(bo, "there again");
-  });
-});
-
-describe("backoff", () => {
-  it("doubles up to 30 s, the upper half random", () => {
-    assert.equal(backoff(0, () => 0), 250);
-    assert.equal(backoff(0, () => 1), 500);
-    assert.equal(backoff(3, () => 0), 2000);
-    assert.equal(backoff(50, () => 1), 30_000);
-    const spread = new Set(Array.from({ length: 100 }, () => backoff(5)));
-    assert.ok(spread.size > 50);
   });
 });

@@ -3,10 +3,10 @@ import { ApiError } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { byId, paintAvatar } from "./dom.js";
-import { newId, streamOfRoom } from "./ids.js";
+import { newId } from "./ids.js";
+import { ImClient } from "./imtier.js";
 import { applyLobby, conversationOf, ownNotice, peerOf, toMessage } from "./inbound.js";
 import { ListView } from "./list.js";
-import { Socket } from "./socket.js";
 import { StatusView } from "./status.js";
 import { ThreadView } from "./thread.js";
 
@@ -27,6 +27,8 @@ export class Chat {
   /** Ends when all that was written is sent: one after the other, so that the order stays. @type {Promise<void>} */
   #sending = Promise.resolve();
   #me = { clientId: "", name: "" };
+  /** Of the one who is logged in. @type {ImClient | undefined} */
+  #im;
 
   /**
    * @param {import("./api.js").Api} api
@@ -35,12 +37,7 @@ export class Chat {
   constructor(api, signedOut) {
     this.api = api;
     this.signedOut = signedOut;
-    this.socket = new Socket({
-      url: () => this.#freshUrl(),
-      onStatus: (status) => this.#onStatus(status),
-      onFrame: (frame) => this.#onFrame(frame),
-    });
-    this.status = new StatusView(() => this.socket.start());
+    this.status = new StatusView(() => void this.#im?.connect());
     this.list = new ListView({
       open: (conversation) => this.#open(conversation),
       create: (room) => this.#open(this.#conversations.room(room)),
@@ -56,11 +53,8 @@ export class Chat {
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.#app.classList.contains("reading")) history.back();
     });
-    addEventListener("online", () => this.socket.hurry());
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) return;
-      this.socket.hurry();
-      this.#paint();
+      if (!document.hidden) this.#paint();
     });
     setInterval(() => void this.#refresh(), REFRESH_MS);
   }
@@ -77,16 +71,27 @@ export class Chat {
     byId("me-name", HTMLElement).textContent = session.name;
     paintAvatar(byId("me-avatar", HTMLElement), { id: session.clientId, name: session.name });
     this.#app.hidden = false;
-    this.socket.positions.clear();
-    this.socket.start();
+    this.#connect();
     this.#paint();
     await Promise.all([this.#refresh(), this.#loadInbox()]);
   }
 
   end() {
-    this.socket.stop();
+    this.#im?.close();
+    this.#im = undefined;
     this.#app.hidden = true;
     document.title = "imtier chat";
+  }
+
+  #connect() {
+    const im = this.#im = new ImClient({ connectUrl: () => this.#freshUrl() });
+    im.on("state", (change) => this.#onState(change));
+    im.on("message", (message) => this.#onMessage(message));
+    im.on("gap", (gap) => this.#onGap(gap));
+    im.on("error", (error) => {
+      if (error.code === "handler") console.error(error); // the connection indicator tells of the others
+    });
+    void im.connect().catch(() => {}); // why it ended is told with the state
   }
 
   async #freshUrl() {
@@ -107,38 +112,33 @@ export class Chat {
     throw Object.assign(error, { fatal: true });
   }
 
-  /** @param {import("./socket.js").Status} status */
-  #onStatus(status) {
-    this.status.show(status);
-    if (status.state === "online") void this.#refresh();
+  /** @param {import("./imtier.js").StateChange} change */
+  #onState(change) {
+    this.status.show(change);
+    if (change.state === "open") void this.#refresh();
   }
 
-  /** @param {import("./socket.js").Frame} frame */
-  #onFrame(frame) {
-    if (frame.type === "message") this.#onMessage(frame);
-    if (frame.type === "started") for (const stream of frame.lost) this.#onGap(stream);
-    if (frame.type === "gap") this.#onGap(frame.stream);
+  /** @param {import("./imtier.js").Message<any>} received */
+  #onMessage(received) {
     this.#paint();
-  }
-
-  /** @param {import("./socket.js").Frame} frame */
-  #onMessage(frame) {
-    if (applyLobby(frame, this.#conversations, this.#me.clientId)) return;
-    const conversation = conversationOf(frame, this.#conversations, this.#me.clientId);
-    const message = toMessage(/** @type {any} */ (frame));
+    if (applyLobby(received, this.#conversations, this.#me.clientId)) return;
+    const conversation = conversationOf(received, this.#conversations, this.#me.clientId);
+    const message = toMessage(received);
     if (!conversation || !message) return;
     if (!conversation.add(message)) return;
     const seen = conversation === this.#active && !document.hidden && this.#reading();
     if (message.kind === "chat" && message.from !== this.#me.clientId && !seen) conversation.unread++;
   }
 
-  /** The server cannot exclude that messages of a stream are missing. @param {string} stream */
-  #onGap(stream) {
-    const conversation = conversationOf({ type: "gap", stream }, this.#conversations, this.#me.clientId);
+  /** The server cannot exclude that messages of a stream are missing. @param {import("./imtier.js").Gap} gap */
+  #onGap({ stream, from }) {
+    if (from === undefined) return; // this page has just begun, and loads the history anyway
     if (stream === "inbox") void this.#loadInbox();
+    const conversation = conversationOf({ stream }, this.#conversations, this.#me.clientId);
     if (!conversation) return;
     conversation.add(ownNotice("Messages may be missing here"));
     if (conversation.kind === "room") void this.#loadRoom(conversation);
+    this.#paint();
   }
 
   /** @param {Conversation} conversation */
@@ -180,7 +180,6 @@ export class Chat {
     try {
       room.members = (await this.api.leave(room.id)).members;
       room.joined = false;
-      this.socket.positions.delete(streamOfRoom(room.id));
     } catch (error) {
       this.#complain(room, error);
     }
@@ -213,7 +212,7 @@ export class Chat {
   }
 
   async #refresh() {
-    if (this.socket.status.state === "stopped" || this.#app.hidden) return;
+    if (this.#im?.state === "closed" || this.#app.hidden) return;
     try {
       const [rooms, people] = await Promise.all([this.api.rooms(), this.api.people()]);
       this.#conversations.setRooms(rooms.rooms);

@@ -20,11 +20,6 @@ export const LOBBY = "group:demo:lobby";
 
 const ROOM = "group:demo:room:";
 
-/** @param {string} room */
-export function streamOfRoom(room) {
-  return ROOM + room;
-}
-
 /**
  * The room that a stream belongs to.
  * @param {string} stream

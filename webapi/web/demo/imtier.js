@@ -270,6 +270,7 @@ var URL_MS = 1e4;
 var START_MS = 15e3;
 var SESSION_MS = 5e3;
 var SESSION_LIFE_MS = 12e4;
+var SESSION_FIRST_MS = 4e3;
 var STEADY_MS = 3e3;
 var LINGER_MS = 5e3;
 var CALM_MS = 1e3;
@@ -285,6 +286,8 @@ var Connection = class {
     this._dialledAt = 0;
     this._openedAt = 0;
     this._bySession = false;
+    // how the link under way was dialled
+    this._triedSession = false;
     this._options = options;
     this._owner = owner;
   }
@@ -351,9 +354,16 @@ var Connection = class {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
     this._set({ state: "connecting" });
-    this._bySession = this.session !== void 0 && Date.now() < this.session.until;
-    if (this._bySession) this._link = this._open(this.session.url, SESSION_MS);
-    if (!this._link) this._fresh();
+    this._triedSession = false;
+    if (!this._resume(SESSION_FIRST_MS)) this._fresh();
+  }
+  /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
+  _resume(withinMs) {
+    const { session } = this;
+    if (!session || this._triedSession || Date.now() >= session.until - SESSION_LIFE_MS + withinMs) return false;
+    this._triedSession = true;
+    this._link = this._open(session.url, SESSION_MS);
+    return this._bySession = this._link !== void 0;
   }
   /** Opens a link by a fresh URL: the link, or one that is to replace it. */
   _fresh() {
@@ -369,7 +379,7 @@ var Connection = class {
       this._owner.error(new ImError("connect_url", `connectUrl: ${textOf(error)}`, error));
       if (error?.fatal) {
         this.close({ by: "backend", code: 0, text: textOf(error) });
-      } else if (!this._link) this._retry();
+      } else if (!this._link && !this._resume(SESSION_LIFE_MS)) this._retry();
     });
     clearTimeout(this._timer);
     this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);
@@ -567,13 +577,18 @@ var Delivery = class {
   tops() {
     return this._map((cursor) => cursor.top);
   }
-  /** A connection begins to deliver. */
+  /** A connection begins to deliver. Groups that were joined or left meanwhile are told of, after the first time. */
   started(frame) {
     const followed = Object.keys(frame.pos);
-    for (const stream of [...this._cursors.keys()]) if (!followed.includes(stream)) this._cursors.delete(stream);
+    const first = this._cursors.size === 0;
+    for (const stream of [...this._cursors.keys()]) {
+      const group = groupOfStream(stream);
+      if (!followed.includes(stream) && this._cursors.delete(stream) && group) this._emit({ group }, "left");
+    }
     for (const stream of followed) {
       const pos = frame.pos[stream];
-      const cursor = this._cursors.get(stream);
+      const cursor = this._cursors.get(stream), group = groupOfStream(stream);
+      if (!cursor && !first && group) this._emit({ group, pos }, "joined");
       const lost = frame.recovered?.[stream] === false || cursor && isAfter(pos, cursor.top);
       if (!cursor || lost) this._cursors.set(stream, new Cursor(pos));
       if (lost) this._emit({ stream, from: cursor?.top, to: pos }, "gap");

@@ -8,9 +8,9 @@ import { LOBBY, roomOfStream } from "./ids.js";
  */
 
 /**
- * The message in a frame or in the history, or undefined when it is not one of this page's.
+ * The message in what was received or in the history, or undefined when it is not one of this page's.
  * Notices count only when the system sent them.
- * @param {{ id: string, from?: string, time: number, data?: any }} frame
+ * @param {{ id: string, from?: string | undefined, time: number, data?: any }} received
  * @returns {Message | undefined}
  */
 export function toMessage({ id, from, time, data }) {
@@ -27,38 +27,38 @@ export function toMessage({ id, from, time, data }) {
 
 /**
  * The conversation that an inbox message belongs to: with its sender, or with its receiver when it is an own one.
- * @param {{ from?: string, data?: any }} frame
+ * @param {{ from?: string | undefined, data?: any }} received
  * @param {Conversations} conversations
  * @param {string} me
  */
-export function peerOf(frame, conversations, me) {
-  const peer = frame.from === me ? frame.data?.to : frame.from;
+export function peerOf({ from, data }, conversations, me) {
+  const peer = from === me ? data?.to : from;
   return typeof peer === "string" && peer ? conversations.person(peer) : undefined;
 }
 
 /**
  * The conversation that a stream belongs to.
- * @param {import("./socket.js").Frame} frame
+ * @param {{ stream: string, from?: string | undefined, data?: any }} received
  * @param {Conversations} conversations
  * @param {string} me
  * @returns {Conversation | undefined}
  */
-export function conversationOf(frame, conversations, me) {
-  if (frame.stream === "all") return conversations.everyone;
-  if (frame.stream === "inbox") return peerOf(/** @type {any} */ (frame), conversations, me);
-  const room = roomOfStream(frame.stream ?? "");
+export function conversationOf(received, conversations, me) {
+  if (received.stream === "all") return conversations.everyone;
+  if (received.stream === "inbox") return peerOf(received, conversations, me);
+  const room = roomOfStream(received.stream);
   return room === undefined ? undefined : conversations.room(room);
 }
 
 /**
  * Applies what the lobby tells about people and rooms.
- * @param {import("./socket.js").Frame} frame
+ * @param {import("./imtier.js").Message<any>} received
  * @param {Conversations} conversations
  * @param {string} me
  */
-export function applyLobby(frame, conversations, me) {
-  if (frame.stream !== LOBBY || frame.from) return false;
-  const data = frame.data ?? {};
+export function applyLobby(received, conversations, me) {
+  if (received.stream !== LOBBY || received.from) return false;
+  const data = received.data ?? {};
   if (data.kind === "person" && data.clientId !== me) conversations.person(data.clientId).online = data.online === true;
   if (data.kind === "room") conversations.room(data.room).members = data.members;
   return true;

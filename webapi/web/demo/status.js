@@ -25,12 +25,12 @@ export class StatusView {
     this.#button.addEventListener("click", again);
   }
 
-  /** @param {import("./socket.js").Status} status */
-  show(status) {
+  /** @param {import("./imtier.js").StateChange} change */
+  show(change) {
     clearInterval(this.#countdown);
-    this.#pill.dataset.state = status.state;
-    switch (status.state) {
-      case "online":
+    this.#pill.dataset.state = change.state;
+    switch (change.state) {
+      case "open":
         this.#say("Online");
         this.#banner.hidden = true;
         break;
@@ -40,13 +40,14 @@ export class StatusView {
       case "waiting":
         this.#say("Offline");
         this.#tell("Not connected. Trying again by itself.", "Try now");
-        this.#tick(status.until);
-        this.#countdown = setInterval(() => this.#tick(status.until), 250);
+        this.#tick(change.retryAt);
+        this.#countdown = setInterval(() => this.#tick(change.retryAt), 250);
         break;
-      case "stopped": {
+      case "closed": {
         this.#say("Disconnected");
-        const why = STAYED_AWAY.get(status.code) ?? (status.reason || "The connection was closed.");
-        this.#tell(`${why} (${status.code})`, "Connect again");
+        const { code, text } = change.reason;
+        const why = STAYED_AWAY.get(code) ?? (text || "The connection was closed.");
+        this.#tell(`${why} (${code})`, "Connect again");
       }
     }
   }
