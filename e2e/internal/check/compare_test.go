@@ -107,11 +107,7 @@ func (b *book) joined(conn int, stream, pos string) {
 
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name string
-		run  func(*book)
-		want []Rule // in order, as often as each is to be reported
-	}{
+	run(t, []comparison{
 		// What is right.
 		{"nothing happened", func(*book) {}, nil},
 		{"all arrived", func(b *book) {
@@ -184,7 +180,7 @@ func TestCompare(t *testing.T) {
 		{"stored twice because Redis lost it, and told", func(b *book) {
 			b.send("a", "5-1")
 			b.inbox(1, "a", "5-1")
-			b.p.Lost() // now, which is later than anything here
+			b.p.Lost(b.tick())
 			b.gap(1, "inbox", "5-1", "9-1")
 			b.inbox(1, "a", "9-1")
 		}, nil},
@@ -198,8 +194,7 @@ func TestCompare(t *testing.T) {
 		{"forgotten before it joined", func(b *book) {
 			b.left(1, "group:room")
 			b.sendTo(ledger.Group, "room", "", "a", "5-1")
-			b.p.Lost()
-			b.now = time.Now()
+			b.p.Lost(b.tick())
 			b.joined(1, "group:room", "0-0")
 			b.sendTo(ledger.Group, "room", "", "b", "9-1")
 			b.got(b.alice, 1, "group:room", "b", "9-1")
@@ -351,7 +346,19 @@ func TestCompare(t *testing.T) {
 			b.got(b.alice, 1, "group:room", "a", "5-1")
 		}, []Rule{Stray}},
 		{"left for no reason", func(b *book) { b.left(1, "group:room") }, []Rule{Unfollowed}},
-	} {
+	})
+}
+
+// comparison is what happened and what is to be reported of it.
+type comparison struct {
+	name string
+	run  func(*book)
+	want []Rule // as often as each is to be reported
+}
+
+func run(t *testing.T, all []comparison) {
+	t.Helper()
+	for _, tt := range all {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBook()

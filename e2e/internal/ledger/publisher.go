@@ -98,11 +98,11 @@ func (p *Publisher) Calms() []time.Time {
 	return slices.Clone(p.calms)
 }
 
-// Lost writes down that Redis may have lost data at this moment.
-func (p *Publisher) Lost() {
+// Lost writes down that Redis may have lost data at a moment.
+func (p *Publisher) Lost(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.losses = append(p.losses, time.Now())
+	p.losses = append(p.losses, at)
 }
 
 // Losses are the moments at which Redis may have lost data.

@@ -142,14 +142,15 @@ func (l *Load) begin() {
 	r.T.Cleanup(l.senders.Wait)
 }
 
-// Send sends one message, repeating it until it succeeds; only the test's goroutine may call it.
-func (l *Load) Send(m ledger.Send) {
+// Send sends one message, repeating it until it succeeds, and returns its key; only the test's goroutine may call it.
+func (l *Load) Send(m ledger.Send) (key string) {
 	l.T.Helper()
 	ctx, cancel := context.WithTimeout(l.T.Context(), settleTimeout)
 	defer cancel()
 	if !l.script.send(ctx, m) {
 		l.T.Fatalf("a send to %s %q did not succeed within %v", m.Kind, m.To, settleTimeout)
 	}
+	return fmt.Sprintf("%s/%d", l.script.name, l.script.seq)
 }
 
 // Flood sends messages of so many bytes to the slow clients' group for a while; only the test's goroutine may call it.

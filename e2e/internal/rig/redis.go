@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // What redis-server keeps on disk: the append-only file's folder and the snapshot.
@@ -15,14 +16,23 @@ const (
 // KillRedis ends Redis at once (SIGKILL). What its disk does not hold is lost.
 func (l *Load) KillRedis() {
 	l.Redis.Kill()
-	l.Publisher.Lost()
+	l.Publisher.Lost(time.Now())
+}
+
+// BounceRedis ends Redis at once and starts it again after a while. One with an append-only file loses nothing by it: the
+// operating system has what was written.
+func (l *Load) BounceRedis(down time.Duration) {
+	l.T.Helper()
+	l.Redis.Kill()
+	<-time.After(down)
+	l.Redis.Restart()
 }
 
 // RestartRedis starts Redis again with what its disk holds.
 func (l *Load) RestartRedis() {
 	l.T.Helper()
 	l.Redis.Restart()
-	l.Publisher.Lost() // whatever was lost was lost by now
+	l.Publisher.Lost(time.Now()) // whatever was lost was lost by now
 }
 
 // EmptyDisk removes what a killed Redis has written.
