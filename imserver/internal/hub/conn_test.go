@@ -74,15 +74,18 @@ func TestPings(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.PingInterval, o.PongTimeout = time.Millisecond, 1500*time.Millisecond })
 	alive := r.connect("ann", true)                                                   // its library answers while it reads
 	dead := r.dial(r.admit(Info{ClientID: "bob", ID: "dead"}), true)                  // reads nothing
-	dead.send(`{"type":"start"}`)                                                     //
-	eventually(t, "a ping", func() bool { return alive.conn.pinged.Load() > 0 })      //
-	first := alive.conn.pinged.Load()                                                 //
-	eventually(t, "another", func() bool { return alive.conn.pinged.Load() > first }) //
-	r.waitEnded(dead)                                                                 //
-	dead.read().expectClose(4002)                                                     //
-	r.expectReason("dead", protocol.ReasonNoPong)                                     //
-	r.publish(ann, message("a"))                                                      //
-	alive.expect("inbox", "a")                                                        //
+	dead.send(`{"type":"start"}`)
+	eventually(t, "a ping", func() bool { return alive.conn.pinged.Load() > 0 })
+	first := alive.conn.pinged.Load()
+	eventually(t, "another", func() bool { return alive.conn.pinged.Load() > first })
+	r.waitEnded(dead)
+	r.expectReason("dead", protocol.ReasonNoPong)
+	if d := dead.conn.sock.EndedFor(time.Now()); d > closeGrace/2 {
+		t.Errorf("a dead peer was waited for, for %v", d)
+	}
+	dead.read().expectClose(4002) // it was sent all the same
+	r.publish(ann, message("a"))
+	alive.expect("inbox", "a")
 }
 
 func (r *rig) waitEnded(k *client) {

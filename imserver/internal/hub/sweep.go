@@ -42,6 +42,11 @@ func (h *Hub) appendConns(to []*Conn) []*Conn {
 	return to
 }
 
+// pingAfter is how long a connection may be quiet. With the next round it would be longer than the interval.
+func (h *Hub) pingAfter() time.Duration {
+	return max(h.opts.PingInterval-sweepInterval, h.opts.PingInterval/2)
+}
+
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet.
 func (h *Hub) check(c *Conn, now time.Time) {
 	if !c.ready.Load() {
@@ -69,8 +74,9 @@ func (h *Hub) check(c *Conn, now time.Time) {
 	case pinged.After(heard):
 		if now.Sub(pinged) > h.opts.PongTimeout {
 			c.end(protocol.ReasonNoPong)
+			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
-	case now.Sub(heard) >= h.opts.PingInterval:
+	case now.Sub(heard) > h.pingAfter():
 		c.pinged.Store(now.UnixMilli())
 		c.sock.Ping()
 	}
