@@ -91,6 +91,7 @@ type ConnectRequest struct {
 	Device       string   `json:"device,omitempty"`
 	Groups       []string `json:"groups,omitempty"`
 	UntilOffline bool     `json:"untilOffline,omitempty"`
+	TTL          int      `json:"ttl,omitempty"` // seconds
 }
 
 // Connect asks for a URL.
@@ -187,6 +188,27 @@ func (a *API) Join(ctx context.Context, group string, clients ...string) error {
 func (a *API) Leave(ctx context.Context, group string, clients ...string) error {
 	in := map[string]any{"remove": clients}
 	return a.Do(ctx, http.MethodPost, "/v1/groups/"+url.PathEscape(group)+"/members", in, nil)
+}
+
+// OnlineClients lists everybody who is online.
+func (a *API) OnlineClients(ctx context.Context) (ids []string, err error) {
+	for cursor := ""; ; {
+		var page struct {
+			Clients []struct {
+				ClientID string `json:"clientId"`
+			} `json:"clients"`
+			Next string `json:"next"`
+		}
+		if err := a.Do(ctx, http.MethodGet, "/v1/clients?limit=1000&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
+			return ids, err
+		}
+		for _, c := range page.Clients {
+			ids = append(ids, c.ClientID)
+		}
+		if cursor = page.Next; cursor == "" {
+			return ids, nil
+		}
+	}
 }
 
 // Online asks who of many clients is online.

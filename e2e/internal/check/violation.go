@@ -7,16 +7,18 @@ type Rule string
 
 // The rules.
 const (
-	Loss       Rule = "loss"       // never arrived, and nothing later did
-	SilentGap  Rule = "silent gap" // never arrived, later ones did, and nothing was told in between
-	Duplicate  Rule = "duplicate"  // arrived or was stored twice
-	Reorder    Rule = "reorder"    // positions or awaited sends out of order
-	Ghost      Rule = "ghost"      // a send that did not succeed appeared twice
-	Stray      Rule = "stray"      // reached somebody who was not addressed, or was never sent
-	Fork       Rule = "fork"       // one position, two messages
-	Unfollowed Rule = "unfollowed" // a client is out of a group that it never left
-	Receipt    Rule = "receipt"    // of what did not happen, not asked for, or missing
-	Leak       Rule = "leak"       // a node holds more than before
+	Loss        Rule = "loss"        // never arrived, and nothing later did
+	SilentGap   Rule = "silent gap"  // never arrived, later ones did, and nothing was told in between
+	Duplicate   Rule = "duplicate"   // arrived or was stored twice
+	Reorder     Rule = "reorder"     // positions or awaited sends out of order
+	Ghost       Rule = "ghost"       // a send that did not succeed appeared twice
+	Stray       Rule = "stray"       // reached somebody who was not addressed, or was never sent
+	Fork        Rule = "fork"        // one position, two messages
+	Unfollowed  Rule = "unfollowed"  // a client is out of a group that it never left
+	Receipt     Rule = "receipt"     // of what did not happen, not asked for, or missing
+	Alternation Rule = "alternation" // online twice, or offline twice
+	Untrue      Rule = "untrue"      // the last event is not how it is
+	Leak        Rule = "leak"        // a node holds more than before
 )
 
 // Violation is one broken promise.

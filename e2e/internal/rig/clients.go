@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,11 +63,21 @@ func (r *Rig) WaitStarted(clients ...*client.Client) {
 // Dial opens one connection of a client by hand and, of imtier.v1, starts it. It fails the test when that does not work.
 func (r *Rig) Dial(id string, kind client.Kind, groups ...string) *client.Conn {
 	r.T.Helper()
+	return r.DialVia("", id, kind, groups...)
+}
+
+// DialVia is Dial to another address than the URL's, if it is not empty.
+func (r *Rig) DialVia(addr, id string, kind client.Kind, groups ...string) *client.Conn {
+	r.T.Helper()
 	ctx, cancel := context.WithTimeout(r.T.Context(), startTimeout)
 	defer cancel()
 	url, err := r.API.Connect(ctx, api.ConnectRequest{ClientID: id, Groups: groups})
 	if err != nil {
 		r.T.Fatal(err)
+	}
+	if addr != "" {
+		_, query, _ := strings.Cut(url, "?")
+		url = "ws://" + addr + "/ws?" + query
 	}
 	conn, err := client.Dial(ctx, url, kind)
 	if err != nil {

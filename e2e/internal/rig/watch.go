@@ -1,0 +1,166 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/check"
+	"github.com/imtier/imtier/e2e/internal/client"
+	"github.com/imtier/imtier/e2e/internal/ledger"
+	"github.com/imtier/imtier/pkg/imhelper"
+)
+
+// WatchGroups are the groups of consumers of a Watch; the first has two members, the second one.
+var WatchGroups = []string{"rig-pair", "rig-single"}
+
+// refuseEvery is how often a consumer refuses an event, which then has to come again.
+const refuseEvery = 50
+
+// probePrefix begins the names of clients that come and go to find out whether the consumers work.
+const probePrefix = "probe-"
+
+// Watch consumes the events of an installation.
+type Watch struct {
+	Events *ledger.Events
+
+	r      *Rig
+	probes []string
+	count  atomic.Int64
+}
+
+var errRefused = errors.New("refused, to get it again")
+
+// Watch starts consumers, and waits until they get what happens.
+func (r *Rig) Watch() *Watch {
+	r.T.Helper()
+	h, err := imhelper.New(r.T.Context(), imhelper.Options{RedisURL: r.RedisURL()})
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(h.Close)
+	w := &Watch{Events: &ledger.Events{}, r: r}
+	for _, group := range append(WatchGroups[:1:1], WatchGroups...) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = h.Events(r.T.Context(), group, func(_ context.Context, e imhelper.Event) error { return w.take(group, &e) })
+		}()
+		r.T.Cleanup(func() { <-ended })
+	}
+	Eventually(r.T, readyTimeout, "events are consumed", func() bool {
+		id := fmt.Sprint(probePrefix, len(w.probes))
+		w.probes = append(w.probes, id)
+		r.Dial(id, client.Raw).Cut()
+		deadline := time.Now().Add(time.Second)
+		for ; time.Now().Before(deadline); <-time.After(poll) {
+			if len(w.of(WatchGroups[0], id)) > 0 && len(w.of(WatchGroups[1], id)) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	last := w.probes[len(w.probes)-1]
+	Eventually(r.T, readyTimeout, "the probe is offline", func() bool { return slices.Contains(w.History(last), imhelper.EventOffline) })
+	return w
+}
+
+// events are those of everybody but the probes: while the groups were being made, one may have got what the other did not.
+func (w *Watch) events() []ledger.Event {
+	return slices.DeleteFunc(w.Events.All(), func(e ledger.Event) bool { return strings.HasPrefix(e.Client, probePrefix) })
+}
+
+func (w *Watch) take(group string, e *imhelper.Event) error {
+	of := e.Group
+	if e.Type == imhelper.EventReceipt {
+		of = e.ID
+	}
+	w.Events.Add(ledger.Event{
+		At: time.Now(), Group: group, Key: e.Key, Seq: e.Seq, Type: e.Type, Client: e.ClientID, Node: e.Node, Of: of,
+		State: e.State, Time: e.Time,
+	})
+	if w.count.Add(1)%refuseEvery == 0 {
+		return errRefused
+	}
+	return nil
+}
+
+// of lists the types of a client's events about presence that a group of consumers got, repetitions left out.
+func (w *Watch) of(group, id string) (out []string) {
+	seen := make(map[string]bool)
+	for _, e := range w.Events.All() {
+		if e.Group == group && e.Client == id && !seen[e.Key] && (e.Type == imhelper.EventOnline || e.Type == imhelper.EventOffline) {
+			seen[e.Key] = true
+			out = append(out, e.Type)
+		}
+	}
+	return out
+}
+
+// History is what both groups of consumers agree on about a client: the types of its events about presence. It is nil while
+// they do not.
+func (w *Watch) History(id string) []string {
+	if h := w.of(WatchGroups[0], id); slices.Equal(h, w.of(WatchGroups[1], id)) {
+		return h
+	}
+	return nil
+}
+
+// Check waits until the events say the same as truth (is each client online?), then for a moment more, and fails the test
+// for whatever is wrong with them, and with what webapi says.
+func (w *Watch) Check(truth map[string]bool, within time.Duration) {
+	t := w.r.T
+	t.Helper()
+	begin := time.Now()
+	found := w.Violations(truth, within)
+	t.Logf("%d events of %d clients; they agree after %v", len(w.events()), len(truth), time.Since(begin).Round(10*time.Millisecond))
+	for i, v := range found {
+		if i == shown {
+			t.Errorf("and %d more", len(found)-shown)
+			break
+		}
+		t.Error(v)
+	}
+	w.wantOnline(t, truth)
+}
+
+// Violations are what is wrong with the events after a while.
+func (w *Watch) Violations(truth map[string]bool, within time.Duration) (found []check.Violation) {
+	for deadline := time.Now().Add(within); ; {
+		found = check.Presence(w.events(), WatchGroups, truth)
+		if len(found) == 0 || time.Now().After(deadline) {
+			break
+		}
+		<-time.After(10 * poll)
+	}
+	<-time.After(quiet)
+	return check.Presence(w.events(), WatchGroups, truth)
+}
+
+// wantOnline compares GET /v1/clients with the truth.
+func (w *Watch) wantOnline(t testing.TB, truth map[string]bool) {
+	t.Helper()
+	ids, err := w.r.API.OnlineClients(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	listed := make(map[string]bool)
+	for _, id := range ids {
+		listed[id] = true
+	}
+	for id, is := range truth {
+		if listed[id] != is {
+			t.Errorf("%s is listed as online: %v", id, listed[id])
+		}
+	}
+	for id := range listed {
+		if _, ok := truth[id]; !ok {
+			t.Errorf("%s is listed as online, and nobody knows it", id)
+		}
+	}
+}

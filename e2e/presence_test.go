@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/e2e/internal/client"
+	"github.com/imtier/imtier/e2e/internal/ledger"
+	"github.com/imtier/imtier/e2e/internal/proxy"
+	"github.com/imtier/imtier/e2e/internal/rig"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// offlineWithin is how long after a node died all its clients that did not come back have to be reported offline.
+const offlineWithin = 20 * time.Second
+
+func TestFaultsKillOneOfThree(t *testing.T) { killOneOfThree(t, length(1000, 150)) }
+
+func TestFaultsKillOneOfThreeWith10000(t *testing.T) {
+	if !rig.Full() {
+		t.Skip("takes many connections: RIG_FULL=1")
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 12_000 {
+		t.Skipf("10,000 connections do not fit into %d descriptors", limit.Cur)
+	}
+	killOneOfThree(t, 10_000)
+}
+
+// killOneOfThree kills a node. Every second one of its clients comes back on another.
+func killOneOfThree(t *testing.T, clients int) {
+	t.Parallel()
+	r := rig.Start(t, bin, rig.Options{Nodes: 3, Redis: []redistest.Option{redistest.AOF()}})
+	w := r.Watch()
+	crowd := r.Crowd(clients, "client")
+	truth := crowd.Everybody()
+	w.Check(truth, time.Minute)
+
+	victims := crowd.On(r.Nodes[0])
+	slices.Sort(victims)
+	var back, gone []string
+	for i, id := range victims {
+		if i%2 == 0 {
+			back = append(back, id)
+		} else {
+			gone = append(gone, id)
+			truth[id] = false
+		}
+	}
+	if len(back) == 0 || len(gone) == 0 {
+		t.Fatalf("%d of %d clients on the first node", len(victims), clients)
+	}
+	killed := time.Now()
+	r.Nodes[0].Kill()
+	crowd.Connect(back...)
+	t.Logf("%d clients are elsewhere %v after the kill", len(back), time.Since(killed).Round(10*time.Millisecond))
+	w.Check(truth, time.Minute)
+	last := killed
+	for _, e := range w.Events.All() {
+		if e.Type == "offline" && !truth[e.Client] && !strings.HasPrefix(e.Client, "probe-") && e.At.After(last) {
+			last = e.At
+		}
+	}
+	t.Logf("%d clients are offline %v after the kill", len(gone), last.Sub(killed).Round(10*time.Millisecond))
+	if took := last.Sub(killed); took > offlineWithin {
+		t.Errorf("it took %v until all were offline", took)
+	}
+	<-time.After(length(10*time.Second, time.Second)) // an event too many would come now
+	w.Check(truth, 0)
+}
+
+// A whole load runs while a node is killed: everybody comes back, and nobody was offline for it.
+func TestFaultsKillNodeUnderLoadPresence(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{Clients: 30, Groups: 3})
+	w := l.Watch()
+	known := make(map[string]bool)
+	for _, c := range l.Clients {
+		known[c.ID()] = true
+	}
+	inflict(l, "kill-node", length(20*time.Second, time.Second))
+	for _, e := range w.Events.All() {
+		if known[e.Client] && (e.Type == "offline" || e.Type == "online") {
+			t.Errorf("%s was reported %s", e.Client, e.Type)
+		}
+	}
+	l.Check()
+}
+
+const (
+	pingEvery   = 2 * time.Second
+	pongWithin  = time.Second
+	graceOfRigs = 2 * time.Second
+)
+
+// A connection that is dead without a word is noticed by its silence.
+func TestFaultsHalfOpen(t *testing.T) {
+	t.Parallel()
+	r := rig.Start(t, bin, rig.Options{Nodes: 1, NodeEnv: []string{
+		"IM_PING_INTERVAL=" + pingEvery.String(), "IM_PONG_TIMEOUT=" + pongWithin.String(),
+	}})
+	w := r.Watch()
+	p, err := proxy.Listen(r.Host+":0", r.Nodes[0].Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	const n = 10
+	truth := map[string]bool{"direct": true}
+	keep(t, r.Dial("direct", client.Raw))
+	for i := range n {
+		id := "far-" + strconv.Itoa(i)
+		truth[id] = true
+		kind := client.Raw
+		if i%2 == 0 {
+			kind = client.V1
+		}
+		keep(t, r.DialVia(p.Addr(), id, kind))
+	}
+	<-time.After(2 * (pingEvery + pongWithin)) // those that answer are left alone
+	w.Check(truth, patience)
+	cut := time.Now()
+	p.Set(proxy.Drop)
+	for id := range truth {
+		truth[id] = id == "direct"
+	}
+	w.Check(truth, patience)
+	last := cut
+	for _, e := range w.Events.All() {
+		if e.Type == "offline" && e.At.After(last) {
+			last = e.At
+		}
+	}
+	limit := pingEvery + pongWithin + graceOfRigs + 2*time.Second
+	t.Logf("all are offline %v after the network died, allowed are %v", last.Sub(cut).Round(10*time.Millisecond), limit)
+	if last.Sub(cut) > limit {
+		t.Errorf("it took %v until all were offline", last.Sub(cut))
+	}
+}
+
+// keep reads a connection until it ends, so that pings are answered.
+func keep(t *testing.T, conn *client.Conn) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := conn.NextRaw(t.Context()); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { conn.Cut(); <-ended })
+}
+
+// The same client on two nodes, its devices coming and going.
+func TestFaultsDevicesComeAndGo(t *testing.T) {
+	t.Parallel()
+	rate, clients := length(500, 120), 40
+	r := rig.Start(t, bin, rig.Options{Nodes: 2, Redis: []redistest.Option{redistest.AOF()}, NodeEnv: []string{
+		"IM_OFFLINE_GRACE=300ms", "IM_EVENTS_SIZE=1000",
+	}, WebAPIEnv: []string{"IM_EVENTS_SIZE=1000"}})
+	w := r.Watch()
+	c := r.NewChurn(clients, 3)
+	truth := make(map[string]bool)
+	for id := range c.Connections() {
+		truth[id] = false
+	}
+	c.Run(length(10*time.Second, 2*time.Second), rate, 1) // whatever is made once is made now
+	before := redisMemory(t, r)
+	d := length(5*time.Minute, 8*time.Second)
+	n := c.Run(d, rate, 2)
+	t.Logf("%d connects and disconnects, %.0f a second", n, float64(n)/d.Seconds())
+	counts := c.Connections()
+	for id, n := range counts {
+		truth[id] = n > 0
+	}
+	w.Check(truth, patience)
+	for id, n := range counts {
+		if got, err := r.API.Client(t.Context(), id); err != nil || len(got.Connections) != n {
+			t.Errorf("%s has %d connections, want %d: %v", id, len(got.Connections), n, err)
+		}
+	}
+	c.Leave()
+	for id := range truth {
+		truth[id] = false
+	}
+	w.Check(truth, patience)
+	if rig.Full() {
+		wantMemoryBack(t, r, before)
+	}
+}
+
+// wantMemoryBack waits until Redis needs as much memory as before: marks of used URLs and of sessions that may be resumed
+// live for up to two minutes.
+func wantMemoryBack(t *testing.T, r *rig.Rig, before int) {
+	t.Helper()
+	const slack = 2 << 20 // bytes; an allocator gives back in pages
+	now := 0
+	took := rig.Eventually(t, 4*time.Minute, "Redis' memory is back", func() bool {
+		<-time.After(time.Second)
+		now = redisMemory(t, r)
+		return now <= before+slack
+	})
+	t.Logf("Redis: %d KiB, before %d KiB, after %v", now>>10, before>>10, took.Round(time.Second))
+}
+
+// redisMemory is what Redis has allocated for data, in bytes.
+func redisMemory(t *testing.T, r *rig.Rig) int {
+	t.Helper()
+	text := r.Redis.Do("EVAL", `return string.match(redis.call("INFO", "memory"), "used_memory_dataset:(%d+)")`, "0")
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatalf("used_memory_dataset: %q", text)
+	}
+	return n
+}
+
+// The checker has to see what is wrong with a consumer's ledger: one that drops an event, or makes one up.
+func TestFaultsPresenceSabotage(t *testing.T) {
+	t.Parallel()
+	r := rig.Start(t, bin, rig.Options{Nodes: 1})
+	w := r.Watch()
+	crowd := r.Crowd(5, "client")
+	truth := crowd.Everybody()
+	w.Check(truth, patience)
+	truth["client-9"] = true
+	if found := w.Violations(truth, 0); len(found) != 2 {
+		t.Errorf("a client without events: %v", found)
+	}
+	delete(truth, "client-9")
+	w.Events.Add(ledger.Event{Key: "made-up", Seq: 1 << 60, Group: rig.WatchGroups[0], Type: "online", Client: "client-0"})
+	if found := w.Violations(truth, 0); len(found) == 0 {
+		t.Error("an event that one group got only was not noticed")
+	}
+}
