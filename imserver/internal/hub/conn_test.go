@@ -72,8 +72,8 @@ func TestMeter(t *testing.T) {
 
 func TestPings(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.PingInterval, o.PongTimeout = time.Millisecond, 1500*time.Millisecond })
-	alive := r.connect("ann", true)                                                   // its library answers while it reads
-	dead := r.dial(r.admit(Info{ClientID: "bob", ID: "dead"}), true)                  // reads nothing
+	alive := r.connect("ann", true)                                  // its library answers while it reads
+	dead := r.dial(r.admit(Info{ClientID: "bob", ID: "dead"}), true) // reads nothing
 	dead.send(`{"type":"start"}`)
 	eventually(t, "a ping", func() bool { return alive.conn.pinged.Load() > 0 })
 	first := alive.conn.pinged.Load()
