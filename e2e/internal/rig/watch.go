@@ -59,7 +59,7 @@ func (r *Rig) Watch() *Watch {
 		r.Dial(id, client.Raw).Cut()
 		deadline := time.Now().Add(time.Second)
 		for ; time.Now().Before(deadline); <-time.After(poll) {
-			if len(w.of(WatchGroups[0], id)) > 0 && len(w.of(WatchGroups[1], id)) > 0 {
+			if slices.Contains(w.of(WatchGroups[0], id), imhelper.EventOnline) && slices.Contains(w.of(WatchGroups[1], id), imhelper.EventOnline) {
 				return true
 			}
 		}
