@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
 	"github.com/imtier/imtier/pkg/ticket"
 )
@@ -27,7 +28,7 @@ func TestSubscriptionIsCut(t *testing.T) {
 		want = append(want, id)
 		p.inbox(id, "ann", "bob")
 		if i == 151 {
-			if _, err := st.Join(context.Background(), "new", []string{"ann"}, false); err != nil {
+			if _, err := st.Join(context.Background(), "new", []string{"ann"}, store.JoinOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := st.Leave(context.Background(), "old", []string{"ann"}); err != nil {

@@ -247,7 +247,7 @@ func TestJoinAndLeaveWhileConnected(t *testing.T) {
 	for i := range 20 {
 		group := fmt.Sprint("group", i)
 		p.group("before"+group, group)
-		if _, err := st.Join(ctx, group, []string{"ann"}, false); err != nil {
+		if _, err := st.Join(ctx, group, []string{"ann"}, store.JoinOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		p.group("at once "+group, group) // right after Join has returned

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
 )
 
 // GroupInfo is a group that has members.
@@ -26,44 +27,56 @@ type Member struct {
 //
 // Errors: FieldError, ErrUnavailable.
 func (h *Helper) Join(ctx context.Context, clientID string, groups ...string) (added int, err error) {
-	return h.join(ctx, clientID, groups, false)
+	return h.join(ctx, clientID, groups, JoinOptions{})
 }
 
 // JoinUntilOffline is Join for memberships that end when the client goes offline. A client that is offline keeps
 // them until it has been online.
 func (h *Helper) JoinUntilOffline(ctx context.Context, clientID string, groups ...string) (added int, err error) {
-	return h.join(ctx, clientID, groups, true)
+	return h.join(ctx, clientID, groups, JoinOptions{UntilOffline: true})
 }
 
 // JoinGroup makes clients, at most 1000, members of a group and returns how many were not before. As Join otherwise.
 func (h *Helper) JoinGroup(ctx context.Context, group string, clientIDs ...string) (added int, err error) {
-	return h.joinGroup(ctx, group, clientIDs, false)
+	return h.joinGroup(ctx, group, clientIDs, JoinOptions{})
 }
 
 // JoinGroupUntilOffline is JoinGroup for memberships that end when the client in question goes offline.
 func (h *Helper) JoinGroupUntilOffline(ctx context.Context, group string, clientIDs ...string) (added int, err error) {
-	return h.joinGroup(ctx, group, clientIDs, true)
+	return h.joinGroup(ctx, group, clientIDs, JoinOptions{UntilOffline: true})
 }
 
-func (h *Helper) join(ctx context.Context, clientID string, groups []string, untilOffline bool) (int, error) {
+// JoinOptions say what kind of membership a new one is. The zero value is Join's: it lasts until the client leaves, and
+// starts now.
+type JoinOptions = store.JoinOptions
+
+// JoinGroupWith is JoinGroup with options. With History a new member also gets the messages that the group's log still
+// holds: at once when it is connected, else when it comes, on each device that has acknowledged nothing of the group
+// yet. Clients without the sub-protocol imtier.v1 never get history. Who is a member already is left as it is, but that
+// joining without UntilOffline makes a membership last.
+func (h *Helper) JoinGroupWith(ctx context.Context, group string, o JoinOptions, clientIDs ...string) (added int, err error) {
+	return h.joinGroup(ctx, group, clientIDs, o)
+}
+
+func (h *Helper) join(ctx context.Context, clientID string, groups []string, o JoinOptions) (int, error) {
 	if err := checkAll(
 		checkClientID("clientId", clientID),
 		checkList("groups", groups, protocol.MaxReceivers, protocol.CheckGroup),
 	); err != nil {
 		return 0, err
 	}
-	added, err := h.store.JoinGroups(ctx, clientID, unique(groups), untilOffline)
+	added, err := h.store.JoinGroups(ctx, clientID, unique(groups), o)
 	return added, doing("join groups", err)
 }
 
-func (h *Helper) joinGroup(ctx context.Context, group string, clientIDs []string, untilOffline bool) (int, error) {
+func (h *Helper) joinGroup(ctx context.Context, group string, clientIDs []string, o JoinOptions) (int, error) {
 	if err := checkAll(
 		checkGroup("group", group),
 		checkList("clientIds", clientIDs, protocol.MaxReceivers, protocol.CheckClientID),
 	); err != nil {
 		return 0, err
 	}
-	added, err := h.store.Join(ctx, group, unique(clientIDs), untilOffline)
+	added, err := h.store.Join(ctx, group, unique(clientIDs), o)
 	return added, doing("join group", err)
 }
 
@@ -94,8 +107,7 @@ func (h *Helper) LeaveGroup(ctx context.Context, group string, clientIDs ...stri
 	return removed, doing("leave group", err)
 }
 
-// Dissolve ends all memberships of a group, which then is no longer listed. Its past messages stay until they
-// expire. After an error a part of the members may have left; dissolving again goes on.
+// Dissolve ends all memberships of a group, which then is no longer listed, and deletes its past messages. After an error a part of the members may have left; dissolving again goes on.
 //
 // Errors: FieldError, ErrUnavailable.
 func (h *Helper) Dissolve(ctx context.Context, group string) error {

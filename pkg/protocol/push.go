@@ -24,7 +24,7 @@ const (
 //
 //	M fence n (address position)×n envelope
 //	E n address×n envelope
-//	J clientId group position
+//	J clientId group position [+]      +: with all messages that are kept, not only those after position
 //	L clientId group
 //	K clientId connId device code by   connId and device may be empty: any; by may be absent
 //	V jti
@@ -35,17 +35,18 @@ type Push struct {
 	Targets  []Target // M, E
 	Envelope []byte   // M, E; refers to the decoded bytes
 
-	ClientID string // J, L, K, R
-	Group    string // J, L
-	Pos      Position
-	ConnID   string // K
-	Device   string // K
-	Code     int    // K: the close code
-	By       string // K: the device that takes the place, if one does
-	JTI      string // V: the URL's name
-	Origin   string // R
-	ID       string // R: the request's
-	Frame    []byte // R: for the client; refers to the decoded bytes
+	ClientID string   // J, L, K, R
+	Group    string   // J, L
+	Pos      Position // J: where the group's stream ended when the client became a member
+	History  bool     // J: what came before is for the client too
+	ConnID   string   // K
+	Device   string   // K
+	Code     int      // K: the close code
+	By       string   // K: the device that takes the place, if one does
+	JTI      string   // V: the URL's name
+	Origin   string   // R
+	ID       string   // R: the request's
+	Frame    []byte   // R: for the client; refers to the decoded bytes
 }
 
 // Target is one stream of a push: the clientId of an inbox, a group, or empty for all.
@@ -56,6 +57,9 @@ type Target struct {
 
 // maxTargets bounds what a decoder allocates for one push; a publisher sends at most MaxReceivers at once.
 const maxTargets = MaxReceivers
+
+// withHistory is the last line of a join that includes history.
+const withHistory = "+"
 
 // ErrBadPush is returned for bytes that are not a push.
 var ErrBadPush = errors.New("malformed push")
@@ -81,6 +85,9 @@ func (p *Push) Encode() []byte {
 		line(p.ClientID)
 		line(p.Group)
 		line(p.Pos.String())
+		if p.History {
+			line(withHistory)
+		}
 	case PushLeave:
 		line(p.ClientID)
 		line(p.Group)
@@ -121,6 +128,7 @@ func DecodePush(b []byte) (*Push, error) {
 		p.Envelope = l.b
 	case PushJoin:
 		p.ClientID, p.Group, p.Pos = l.next(), l.next(), l.position()
+		p.History = len(l.b) > 0 && l.next() == withHistory
 	case PushLeave:
 		p.ClientID, p.Group = l.next(), l.next()
 	case PushKick:

@@ -63,6 +63,7 @@ func pushVectors() map[string]*Push {
 		},
 		"ephemeral to a group": {Kind: PushEphemeral, Targets: []Target{{Addr: "room 1"}}, Envelope: []byte("x")},
 		"join":                 {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos},
+		"join, with history":   {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos, History: true},
 		"join, empty stream":   {Kind: PushJoin, ClientID: "alice", Group: "room"},
 		"leave":                {Kind: PushLeave, ClientID: "alice", Group: "room"},
 		"kick a client":        {Kind: PushKick, ClientID: "alice", Code: 4500},

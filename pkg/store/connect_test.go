@@ -47,7 +47,7 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 		tail := send(t, s, "anna", "m1")
 		web, group := protocol.Position{Epoch: 7, Seq: 3}, protocol.Position{Epoch: 9, Seq: 1}
 		phone := protocol.Position{Epoch: 7, Seq: 12}
-		_, err := s.Join(ctxb, "g", []string{"anna"}, false)
+		_, err := s.Join(ctxb, "g", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		must(t, saveCursors(s, "anna", "web",
 			map[string]protocol.Position{"inbox": web, "group:g": group, "group:left": group}))

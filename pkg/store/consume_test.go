@@ -116,7 +116,7 @@ func TestEventsArriveInOrder(t *testing.T) {
 		for i := range 5 {
 			se := session(s, "anna")
 			connect(t, s, se, AnyDevice)
-			_, err := s.Join(ctxb, fmt.Sprint(i), []string{"anna"}, true)
+			_, err := s.Join(ctxb, fmt.Sprint(i), []string{"anna"}, JoinOptions{UntilOffline: true})
 			must(t, err)
 			disconnect(t, s, se)
 			must(t, s.sweep(ctxb))
@@ -165,7 +165,7 @@ func TestRefusedEventsComeAgainInOrder(t *testing.T) {
 		consume(t, s, "g", "one", b)
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
-		_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+		_, err := s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		disconnect(t, s, se)
 		must(t, s.sweep(ctxb))
@@ -288,7 +288,7 @@ func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
 		_, err := w.take(ctxb, p)
 		must(t, err)
 		trim(t, s, p)
-		_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		_, err = s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		w.drain(ctxb, p)
 		wantEqual(t, "events", b.of("anna"), []string{"joinroom"})
@@ -319,7 +319,7 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 				}
 				p, b := s.Partition("anna"), &inbasket{}
 				join := func(group string) {
-					_, err := s.Join(ctxb, group, []string{"anna"}, false)
+					_, err := s.Join(ctxb, group, []string{"anna"}, JoinOptions{})
 					must(t, err)
 				}
 				if c.read {
@@ -366,7 +366,7 @@ func TestAnOutrunConsumerIsTold(t *testing.T) {
 		p, b := s.Partition("anna"), &inbasket{}
 		w := eventWorker(s, "g", "x", b)
 		for _, g := range []string{"one", "two", "three"} {
-			_, err := s.Join(ctxb, g, []string{"anna"}, false)
+			_, err := s.Join(ctxb, g, []string{"anna"}, JoinOptions{})
 			must(t, err)
 			if g == "two" {
 				trim(t, s, p)
@@ -389,14 +389,14 @@ func TestManyEventsAtOnceHaveRisingNumbers(t *testing.T) {
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
 		for i := 0; i < n; i += 200 {
-			_, err := s.JoinGroups(ctxb, "anna", names(fmt.Sprint(i, "-"), 200), true)
+			_, err := s.JoinGroups(ctxb, "anna", names(fmt.Sprint(i, "-"), 200), JoinOptions{UntilOffline: true})
 			must(t, err)
 		}
 		b := &inbasket{}
 		consume(t, s, "g", "one", b)
 		disconnect(t, s, se)
 		must(t, s.sweep(ctxb))
-		_, err := s.Join(ctxb, "after", []string{"anna"}, true)
+		_, err := s.Join(ctxb, "after", []string{"anna"}, JoinOptions{UntilOffline: true})
 		must(t, err)
 		eventually(t, "all events", func() bool { return len(b.of("anna")) == n+2 })
 		last := int64(0)

@@ -18,15 +18,15 @@ var indexedScript = newScript("indexed", indexedLua)
 
 // Join makes clients members of a group and returns how many were not before. When it returns nil, every message
 // published to the group from then on is for them, and the nodes that hold them have been told. Joining without
-// untilOffline makes a membership that would have ended with the client's being online a lasting one, never the
-// other way round.
-func (s *Store) Join(ctx context.Context, group string, ids []string, untilOffline bool) (added int, err error) {
-	return s.change(ctx, opJoin, mode(untilOffline), clientsOf(group, ids))
+// UntilOffline makes a membership that would have ended with the client's being online a lasting one, never the
+// other way round; where a membership starts is decided when it begins.
+func (s *Store) Join(ctx context.Context, group string, ids []string, o JoinOptions) (added int, err error) {
+	return s.change(ctx, opJoin, o.truth(), clientsOf(group, ids))
 }
 
 // JoinGroups is Join of one client to many groups.
-func (s *Store) JoinGroups(ctx context.Context, id string, groups []string, untilOffline bool) (added int, err error) {
-	return s.change(ctx, opJoin, mode(untilOffline), groupsOf(id, groups))
+func (s *Store) JoinGroups(ctx context.Context, id string, groups []string, o JoinOptions) (added int, err error) {
+	return s.change(ctx, opJoin, o.truth(), groupsOf(id, groups))
 }
 
 // Leave ends memberships of a group and returns how many there were.

@@ -12,10 +12,10 @@ import (
 func TestJoinAndLeave(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		heard := listen(t, s, "anna", "bob")
-		added, err := s.Join(ctxb, "room", []string{"anna", "bob", "anna"}, false)
+		added, err := s.Join(ctxb, "room", []string{"anna", "bob", "anna"}, JoinOptions{})
 		must(t, err)
 		wantEqual(t, "added", added, 2)
-		added, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		added, err = s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		wantEqual(t, "added again", added, 0)
 		wantEqual(t, "members", indexOf(t, s, "room"), []string{"anna", "bob"})
@@ -43,7 +43,7 @@ func TestJoinAndLeave(t *testing.T) {
 func TestOneClientInManyGroups(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		groups := names("g", 150)
-		added, err := s.JoinGroups(ctxb, "anna", groups, false)
+		added, err := s.JoinGroups(ctxb, "anna", groups, JoinOptions{})
 		must(t, err)
 		wantEqual(t, "added", added, 150)
 		infos, next, err := s.Groups(ctxb, "", 0)
@@ -63,7 +63,7 @@ func TestOneClientInManyGroups(t *testing.T) {
 func TestJoinManyAtOnce(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 2})
 	ids := names("c", 2*scriptBatch+200)
-	added, err := s.Join(ctxb, "room", ids, false)
+	added, err := s.Join(ctxb, "room", ids, JoinOptions{})
 	must(t, err)
 	wantEqual(t, "added", added, len(ids))
 	for _, id := range ids[:3] {
@@ -77,7 +77,7 @@ func TestJoinManyAtOnce(t *testing.T) {
 func TestMembershipModes(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		join := func(untilOffline bool) Membership {
-			_, err := s.Join(ctxb, "room", []string{"anna"}, untilOffline)
+			_, err := s.Join(ctxb, "room", []string{"anna"}, JoinOptions{UntilOffline: untilOffline})
 			must(t, err)
 			groups, err := s.GroupsOf(ctxb, "anna")
 			must(t, err)
@@ -110,7 +110,7 @@ func TestMembershipStartsBeforeWhatFollowsJoin(t *testing.T) {
 		old, err := s.PublishGroup(ctxb, message("before"), "room", false)
 		must(t, err)
 		heard := listen(t, s, "anna", "room")
-		_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+		_, err = s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		groups, err := s.GroupsOf(ctxb, "anna")
 		must(t, err)
@@ -133,7 +133,7 @@ func TestMembershipStartsBeforeWhatFollowsJoin(t *testing.T) {
 func TestJoinIsAnnouncedAfterTheIndex(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL()})
 	token := newToken()
-	todo, changed, err := s.writeTruth(ctxb, opJoin, "p", token, []pair{{"anna", "room"}})
+	todo, changed, err := s.writeTruth(ctxb, opJoin, "p -", token, []pair{{"anna", "room"}})
 	must(t, err)
 	wantEqual(t, "changed", changed, 1)
 	heard := listen(t, s, "anna")
@@ -160,7 +160,7 @@ func TestJoinIsAnnouncedAfterTheIndex(t *testing.T) {
 
 func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
-		_, err := s.Join(ctxb, "old", []string{"anna"}, false)
+		_, err := s.Join(ctxb, "old", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		old, err := s.PublishGroup(ctxb, message("1"), "old", false)
 		must(t, err)
@@ -188,7 +188,7 @@ func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 func TestDissolve(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		ids := names("c", 30)
-		_, err := s.Join(ctxb, "room", ids, false)
+		_, err := s.Join(ctxb, "room", ids, JoinOptions{})
 		must(t, err)
 		last, err := s.PublishGroup(ctxb, message("1"), "room", false)
 		must(t, err)
@@ -216,7 +216,7 @@ func TestPagesAreCompleteAndStable(t *testing.T) {
 		ids := append(names("c", 137), "übergröße", "a b")
 		for i, id := range ids {
 			connect(t, s, session(s, id), AnyDevice)
-			_, err := s.JoinGroups(ctxb, id, []string{"all", fmt.Sprint("only ", i)}, false)
+			_, err := s.JoinGroups(ctxb, id, []string{"all", fmt.Sprint("only ", i)}, JoinOptions{})
 			must(t, err)
 		}
 		walks := map[string]func(cursor string, limit int) ([]string, string, error){

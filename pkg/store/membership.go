@@ -49,7 +49,7 @@ const settleRounds = 16
 type Membership struct {
 	Group        string
 	UntilOffline bool
-	Pos          protocol.Position // where it starts: what came later in the group's stream is for this client
+	Pos          protocol.Position // where it starts: what came later in the group's stream is for this client; zero: all of it
 	Synced       bool              // false while a change is under way; Pos is not known then
 }
 
@@ -84,6 +84,20 @@ func newToken() string {
 	return hex.EncodeToString(b[:])
 }
 
+// JoinOptions say what kind of membership a new one is. The zero value is a lasting one that starts now.
+type JoinOptions struct {
+	UntilOffline bool // it ends when the client goes offline
+	History      bool // it starts at the oldest message that is kept
+}
+
+// truth is what truth.lua writes for a new membership: its mode, and what stands for the position until it is known.
+func (o JoinOptions) truth() string {
+	if o.History {
+		return mode(o.UntilOffline) + " +"
+	}
+	return mode(o.UntilOffline) + " -"
+}
+
 // mode is how the truth says whether a membership ends with the client's being online.
 func mode(untilOffline bool) string {
 	if untilOffline {
@@ -95,7 +109,7 @@ func mode(untilOffline bool) string {
 // membershipOf reads "<mode> <position>" as the truth has it.
 func membershipOf(group, truth string) Membership {
 	m, text, _ := strings.Cut(truth, " ")
-	pos, err := protocol.ParsePosition(text) // "-" until it is synced
+	pos, err := protocol.ParsePosition(text) // "-" or "+" until it is synced
 	return Membership{Group: group, UntilOffline: m == "o", Pos: pos, Synced: err == nil}
 }
 
@@ -111,20 +125,20 @@ func memberships(truth map[string]string) []Membership {
 
 // change does all three steps for many memberships and returns how many really changed. Some of them may have
 // changed when it fails; repeating it finishes the rest.
-func (s *Store) change(ctx context.Context, op, mode string, pairs []pair) (int, error) {
+func (s *Store) change(ctx context.Context, op, truth string, pairs []pair) (int, error) {
 	token := newToken()
-	todo, changed, err := s.writeTruth(ctx, op, mode, token, pairs)
+	todo, changed, err := s.writeTruth(ctx, op, truth, token, pairs)
 	_, err2 := s.settle(ctx, token, todo)
 	return changed, errors.Join(err, err2)
 }
 
 // writeTruth is step 1. It returns the memberships whose index has to follow.
-func (s *Store) writeTruth(ctx context.Context, op, mode, token string, pairs []pair) ([]change, int, error) {
+func (s *Store) writeTruth(ctx context.Context, op, truth, token string, pairs []pair) ([]change, int, error) {
 	var calls []call
 	var places [][]int // of calls[i] in pairs
 	for p, all := range byPartition(s, pairs, func(m pair) string { return m.client }) {
 		for chunk := range slices.Chunk(all, scriptBatch) {
-			args := []string{op, mode, token, s.keys.groupsPrefix(p), s.keys.eventChannel(), strconv.Itoa(p),
+			args := []string{op, truth, token, s.keys.groupsPrefix(p), s.keys.eventChannel(), strconv.Itoa(p),
 				s.eventsSize}
 			for _, i := range chunk {
 				args = append(args, pairs[i].client, pairs[i].group)

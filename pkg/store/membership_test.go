@@ -53,7 +53,7 @@ func TestJoinsAndLeavesRace(t *testing.T) {
 				var err error
 				switch rnd.IntN(6) {
 				case 0, 1:
-					_, err = s.Join(ctxb, group, []string{client}, false)
+					_, err = s.Join(ctxb, group, []string{client}, JoinOptions{})
 				case 2, 3:
 					_, err = s.Leave(ctxb, group, []string{client})
 				case 4:
@@ -87,7 +87,7 @@ func TestAbandonedChangesAreFinished(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		step := func(op, client string, steps int) {
 			token := newToken()
-			todo, _, err := s.writeTruth(ctxb, op, "p", token, []pair{{client, "room"}})
+			todo, _, err := s.writeTruth(ctxb, op, "p -", token, []pair{{client, "room"}})
 			must(t, err)
 			if steps > 1 {
 				_, err = s.writeIndex(ctxb, todo)
@@ -97,7 +97,7 @@ func TestAbandonedChangesAreFinished(t *testing.T) {
 		step(opJoin, "joined 1", 1)
 		step(opJoin, "joined 2", 2)
 		for _, id := range []string{"left 1", "left 2", "late"} {
-			_, err := s.Join(ctxb, "room", []string{id}, false)
+			_, err := s.Join(ctxb, "room", []string{id}, JoinOptions{})
 			must(t, err)
 		}
 		step(opLeave, "left 1", 1)
@@ -108,7 +108,7 @@ func TestAbandonedChangesAreFinished(t *testing.T) {
 		token := newToken()
 		todo, _, err := s.writeTruth(ctxb, opLeave, "", token, []pair{{"late", "room"}})
 		must(t, err)
-		_, err = s.Join(ctxb, "room", []string{"late"}, false)
+		_, err = s.Join(ctxb, "room", []string{"late"}, JoinOptions{})
 		must(t, err)
 		_, err = s.writeIndex(ctxb, todo)
 		must(t, err)
@@ -153,7 +153,7 @@ func TestAbandonedChangesOfConnectionsAreFinished(t *testing.T) {
 func TestReconcilingWhatIsTrueChangesNothing(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL()})
 	heard := listen(t, s, "anna", "room")
-	_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+	_, err := s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 	must(t, err)
 	before, err := s.GroupsOf(ctxb, "anna")
 	must(t, err)
@@ -177,12 +177,12 @@ func TestReconcilingWhatIsTrueChangesNothing(t *testing.T) {
 // A slow leaver finds the client joined again, and writes the index back.
 func TestOvertakenLeaverPutsTheIndexRight(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL()})
-	_, err := s.Join(ctxb, "room", []string{"anna"}, false)
+	_, err := s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 	must(t, err)
 	token := newToken()
 	todo, _, err := s.writeTruth(ctxb, opLeave, "", token, []pair{{"anna", "room"}})
 	must(t, err)
-	_, err = s.Join(ctxb, "room", []string{"anna"}, false)
+	_, err = s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 	must(t, err)
 	done, err := s.settle(ctxb, token, todo)
 	must(t, err)
@@ -200,7 +200,7 @@ func TestRepairOfMany(t *testing.T) {
 		clients = append(clients, fmt.Sprint("c", i))
 		pairs = append(pairs, pair{clients[i], "room"})
 	}
-	_, _, err := s.writeTruth(ctxb, opJoin, "o", newToken(), pairs)
+	_, _, err := s.writeTruth(ctxb, opJoin, "o -", newToken(), pairs)
 	must(t, err)
 	age(t, s)
 	must(t, s.repair(ctxb))

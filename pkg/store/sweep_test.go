@@ -80,7 +80,7 @@ func TestOfflineEndsMembershipsUntilThen(t *testing.T) {
 		connect(t, s, se, AnyDevice)
 		_, err := s.SyncGroups(ctxb, "anna", []string{"room"})
 		must(t, err)
-		_, err = s.Join(ctxb, "team", []string{"anna"}, false)
+		_, err = s.Join(ctxb, "team", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		wantEqual(t, "room", indexOf(t, s, "room"), []string{"anna"})
 

@@ -9,7 +9,7 @@ func TestTotals(t *testing.T) {
 		}
 		connect(t, s, session(s, "anna"), AnyDevice) // a second device is no second client
 		for _, g := range []string{"red", "blue"} {
-			_, err := s.Join(ctxb, g, []string{"anna", "offline"}, false)
+			_, err := s.Join(ctxb, g, []string{"anna", "offline"}, JoinOptions{})
 			must(t, err)
 		}
 		_, err := s.Leave(ctxb, "blue", []string{"anna", "offline"})

@@ -104,7 +104,7 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 			c.bus.o.Hub.Leave(conn, protocol.GroupOf(p.Group))
 		}
 	case protocol.PushJoin:
-		if err := c.bus.join(ctx, conns, p.Group, p.Pos); err != nil && ctx.Err() == nil {
+		if err := c.bus.join(ctx, conns, p.Group, p.Pos, p.History); err != nil && ctx.Err() == nil {
 			c.bus.o.Log.Warn("follow a group, will compare", zap.String("client_id", p.ClientID),
 				zap.String("group", p.Group), zap.Error(err))
 			c.bus.ask(repair{clients: true})
@@ -132,8 +132,9 @@ func revoke(conns []*hub.Conn, jti string) {
 	}
 }
 
-// join makes a client's connections follow a group from after pos.
-func (b *Bus) join(ctx context.Context, conns []*hub.Conn, group string, pos protocol.Position) error {
+// join makes a client's connections follow a group from after pos. With history that is meant for raw ones only, and may
+// be unknown: the others begin at the oldest message.
+func (b *Bus) join(ctx context.Context, conns []*hub.Conn, group string, pos protocol.Position, history bool) error {
 	st := protocol.GroupOf(group)
 	release, err := b.hold(ctx, st)
 	if err != nil {
@@ -141,7 +142,14 @@ func (b *Bus) join(ctx context.Context, conns []*hub.Conn, group string, pos pro
 	}
 	defer release()
 	for _, conn := range conns {
-		b.o.Hub.Join(conn, st, pos)
+		switch {
+		case !history:
+			b.o.Hub.Join(conn, st, pos)
+		case pos.IsZero():
+			b.o.Hub.JoinWithHistory(conn, st, nil)
+		default:
+			b.o.Hub.JoinWithHistory(conn, st, &pos)
+		}
 	}
 	return nil
 }

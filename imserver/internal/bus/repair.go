@@ -146,7 +146,7 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 		}
 	}
 	for g, conns := range missing {
-		if err := b.join(ctx, conns, g, member[g].Pos); err != nil {
+		if err := b.join(ctx, conns, g, member[g].Pos, member[g].Pos.IsZero()); err != nil {
 			return err
 		}
 	}

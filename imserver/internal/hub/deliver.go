@@ -84,6 +84,25 @@ func (h *Hub) Join(c *Conn, st protocol.Stream, pos protocol.Position) bool {
 	return h.attach(c, st, &pos, protocol.JoinedFrame(st.Name, pos))
 }
 
+// JoinWithHistory is Join for a membership that includes what was sent before. A raw connection begins after pos all the
+// same, or now when pos is nil: it gets what is sent while it is there.
+func (h *Hub) JoinWithHistory(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.left, st)
+	if c.started && c.V1 {
+		return h.attach(c, st, &protocol.Position{}, protocol.JoinedFrame(st.Name, protocol.Position{}))
+	}
+	if !h.attach(c, st, pos, nil) {
+		return false
+	}
+	s := h.shard(st)
+	s.mu.Lock()
+	c.find(st).oldest = true // for its start
+	s.mu.Unlock()
+	return true
+}
+
 // attach adds a follow; told is what a client that has started is told. The caller holds c.mu.
 func (h *Hub) attach(c *Conn, st protocol.Stream, pos *protocol.Position, told []byte) bool {
 	s := h.shard(st)
@@ -98,7 +117,7 @@ func (h *Hub) attach(c *Conn, st protocol.Stream, pos *protocol.Position, told [
 	}
 	f := &follow{conn: c, t: t, pos: t.tail}
 	if pos != nil {
-		f.pos = *pos
+		f.pos, f.oldest = *pos, pos.IsZero() && st.Kind == protocol.Group
 	}
 	t.add(f)
 	c.follows = append(c.follows, f)

@@ -61,7 +61,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		s.mu.Lock()
 		b := plan[f]
 		if b == nil { // joined while the log was read
-			b = &beginning{f: f, pos: f.pos, proven: true}
+			b = &beginning{f: f, pos: f.pos, oldest: f.oldest, proven: true}
 		}
 		f.pos, f.oldest = b.pos, b.oldest
 		s.mu.Unlock()
@@ -95,10 +95,12 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	s := h.shard(f.t.stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &beginning{f: f, pos: f.pos}
+	b := &beginning{f: f, pos: f.pos, oldest: f.oldest}
+	since, joined := c.Joined[f.t.wire]
+	history := f.oldest || joined && since.IsZero() // the membership includes all there is
 	if p, ok := want[f.t.stream]; ok {
 		b.pos = p
-		if p.IsZero() && f.t.stream.Kind != protocol.Group {
+		if p.IsZero() && (f.t.stream.Kind != protocol.Group || history) {
 			return b.fromOldest()
 		}
 	} else if p, ok := c.Cursors[f.t.wire]; ok {
@@ -110,13 +112,15 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 			}
 			return b
 		}
+		if history {
+			return b.fromOldest()
+		}
 		b.proven = true
 		return b
 	}
 	if f.t.stream.Kind == protocol.Group {
 		// A membership that ended and began again: what was said between is not for this client.
-		since, ok := c.Joined[f.t.wire]
-		if !ok {
+		if !joined {
 			since = f.pos
 		}
 		if b.pos.Less(since) {

@@ -38,7 +38,9 @@ type follow struct {
 	slot int32             // index in t.members; -1 after detach
 	mode followMode
 
-	oldest bool // a zero pos means the oldest message there is: what came before it was never this follow's
+	// A zero pos means the oldest message there is: what came before it was never this follow's. Before its start: it is
+	// to begin there unless the client says otherwise.
+	oldest bool
 
 	giving sync.Mutex // held while messages from the log are given, taken before the shard's mu; whoever ends the follow waits
 }

@@ -13,9 +13,10 @@ for i = 4, #ARGV, 4 do
     redis.call('HDEL', KEYS[1], pair .. ARGV[3], pair)
     if not truth then
       redis.call('PUBLISH', ARGV[2], 'L\n' .. client .. '\n' .. group .. '\n')
-    elseif string.sub(truth, 3) == '-' then
-      redis.call('HSET', ARGV[1] .. client, group, string.sub(truth, 1, 2) .. pos)
-      redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n')
+    elseif #truth == 3 then -- - or +: no position yet
+      local history = string.sub(truth, 3) == '+' -- from the oldest message on
+      redis.call('HSET', ARGV[1] .. client, group, string.sub(truth, 1, 2) .. (history and '0-0' or pos))
+      redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n' .. (history and '+\n' or ''))
     end
     result[#result + 1] = 1
   else

@@ -1,6 +1,6 @@
 -- Step 1 of a membership change: the truth, in the client's partition.
 -- KEYS  1 unsynced  2 events
--- ARGV  1 join, leave or claim (changes nothing)  2 mode (p, o)  3 token of the caller  4 prefix of groups keys
+-- ARGV  1 join, leave or claim (changes nothing)  2 a new truth: mode (p, o) and - or +  3 token of the caller  4 prefix of groups keys
 --       5 hint channel  6 partition  7 length of events, then pairs: clientId, group
 -- Returns for each pair the sum of
 --   1  the truth changed
@@ -17,13 +17,13 @@ for i = 8, #ARGV, 2 do
   local changed, write = 0, 4
   if ARGV[1] == 'join' then
     if not truth then
-      redis.call('HSET', groups, group, ARGV[2] .. ' -')
+      redis.call('HSET', groups, group, ARGV[2])
       truth, changed = true, 1
     else
-      if ARGV[2] == 'p' and string.sub(truth, 1, 1) == 'o' then
+      if string.sub(ARGV[2], 1, 1) == 'p' and string.sub(truth, 1, 1) == 'o' then
         redis.call('HSET', groups, group, 'p' .. string.sub(truth, 2))
       end
-      if string.sub(truth, 3) ~= '-' then
+      if #truth > 3 then -- it has a position: everything has been done
         write = 0
       end
     end

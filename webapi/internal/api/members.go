@@ -55,6 +55,7 @@ type changeIn struct {
 	Add          []string `json:"add,omitempty" maxItems:"1000" description:"clientIds."`
 	Remove       []string `json:"remove,omitempty" maxItems:"1000" description:"clientIds."`
 	UntilOffline bool     `json:"untilOffline,omitempty" description:"The new memberships end when the client goes offline."`
+	History      bool     `json:"history,omitempty" description:"New members also get the messages that the group's log still holds."`
 }
 
 type changeOut struct {
@@ -70,6 +71,7 @@ type memberIn struct {
 type addMemberIn struct {
 	memberIn
 	UntilOffline bool `json:"untilOffline,omitempty" description:"The membership ends when the client goes offline."`
+	History      bool `json:"history,omitempty" description:"A new member also gets the messages that the group's log still holds."`
 }
 
 func (m members) list(ctx context.Context, in *membersIn) (*membersOut, error) {
@@ -100,7 +102,7 @@ func (m members) change(ctx context.Context, in *changeIn) (*changeOut, error) {
 	var out changeOut
 	var err error
 	if len(in.Add) > 0 {
-		if out.Added, err = m.join(ctx, in.Group, in.UntilOffline, in.Add...); err != nil {
+		if out.Added, err = m.h.JoinGroupWith(ctx, in.Group, imhelper.JoinOptions{UntilOffline: in.UntilOffline, History: in.History}, in.Add...); err != nil {
 			return nil, err
 		}
 	}
@@ -113,20 +115,13 @@ func (m members) change(ctx context.Context, in *changeIn) (*changeOut, error) {
 }
 
 func (m members) add(ctx context.Context, in *addMemberIn) (empty, error) {
-	_, err := m.join(ctx, in.Group, in.UntilOffline, in.ClientID)
+	_, err := m.h.JoinGroupWith(ctx, in.Group, imhelper.JoinOptions{UntilOffline: in.UntilOffline, History: in.History}, in.ClientID)
 	return empty{}, inPath(err)
 }
 
 func (m members) remove(ctx context.Context, in *memberIn) (empty, error) {
 	_, err := m.h.LeaveGroup(ctx, in.Group, in.ClientID)
 	return empty{}, inPath(err)
-}
-
-func (m members) join(ctx context.Context, group string, untilOffline bool, ids ...string) (int, error) {
-	if untilOffline {
-		return m.h.JoinGroupUntilOffline(ctx, group, ids...)
-	}
-	return m.h.JoinGroup(ctx, group, ids...)
 }
 
 // inPath renames the field of an error: imhelper takes a list where these routes have one id in their path.
