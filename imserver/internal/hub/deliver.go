@@ -89,7 +89,9 @@ func (h *Hub) Join(c *Conn, st protocol.Stream, pos protocol.Position) bool {
 func (h *Hub) JoinWithHistory(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.left, st)
+	if c.Admission != nil {
+		delete(c.left, st)
+	}
 	if c.started && c.V1 {
 		return h.attach(c, st, &protocol.Position{}, protocol.JoinedFrame(st.Name, protocol.Position{}))
 	}

@@ -120,7 +120,7 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	}
 	if f.t.stream.Kind == protocol.Group {
 		// A membership that ended and began again: what was said between is not for this client.
-		if !joined {
+		if !joined && !history {
 			since = f.pos
 		}
 		if b.pos.Less(since) {
