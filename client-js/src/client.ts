@@ -1,17 +1,18 @@
 import type { CloseReason } from "./closeCodes.js";
 import { Confirmations } from "./confirmations.js";
-import { Connection } from "./connection.js";
+import { Connection, type ConnectionOptions } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { Emitter } from "./emitter.js";
 import { ImError } from "./errors.js";
 import { streamOfGroup, type Positions, type ServerFrame } from "./frames.js";
 import { browserHost, type Host } from "./host.js";
 import type { ImEvents, Options } from "./options.js";
+import { comparePositions } from "./position.js";
 import { Requests } from "./requests.js";
 import type { SocketConstructor } from "./socket.js";
 import type { State, StateChange } from "./state.js";
 import { webStorage, type PositionStore } from "./store.js";
-import type { Upstream } from "./upstream.js";
+import type { Upstream, UpstreamOwner } from "./upstream.js";
 
 const REQUEST_MS = 10_000;
 
@@ -49,6 +50,7 @@ export class ImClient<Data = any> {
     this._emitter, (stream, pos, urgent) => this._confirmations.ack(stream, pos, urgent), (error) => this._error(error),
   );
   private _upstream: Upstream;
+  private _share: (() => Promise<void>) | undefined; // makes the upstream a shared one; once
   private _change: StateChange = { state: "idle" };
   private _opening: Opening | undefined;
   private _store: PositionStore | undefined;
@@ -61,17 +63,28 @@ export class ImClient<Data = any> {
     this._options = options;
     const { store } = options;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
-    this._upstream = new Connection({
+    const connection: ConnectionOptions = {
       connectUrl: options.connectUrl,
       Socket: options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket,
       offline: () => this._host.offline(),
-    }, {
+    };
+    const owner: UpstreamOwner = {
       start: () => this._start(),
       frame: (frame) => this._frame(frame),
       state: (change) => this._changed(change),
       error: (error) => this._error(error),
       busy: () => this._requests.pending > 0,
-    });
+      tops: () => this._delivery.tops(),
+    };
+    this._upstream = new Connection(connection, owner);
+    const name = options.shared === true ? "default" : options.shared;
+    if (name && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks) {
+      this._share = async () => {
+        const { Tabs } = await import("./shared/tabs.js");
+        this._share = undefined;
+        this._upstream = new Tabs(name, { connection: (of) => new Connection(connection, of), compare: comparePositions }, owner);
+      };
+    }
   }
 
   /** The state. What belongs to it comes with the event `state`. */
@@ -104,7 +117,8 @@ export class ImClient<Data = any> {
     const { promise } = this._opening;
     this._loading ??= this._load();
     this._unwatch ??= this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
-    this._upstream.connect();
+    if (this._share) void this._connectShared(this._share);
+    else this._upstream.connect();
     return promise;
   }
 
@@ -149,6 +163,18 @@ export class ImClient<Data = any> {
 
   private get _host(): Host {
     return this._options.host ?? browserHost;
+  }
+
+  /** Connects when the code for sharing is there, or on its own when that cannot be loaded. */
+  private async _connectShared(share: () => Promise<void>): Promise<void> {
+    if (this._is("connecting")) return;
+    this._changed({ state: "connecting" });
+    await share().catch((error) => this._error(new ImError("socket", "the socket cannot be shared", error)));
+    if (this._is("connecting")) this._upstream.connect(); // and was not closed meanwhile
+  }
+
+  private _is(state: State): boolean {
+    return this._change.state === state;
   }
 
   private async _start(): Promise<Positions> {

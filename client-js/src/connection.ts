@@ -27,12 +27,9 @@ export interface ConnectionOptions {
   offline: () => boolean;
 }
 
-/** What a connection leaves to the one that goes on for it in another tab. */
-export interface Session {
-  /** A URL that works once. */
-  url: string;
-  /** Until when, Unix milliseconds. */
-  until: number;
+interface Session {
+  url: string; // works once
+  until: number; // Unix milliseconds
 }
 
 /**
@@ -43,12 +40,10 @@ export interface Session {
  * refused, and is followed by a fresh URL at once.
  */
 export class Connection implements Upstream, LinkOwner {
-  /** How to resume without a fresh URL. */
-  session: Session | undefined;
-
   private _options: ConnectionOptions;
   private _owner: UpstreamOwner;
   private _state: State = "idle";
+  private _session: Session | undefined; // of the link that ended last, to resume by
   private _link: Link | undefined;
   private _next: Link | undefined; // replaces _link when it has started
   private _old: Link | undefined; // was replaced, and waits for replies
@@ -80,7 +75,7 @@ export class Connection implements Upstream, LinkOwner {
     this._link?.close();
     this._next?.close();
     this._link = this._next = undefined;
-    this.session = undefined; // the next connect may be another user's
+    this._session = undefined; // the next connect may be another user's
     this._set({ state: "closed", reason });
   }
 
@@ -89,9 +84,14 @@ export class Connection implements Upstream, LinkOwner {
     this._link?.probe();
   }
 
-  /** What to resume by if this connection ended now. */
-  get heir(): Session | undefined {
-    return this._link?.session ? sessionOf(this._link) : this.session;
+  /** The URL to resume by if this connection ended now. */
+  get heir(): string | undefined {
+    return this._link?.session ? sessionUrl(this._link) : this._session?.url;
+  }
+
+  /** Resumes by the URL of a connection that has just ended. */
+  inherit(url: string): void {
+    this._session = { url, until: Date.now() + SESSION_LIFE_MS };
   }
 
   send(frame: ClientFrame): boolean {
@@ -132,8 +132,8 @@ export class Connection implements Upstream, LinkOwner {
 
   /** Keeps the session of a link that ended. A node that drains refuses it. */
   private _remember(link: Link, code: number): void {
-    if (link.session && code !== DRAINING) this.session = sessionOf(link);
-    else if (link.opened) this.session = undefined;
+    if (link.session && code !== DRAINING) this.inherit(sessionUrl(link));
+    else if (link.opened) this._session = undefined;
   }
 
   private _dial(): void {
@@ -146,7 +146,7 @@ export class Connection implements Upstream, LinkOwner {
 
   /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
   private _resume(withinMs: number): boolean {
-    const { session } = this;
+    const session = this._session;
     if (!session || this._triedSession || Date.now() >= session.until - SESSION_LIFE_MS + withinMs) return false;
     this._triedSession = true;
     this._link = this._open(session.url, SESSION_MS);
@@ -172,7 +172,7 @@ export class Connection implements Upstream, LinkOwner {
     clearTimeout(this._timer);
     this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);
     Promise.resolve().then(this._options.connectUrl).then((url) => end(() => {
-      this.session = undefined; // there is a network, and yet it did not work
+      this._session = undefined; // there is a network, and yet it did not work
       const link = this._open(url, START_MS);
       if (this._link) this._next = link;
       else if (link) this._link = link;
@@ -204,7 +204,7 @@ export class Connection implements Upstream, LinkOwner {
     }
     this._round++; // no other is needed
     clearTimeout(this._timer);
-    this.session = undefined;
+    this._session = undefined;
     this._openedAt = Date.now();
   }
 
@@ -236,10 +236,7 @@ export class Connection implements Upstream, LinkOwner {
   }
 }
 
-/** What a link that ends now leaves. No URL class: mini-programs have none. */
-function sessionOf({ url, session }: Link): Session {
-  return {
-    url: url.replace(/([?&])(token|session)=[^&#]*/u, `$1session=${encodeURIComponent(session!)}`),
-    until: Date.now() + SESSION_LIFE_MS,
-  };
+/** The URL of a link's node with its session. No URL class: mini-programs have none. */
+function sessionUrl({ url, session }: Link): string {
+  return url.replace(/([?&])(token|session)=[^&#]*/u, `$1session=${encodeURIComponent(session!)}`);
 }

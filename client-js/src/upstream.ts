@@ -26,4 +26,6 @@ export interface UpstreamOwner {
   error(error: ImError): void;
   /** Whether replies are waited for. */
   busy(): boolean;
+  /** What was handed over last in each stream. */
+  tops(): Positions;
 }

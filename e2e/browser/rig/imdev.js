@@ -45,7 +45,7 @@ export async function startImdev({ args = [] } = {}) {
   return imdev;
 }
 
-class Imdev {
+export class Imdev {
   apiKey = "dev-key";
 
   /**

@@ -1,0 +1,13 @@
+import type { ClientFrame, Positions, ServerFrame } from "../frames.js";
+import type { StateChange } from "../state.js";
+
+/** What tabs tell each other. One of them leads: it holds the socket. */
+export type Note =
+  | { note: "join"; tab: string } // a tab is new: where are we?
+  | { note: "welcome"; tab: string; frames: ServerFrame[]; change: StateChange; session: string | undefined } // the answer
+  | { note: "frame"; frame: ServerFrame } // from the server, to all
+  | { note: "state"; change: StateChange; session: string | undefined } // from the leader, to all
+  | { note: "send"; frame: ClientFrame } // to the server, by the leader
+  | { note: "wake" } // the leader should look at its connection
+  | { note: "where" } // a new leader asks how far everybody has come
+  | { note: "here"; pos: Positions }; // the answer

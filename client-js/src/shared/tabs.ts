@@ -1,0 +1,193 @@
+import type { CloseReason } from "../closeCodes.js";
+import type { Connection } from "../connection.js";
+import type { ClientFrame, HelloFrame, Positions, ServerFrame } from "../frames.js";
+import type { comparePositions } from "../position.js";
+import type { StateChange } from "../state.js";
+import type { Upstream, UpstreamOwner } from "../upstream.js";
+import type { Note } from "./note.js";
+
+/** For the other tabs to say how far they have come, when a tab begins to lead. One that is frozen is told of a gap. */
+const ANSWERS_MS = 150;
+
+/** What tabs need of the core. It is given, not imported, so that this file is one of its own that is loaded on demand. */
+export interface Core {
+  connection: (owner: UpstreamOwner) => Connection;
+  compare: typeof comparePositions;
+}
+
+/**
+ * One connection for all tabs of a browser. The tab that has a Web Lock leads: it holds the connection and passes on
+ * every frame through a BroadcastChannel; the lock falls to another tab when it closes, however that happens. Each tab
+ * has positions and a memory of ids of its own, so a new leader begins where the slowest tab has stopped, and the others
+ * drop what they have already.
+ *
+ * Only the leader acknowledges: "delivered" means that its handlers are done.
+ */
+export class Tabs implements Upstream {
+  private _name: string;
+  private _core: Core;
+  private _owner: UpstreamOwner;
+  private _tab = Math.random().toString(36).slice(2);
+  private _channel: BroadcastChannel | undefined;
+  private _leaving: AbortController | undefined;
+  private _release: () => void = () => {};
+
+  private _change: StateChange = { state: "idle" }; // of the connection, here or in the leading tab
+  private _session: string | undefined; // of the connection, for whoever leads next
+  private _joined = false; // has what follows
+  // While this tab leads:
+  private _connection: Connection | undefined;
+  private _hello: HelloFrame | undefined;
+  private _floor: Positions = {}; // the lowest position of any tab, by stream
+  private _asked = new Set<string>(); // requests of other tabs
+
+  constructor(name: string, core: Core, owner: UpstreamOwner) {
+    this._name = `imtier:${name}`;
+    this._core = core;
+    this._owner = owner;
+  }
+
+  connect(): void {
+    if (this._channel) return this._connection ? this._connection.connect() : this._post({ note: "wake" });
+    const channel = this._channel = new BroadcastChannel(this._name);
+    channel.onmessage = ({ data }: MessageEvent<Note>) => this._heard(data);
+    this._set({ state: "connecting" });
+    this._post({ note: "join", tab: this._tab });
+    const leaving = this._leaving = new AbortController();
+    navigator.locks.request(this._name, { signal: leaving.signal }, () => {
+      if (leaving.signal.aborted) return undefined;
+      this._lead();
+      return new Promise<void>((resolve) => (this._release = resolve));
+    }).catch(() => {}); // it left before it had its turn
+  }
+
+  close(reason: CloseReason): void {
+    this._leave();
+    this._set({ state: "closed", reason });
+  }
+
+  wake(): void {
+    if (this._connection) this._connection.wake();
+    else this._post({ note: "wake" });
+  }
+
+  send(frame: ClientFrame): boolean {
+    if (this._connection) return this._connection.send(frame);
+    if (!this._joined || this._change.state !== "open") return false;
+    if (frame.type !== "ack") this._post({ note: "send", frame });
+    return true;
+  }
+
+  private _lead(): void {
+    this._floor = {};
+    this._post({ note: "where" });
+    const connection = this._connection = this._core.connection({
+      start: () => this._start(),
+      frame: (frame) => this._relay(frame),
+      state: (change) => this._lost(connection, change),
+      error: (error) => this._owner.error(error),
+      busy: () => this._owner.busy() || this._asked.size > 0,
+      tops: () => this._owner.tops(),
+    });
+    if (this._session) connection.inherit(this._session);
+    setTimeout(() => {
+      if (this._connection === connection) connection.connect();
+    }, ANSWERS_MS);
+  }
+
+  /** Where the slowest tab has stopped. */
+  private async _start(): Promise<Positions> {
+    const pos = { ...(await this._owner.start()) };
+    for (const stream of Object.keys(this._floor)) {
+      const low = this._floor[stream]!, own = pos[stream];
+      if (own === undefined || this._core.compare(low, own) < 0) pos[stream] = low;
+    }
+    this._floor = {};
+    return pos;
+  }
+
+  /** From the server to all tabs. */
+  private _relay(frame: ServerFrame): void {
+    if (frame.type === "hello") this._hello = frame;
+    if (frame.type === "reply") this._asked.delete(frame.id);
+    this._post({ note: "frame", frame });
+    this._joined = true;
+    this._owner.frame(frame);
+  }
+
+  /** The state of the connection that this tab holds. */
+  private _lost(connection: Connection, change: StateChange): void {
+    if (connection !== this._connection) return; // closed by this tab
+    this._session = connection.heir;
+    this._post({ note: "state", change, session: this._session });
+    if (change.state === "closed") this._leave();
+    this._set(change);
+  }
+
+  private _heard(note: Note): void {
+    switch (note.note) {
+      case "join": return this._welcome(note.tab);
+      case "welcome":
+        if (note.tab !== this._tab || this._connection) return;
+        this._joined = true;
+        for (const frame of note.frames) this._owner.frame(frame);
+        return this._follow(note.change, note.session);
+      case "frame":
+        if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
+        if (this._joined && !this._connection) this._owner.frame(note.frame);
+        return;
+      case "state": return this._follow(note.change, note.session);
+      case "send":
+        if (note.frame.type === "request") this._asked.add(note.frame.id);
+        this._connection?.send(note.frame);
+        return;
+      case "wake": // or somebody wants no more waiting
+        if (this._change.state === "waiting") this._connection?.connect();
+        return this._connection?.wake();
+      case "where":
+        return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", pos }));
+      case "here":
+        for (const stream of Object.keys(note.pos)) {
+          const low = this._floor[stream], pos = note.pos[stream]!;
+          if (low === undefined || this._core.compare(pos, low) < 0) this._floor[stream] = pos;
+        }
+    }
+  }
+
+  /** Tells a new tab where this one is. While it is not connected, that tab is told with all others when it is. */
+  private _welcome(tab: string): void {
+    if (!this._connection || this._change.state !== "open" || !this._hello) return;
+    const started: ServerFrame = { type: "started", pos: this._owner.tops(), recovered: {} };
+    this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
+  }
+
+  /** What the leading tab's connection does. */
+  private _follow(change: StateChange, session: string | undefined): void {
+    if (this._connection) return;
+    this._session = session;
+    if (change.state === "open" && !this._joined) return; // the welcome comes
+    if (change.state === "closed") this._leave();
+    this._set(change);
+  }
+
+  private _leave(): void {
+    const connection = this._connection;
+    this._connection = undefined;
+    connection?.close({ by: "application", code: 1000, text: "" });
+    this._joined = false;
+    this._leaving?.abort();
+    this._release();
+    this._channel?.close();
+    this._channel = undefined;
+  }
+
+  private _post(note: Note): void {
+    this._channel?.postMessage(note);
+  }
+
+  private _set(change: StateChange): void {
+    if (change.state === this._change.state && change.state !== "waiting") return;
+    this._change = change;
+    this._owner.state(change);
+  }
+}

@@ -1,0 +1,76 @@
+// The SDK in a browser whose network is slow, and goes away.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { startBrowser } from "../rig/browser.js";
+import { eventually } from "../rig/eventually.js";
+import { startImdev } from "../rig/imdev.js";
+import { newWindow, Publisher, Tab } from "../rig/tabs.js";
+
+describe("a bad network", () => {
+  /** @type {import("../rig/imdev.js").Imdev} */
+  let server;
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+
+  before(async () => {
+    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  /** @param {string} name @param {Record<string, unknown>} [options] */
+  async function open(name, options = {}) {
+    const context = await newWindow(browser, server, name);
+    const tab = await Tab.open(context, server.web, options);
+    const cdp = await context.newCDPSession(tab.page);
+    await cdp.send("Network.enable");
+    /** @param {boolean} offline @param {number} [latency] ms @param {number} [throughput] bytes a second */
+    const network = (offline, latency = 0, throughput = -1) =>
+      cdp.send("Network.emulateNetworkConditions", { offline, latency, downloadThroughput: throughput, uploadThroughput: throughput });
+    return { tab, network };
+  }
+
+  it("loses nothing while it is slow", async () => {
+    const { tab, network } = await open("slow");
+    await network(false, 300, 20_000);
+    const publisher = new Publisher(server, "slow", "m", 50);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await tab.page.evaluate(() => /** @type {any} */ (window).sockets.at(-1).close());
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await tab.has(await publisher.stop());
+    const { ids, gaps } = await tab.notes();
+    assert.deepEqual([ids, gaps], [publisher.ids, []]);
+  });
+
+  it("loses nothing while it is away, and comes back at once when it is there", async () => {
+    const { tab, network } = await open("away");
+    const publisher = new Publisher(server, "away", "m", 50);
+    await tab.has("m-10");
+    await network(true);
+    await tab.page.evaluate(() => /** @type {any} */ (window).sockets.at(-1).close()); // offline does not cut what is open
+    await eventually("it waits", async () => (await tab.notes()).states.at(-1) === "waiting");
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    assert.equal((await tab.notes()).states.at(-1), "waiting");
+    const begin = Date.now();
+    await network(false);
+    await eventually("it is open", async () => (await tab.notes()).states.at(-1) === "open");
+    assert.ok(Date.now() - begin < 3000, `took ${Date.now() - begin} ms`);
+    await tab.has(await publisher.stop());
+    const { ids, gaps } = await tab.notes();
+    assert.deepEqual([ids, gaps], [publisher.ids, []]);
+  });
+
+  it("keeps positions over a reload when it is told to", async () => {
+    const { tab } = await open("kept", { store: "localStorage" });
+    const publisher = new Publisher(server, "kept", "m", 50);
+    await tab.has("m-10");
+    const before = await tab.page.evaluate(() => /** @type {any} */ (window).im.close() ?? /** @type {any} */ (window).notes.ids);
+    await tab.page.reload();
+    await tab.connect({ store: "localStorage" });
+    await tab.has(await publisher.stop());
+    const { ids } = await tab.notes();
+    assert.deepEqual([...before, ...ids], publisher.ids);
+  });
+});
