@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -46,6 +47,7 @@ type Client struct {
 	read   []string // ids of messages, of which every connection is told again: nobody says that it was understood
 	first  bool     // nothing has been started yet
 	rejoin bool     // only a URL brings the client back into its groups
+	moved  *Conn    // to which the last connection was handed over
 
 	mu    sync.Mutex
 	conn  *Conn
@@ -153,6 +155,9 @@ func (c *Client) Run(ctx context.Context) error {
 			}
 		}
 		started, err := c.session(ctx)
+		for errors.Is(err, errMoved) {
+			started, err = c.session(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -11,7 +11,10 @@ import (
 	"github.com/imtier/imtier/e2e/internal/ledger"
 )
 
-var errLeft = errors.New("a group was lost: connect again to be in it")
+var (
+	errLeft  = errors.New("a group was lost: connect again to be in it")
+	errMoved = errors.New("the connection was handed over")
+)
 
 // choose picks how to come back.
 func (c *Client) choose() ledger.Way {
@@ -41,13 +44,14 @@ func (c *Client) dial(ctx context.Context, way ledger.Way, device string) (*Conn
 
 // session is one connection, from the URL to the end. It reports whether it got as far as started.
 func (c *Client) session(ctx context.Context) (started bool, err error) {
-	way := c.choose()
-	device := c.device
+	way, device := c.choose(), c.device
 	if way == ledger.ByNothing {
 		device = fmt.Sprintf("device-%x", rand.Uint32())
 	}
-	conn, err := c.dial(ctx, way, device)
-	if err != nil {
+	conn := c.moved
+	if c.moved = nil; conn != nil {
+		way, device = ledger.ByHandover, c.device
+	} else if conn, err = c.dial(ctx, way, device); err != nil {
 		return false, err
 	}
 	defer conn.Cut()

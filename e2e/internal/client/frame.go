@@ -23,24 +23,25 @@ type Frame struct {
 	Group     string            // joined, left
 	Session   string            // hello
 	State     string            // receipt
+	URL       string            // migrate
 }
 
 // UnmarshalJSON reads a frame; pos is a string in some and an object in others.
 func (f *Frame) UnmarshalJSON(b []byte) error {
 	var w struct {
-		Type, ClientID, ConnID, Node, Stream, ID, From, To, Group, Session, State string
-		Pos                                                                       json.RawMessage
-		Recovered                                                                 map[string]bool
-		Time                                                                      int64
-		Data                                                                      json.RawMessage
-		Binary                                                                    []byte
+		Type, ClientID, ConnID, Node, Stream, ID, From, To, Group, Session, State, URL string
+		Pos                                                                            json.RawMessage
+		Recovered                                                                      map[string]bool
+		Time                                                                           int64
+		Data                                                                           json.RawMessage
+		Binary                                                                         []byte
 	}
 	if err := json.Unmarshal(b, &w); err != nil {
 		return fmt.Errorf("frame %.80q: %w", b, err)
 	}
 	*f = Frame{
 		Type: w.Type, ClientID: w.ClientID, ConnID: w.ConnID, Node: w.Node, Stream: w.Stream, ID: w.ID,
-		From: w.From, To: w.To, Group: w.Group, Recovered: w.Recovered, Time: w.Time, Data: w.Data, Binary: w.Binary, Session: w.Session, State: w.State,
+		From: w.From, To: w.To, Group: w.Group, Recovered: w.Recovered, Time: w.Time, Data: w.Data, Binary: w.Binary, Session: w.Session, State: w.State, URL: w.URL,
 	}
 	switch {
 	case len(w.Pos) == 0:

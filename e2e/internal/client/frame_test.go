@@ -23,6 +23,7 @@ func TestFrame(t *testing.T) {
 		{"hello", `{"type":"hello","clientId":"c","session":"s"}`, Frame{Type: "hello", ClientID: "c", Session: "s"}},
 		{"receipt", `{"type":"receipt","stream":"inbox","pos":"5-2","id":"m","clientId":"bob","state":"read"}`,
 			Frame{Type: "receipt", Stream: "inbox", Pos: "5-2", ID: "m", ClientID: "bob", State: "read"}},
+		{"migrate", `{"type":"migrate","url":"ws://h/ws?session=s","withinMs":900}`, Frame{Type: "migrate", URL: "ws://h/ws?session=s"}},
 		{"unknown", `{"type":"news","what":1}`, Frame{Type: "news"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

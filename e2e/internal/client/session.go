@@ -99,6 +99,8 @@ func (s *session) take(ctx context.Context, f Frame) error {
 	case "receipt":
 		s.note(ledger.Entry{What: ledger.Receipt, Stream: f.Stream, Pos: f.Pos, ID: f.ID, Of: f.ClientID, State: f.State})
 		s.handled(f)
+	case "migrate":
+		return s.migrate(ctx, f)
 	case "gap":
 		s.note(ledger.Entry{What: ledger.Gap, Stream: f.Stream, Pos: f.From, To: f.To})
 	case "joined":
@@ -112,6 +114,20 @@ func (s *session) take(ctx context.Context, f Frame) error {
 		}
 	}
 	return nil
+}
+
+// migrate goes where a node that is going away sends the client, every second time; the other times it waits for the end, as
+// clients do that do not know the frame.
+func (s *session) migrate(ctx context.Context, f Frame) error {
+	if s.c.o.Rand.IntN(2) == 0 {
+		return nil
+	}
+	conn, err := DialSlow(ctx, f.URL, V1, s.c.o.Buffer)
+	if err != nil {
+		return nil //nolint:nilerr // then this connection goes on until its end
+	}
+	s.c.moved = conn
+	return errMoved
 }
 
 func (s *session) hello(ctx context.Context, f Frame) error {

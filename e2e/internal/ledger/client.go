@@ -44,11 +44,13 @@ type Entry struct {
 // Way is how a client comes back.
 type Way string
 
-// The ways to come back. In the last two the client does not say where it stopped: Asked of a start is empty.
+// The ways to come back. When a client comes ByCursor or ByNothing it does not say where it stopped: Asked of
+// a start is empty.
 const (
 	ByPositions Way = "positions" // a fresh URL, and where the client stopped
 	BySession   Way = "session"   // the token that the last connection gave, and where the client stopped
 	ByCursor    Way = "cursor"    // a fresh URL, and nothing: the server knows what the device acknowledged
+	ByHandover  Way = "handover"  // a URL that the server gave when it went away, and where the client stopped
 	ByNothing   Way = "nothing"   // a fresh URL for a device that was never there: only the inbox goes on
 )
 
