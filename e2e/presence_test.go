@@ -81,7 +81,9 @@ func TestFaultsKillNodeUnderLoadPresence(t *testing.T) {
 	for _, c := range l.Clients {
 		known[c.ID()] = true
 	}
+	w.Before = known
 	inflict(l, "kill-node", length(20*time.Second, time.Second))
+	w.Check(known, patience)
 	for _, e := range w.Events.All() {
 		if known[e.Client] && (e.Type == "offline" || e.Type == "online") {
 			t.Errorf("%s was reported %s", e.Client, e.Type)

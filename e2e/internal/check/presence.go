@@ -16,18 +16,18 @@ const (
 )
 
 // Presence returns what is wrong with the events of a run, during which Redis lost nothing and the consumers missed nothing.
-// truth says of every client that there was whether it is online now. Each group of consumers must have got every event, some
-// perhaps more than once.
-func Presence(events []ledger.Event, groups []string, truth map[string]bool) (out []Violation) {
+// truth says of every client that there was whether it is online now, before who was online when the consumers began. Each
+// group of consumers must have got every event, some perhaps more than once.
+func Presence(events []ledger.Event, groups []string, before, truth map[string]bool) (out []Violation) {
 	all := make(map[string]ledger.Event) // by key: what any group got
 	for _, e := range events {
-		if before, ok := all[e.Key]; ok && !same(before, e) {
-			out = append(out, wrongEvent(Fork, e, "it came as %s of %q before", before.Type, before.Client))
+		if first, ok := all[e.Key]; ok && !same(first, e) {
+			out = append(out, wrongEvent(Fork, e, "it came as %s of %q before", first.Type, first.Client))
 		}
 		all[e.Key] = e
 	}
 	for _, g := range groups {
-		out = append(out, presenceOf(g, events, all, truth)...)
+		out = append(out, presenceOf(g, events, all, before, truth)...)
 	}
 	return out
 }
@@ -39,7 +39,7 @@ func same(a, b ledger.Event) bool {
 }
 
 // presenceOf looks at what one group of consumers got.
-func presenceOf(group string, events []ledger.Event, all map[string]ledger.Event, truth map[string]bool) (out []Violation) {
+func presenceOf(group string, events []ledger.Event, all map[string]ledger.Event, before, truth map[string]bool) (out []Violation) {
 	seen := make(map[string]bool)
 	histories := make(map[string][]ledger.Event)
 	for _, e := range events {
@@ -60,14 +60,13 @@ func presenceOf(group string, events []ledger.Event, all map[string]ledger.Event
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(truth)) {
-		out = append(out, history(group, id, histories[id], truth[id])...)
+		out = append(out, history(group, id, histories[id], before[id], truth[id])...)
 	}
 	return out
 }
 
 // history looks at the events of one client in the order in which one group got them.
-func history(group, id string, events []ledger.Event, truth bool) (out []Violation) {
-	is := false
+func history(group, id string, events []ledger.Event, is, truth bool) (out []Violation) {
 	last := int64(0)
 	states := make(map[string]string) // of receipts, by message
 	for _, e := range events {

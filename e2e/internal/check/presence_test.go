@@ -46,6 +46,12 @@ func TestPresence(t *testing.T) {
 		want   []Rule
 	}{
 		{"nothing happened", func(*journal) {}, nil, nil},
+		{"one who was there went and came", func(j *journal) {
+			j.both("offline", "eric")
+			j.both("online", "eric")
+		}, nil, nil},
+		{"one who was there went", func(j *journal) { j.both("offline", "eric") }, nil, []Rule{Untrue, Untrue}},
+		{"one who was there came", func(j *journal) { j.both("online", "eric") }, nil, []Rule{Alternation, Alternation}},
 		{"came, went, came", func(j *journal) {
 			j.both("online", "ann")
 			j.both("online", "bob")
@@ -109,8 +115,8 @@ func TestPresence(t *testing.T) {
 			t.Parallel()
 			var j journal
 			tt.run(&j)
-			truth := map[string]bool{"ann": slices.Contains(tt.online, "ann"), "bob": slices.Contains(tt.online, "bob")}
-			found := Presence(j.all, []string{"one", "two"}, truth)
+			truth := map[string]bool{"ann": slices.Contains(tt.online, "ann"), "bob": slices.Contains(tt.online, "bob"), "eric": true}
+			found := Presence(j.all, []string{"one", "two"}, map[string]bool{"eric": true}, truth)
 			var got []Rule
 			for _, v := range found {
 				got = append(got, v.Rule)

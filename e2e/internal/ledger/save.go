@@ -52,6 +52,18 @@ func Save(dir string, p *Publisher, clients []*Client) error {
 	return nil
 }
 
+// SaveEvents writes the ledger of consumers into dir, as events.jsonl.
+func SaveEvents(dir string, l *Events) error {
+	return lines(filepath.Join(dir, "events.jsonl"), func(line func(any) error) error {
+		for _, e := range l.All() {
+			if err := line(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func lines(name string, write func(line func(any) error) error) error {
 	f, err := os.Create(name)
 	if err != nil {

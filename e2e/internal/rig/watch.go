@@ -28,6 +28,7 @@ const probePrefix = "probe-"
 // Watch consumes the events of an installation.
 type Watch struct {
 	Events *ledger.Events
+	Before map[string]bool // who was online when it began; nil: nobody
 
 	r      *Rig
 	probes []string
@@ -65,9 +66,19 @@ func (r *Rig) Watch() *Watch {
 		}
 		return false
 	})
+	r.T.Cleanup(w.keepFailed)
 	last := w.probes[len(w.probes)-1]
 	Eventually(r.T, readyTimeout, "the probe is offline", func() bool { return slices.Contains(w.History(last), imhelper.EventOffline) })
 	return w
+}
+
+// keepFailed writes the ledger of a failed test to where the others are.
+func (w *Watch) keepFailed() {
+	if w.r.T.Failed() {
+		if err := ledger.SaveEvents(w.r.Dir, w.Events); err != nil {
+			w.r.T.Log(err)
+		}
+	}
 }
 
 // events are those of everybody but the probes: while the groups were being made, one may have got what the other did not.
@@ -132,14 +143,14 @@ func (w *Watch) Check(truth map[string]bool, within time.Duration) {
 // Violations are what is wrong with the events after a while.
 func (w *Watch) Violations(truth map[string]bool, within time.Duration) (found []check.Violation) {
 	for deadline := time.Now().Add(within); ; {
-		found = check.Presence(w.events(), WatchGroups, truth)
+		found = check.Presence(w.events(), WatchGroups, w.Before, truth)
 		if len(found) == 0 || time.Now().After(deadline) {
 			break
 		}
 		<-time.After(10 * poll)
 	}
 	<-time.After(quiet)
-	return check.Presence(w.events(), WatchGroups, truth)
+	return check.Presence(w.events(), WatchGroups, w.Before, truth)
 }
 
 // wantOnline compares GET /v1/clients with the truth.
