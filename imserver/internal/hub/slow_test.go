@@ -119,7 +119,7 @@ func TestBehindALostEnd(t *testing.T) {
 	k.read()
 	k.wait("the gap", func([]got) bool {
 		ids := k.ids("inbox")
-		return len(ids) > 0 && strings.HasPrefix(ids[len(ids)-1], "gap 10-") && strings.HasSuffix(ids[len(ids)-1], "10-500")
+		return len(ids) > 0 && strings.HasPrefix(ids[len(ids)-1], "gap 10-") && strings.HasSuffix(ids[len(ids)-1], "10-501")
 	})
 	eventually(t, "nothing is being read", func() bool { return r.hub.Stats().CatchingUp == 0 && k.conn.catching.Load() == idle })
 	r.publish(ann, message("after"))
