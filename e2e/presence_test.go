@@ -160,12 +160,13 @@ func keep(t *testing.T, conn *client.Conn) {
 // The same client on two nodes, its devices coming and going.
 func TestFaultsDevicesComeAndGo(t *testing.T) {
 	t.Parallel()
-	rate, clients := length(500, 120), 40
+	const clients, devices = 200, 2
+	rate := length(500, 120)
 	r := rig.Start(t, bin, rig.Options{Nodes: 2, Redis: []redistest.Option{redistest.AOF()}, NodeEnv: []string{
 		"IM_OFFLINE_GRACE=300ms", "IM_EVENTS_SIZE=1000",
 	}, WebAPIEnv: []string{"IM_EVENTS_SIZE=1000"}})
 	w := r.Watch()
-	c := r.NewChurn(clients, 3)
+	c := r.NewChurn(clients, devices)
 	truth := make(map[string]bool)
 	for id := range c.Connections() {
 		truth[id] = false
