@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/server"
 	"github.com/imtier/imtier/internal/settings"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
@@ -18,18 +19,23 @@ import (
 // Config is what an imserver is told. The zero value is not usable: see Register for the defaults.
 type Config struct {
 	settings.Common
-	Listen       string
-	AdminListen  string
-	PublicURL    string // empty: ws://<host>:<port>/ws
-	NodeID       string // empty: generated
-	PingInterval time.Duration
-	PongTimeout  time.Duration
-	OfflineGrace time.Duration
-	DevicePolicy store.DevicePolicy
-	DrainTimeout time.Duration
-	OutboxSize   int  // bytes kept for a peer that does not read
-	MaxConns     int  // 0: what the limit of open files allows
-	Embedded     bool // Redis runs in this process; for development
+	Listen         string
+	AdminListen    string
+	PublicURL      string // empty: ws://<host>:<port>/ws
+	NodeID         string // empty: generated
+	PingInterval   time.Duration
+	PongTimeout    time.Duration
+	OfflineGrace   time.Duration
+	DevicePolicy   store.DevicePolicy
+	DrainTimeout   time.Duration
+	OutboxSize     int            // bytes kept for a peer that does not read
+	MaxConns       int            // 0: what the limit of open files allows
+	TrustedProxies server.Proxies // whose X-Forwarded-For counts
+	AddrRate       int            // connects per second of one IP address; 0: any number
+	ClientRate     int            // connects per second of one client, on all nodes; 0: any number
+	InboundFrames  int            // frames per second that a client may send; 0: any number
+	InboundBytes   int            // bytes per second that a client may send; 0: any number
+	Embedded       bool           // Redis runs in this process; for development
 }
 
 // reservedFiles is how many descriptors are kept for everything but clients.
@@ -56,7 +62,21 @@ func (c *Config) Register(s *settings.Set) {
 		settings.Between(16<<10, 64<<20))
 	s.Int(&c.MaxConns, "max-connections", 0, "connections at once; 0 is what the limit of open files allows",
 		settings.Between(0, 10_000_000))
+	settings.Custom(s, &c.TrustedProxies, "trusted-proxies", "",
+		"addresses and networks of proxies whose X-Forwarded-For says where a client is, such as 10.0.0.0/8; nobody's unless given",
+		server.ParseProxies)
+	s.Int(&c.AddrRate, "connect-rate-per-ip", 0, "connects per second from one IP address (IPv6: /64) to this node; 0 does not limit",
+		settings.Between(0, maxRate))
+	s.Int(&c.ClientRate, "connect-rate-per-client", 100, "connects per second of one client to all nodes; 0 does not limit",
+		settings.Between(0, maxRate))
+	s.Int(&c.InboundFrames, "inbound-frames", 50, "frames per second that a client may send, six times as many at once; 0 does not limit",
+		settings.Between(0, maxRate))
+	s.Bytes(&c.InboundBytes, "inbound-bytes", 200<<10, "bytes per second that a client may send, six times as many at once; 0 does not limit",
+		settings.Between(0, 1<<30))
 }
+
+// maxRate is far beyond what a node can do; it keeps computing with rates exact.
+const maxRate = 1_000_000
 
 // RegisterAdmin puts the address of the admin listener into s; a health check needs no more.
 func RegisterAdmin(s *settings.Set, addr *string) {

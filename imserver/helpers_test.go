@@ -69,6 +69,7 @@ func configure(redisURL string) Config {
 		},
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", PingInterval: 25 * time.Second, PongTimeout: 10 * time.Second,
 		OfflineGrace: 100 * time.Millisecond, DevicePolicy: "any", DrainTimeout: 2 * time.Second, OutboxSize: 256 << 10,
+		InboundFrames: 50, InboundBytes: 200 << 10,
 	}
 }
 

@@ -167,7 +167,7 @@ func TestRefusals(t *testing.T) {
 		n.connect(false, ticket.Claims{ClientID: "one"})
 		n.connect(false, ticket.Claims{ClientID: "two"})
 		a := handshake(t, n.url+sign(t, ticket.Claims{ClientID: "three"}), nil)
-		if a.code != 429 || a.problem.Code != "too_many_connections" || a.header.Get("Retry-After") == "" {
+		if a.code != 503 || a.problem.Code != "too_many_connections" || a.header.Get("Retry-After") == "" {
 			t.Errorf("got %d %+v", a.code, a.problem)
 		}
 	})

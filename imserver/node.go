@@ -72,13 +72,15 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 			Missed: func(c *hub.Conn, from, to protocol.Position) { n.acks.Missed(c.ClientID, c.Device, from, to) },
 		},
 		Requests:     hub.Requests{Ask: n.ask, Answered: func(code string) { n.metrics.Answered(code) }},
+		Input:        hub.Input{Frames: cfg.InboundFrames, Bytes: cfg.InboundBytes, MaxMessage: cfg.MaxMessage},
+		Limited:      func(l hub.Limit) { n.metrics.Limited(string(l)) },
 		Lost:         func() { n.bus.Dropped() },
 		PingInterval: cfg.PingInterval,
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
 	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Leave: n.leaver.Add, End: n.end}
-	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Log: log, Compare: n.roll.Compare})
+	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Rate: cfg.ClientRate, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,
 		Malformed: n.bus.Malformed, Leaving: n.leaver.Waiting, Connected: n.bus.Connected,
@@ -90,7 +92,8 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 	n.lease.Rename()
 	n.server = server.New(server.Options{
 		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Opened, Partition: st.Partition,
-		Opened: n.opened, Refused: n.metrics.Refused, Node: n.lease.ID, Origins: cfg.AllowedOrigins,
+		Opened: n.opened, Refused: n.metrics.Refused, Limited: n.metrics.Limited, Proxies: cfg.TrustedProxies, AddrRate: cfg.AddrRate,
+		Node: n.lease.ID, Origins: cfg.AllowedOrigins,
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
 	})
 	return n

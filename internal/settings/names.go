@@ -12,8 +12,8 @@ var (
 	}
 	programNames = map[string][]string{
 		"imserver": {
-			"device-policy", "drain-timeout", "max-connections", "node-id", "offline-grace", "outbox-size",
-			"ping-interval", "pong-timeout", "public-url",
+			"connect-rate-per-client", "connect-rate-per-ip", "device-policy", "drain-timeout", "inbound-bytes", "inbound-frames", "max-connections", "node-id", "offline-grace", "outbox-size",
+			"ping-interval", "pong-timeout", "public-url", "trusted-proxies",
 		},
 		"webapi": {
 			"allow-guests", "api-keys", "demo", "freeim-api", "user-jwt-jwks", "user-jwt-key",

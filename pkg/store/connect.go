@@ -45,6 +45,7 @@ type Session struct {
 	MayRequest bool   // not stored: for the node
 	Origin     string // not stored: the first connection of the session, ConnID if it is not resumed
 
+	Rate   int          // connects per second that the client may make; 0 does not limit. Connect only
 	Policy DevicePolicy // what the client's connections are measured by when this one comes; empty means any
 }
 
@@ -71,7 +72,8 @@ type record struct {
 
 // Connect uses up the URL, or the session that Resume names, and registers the connection, in one step: when it returns
 // nil, the client is online and nobody else can use the URL. ErrURLUsed when somebody did, or when the session is over;
-// ErrRevoked when the client or the URL is revoked. When it fails with ErrUnavailable the URL may be used up all the same.
+// ErrRevoked when the client or the URL is revoked; ErrTooOften when the client connects more often than Rate allows, and
+// then nothing is used up. When it fails with ErrUnavailable the URL may be used up all the same.
 func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 	if se.Resume == "" && (se.JTI == "" || se.JTITTL <= 0) {
 		return nil, errors.New("connect: the session has no jti or no time to remember it")
@@ -91,6 +93,8 @@ func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 		return nil, wrap("connect "+se.ClientID, ErrURLUsed)
 	case state == connectRevoked:
 		return nil, wrap("connect "+se.ClientID, ErrRevoked)
+	case state == connectTooMany:
+		return nil, wrap("connect "+se.ClientID, ErrTooOften)
 	}
 	out, err := parseConnected(reply[1:])
 	return out, wrap("connect "+se.ClientID, err)
@@ -101,6 +105,7 @@ const (
 	connectUsed    = 0
 	connectRevoked = 2
 	connectEnded   = 3
+	connectTooMany = 4
 )
 
 // connectCall prepares connect.lua; jtiTTL 0 means that the connection is restored.
@@ -136,13 +141,14 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 		se.ClientID, se.ConnID, string(rec), k.endedPrefix(p), seconds(endedFor),
 		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
 		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
-		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()),
+		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()), strconv.Itoa(se.Rate),
 	}
 	return call{
 		keys: []string{
 			used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
 			k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
 			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p), revoked, revokedURL,
+			k.connects(se.ClientID),
 		},
 		args: append(args, se.Groups...),
 	}, nil

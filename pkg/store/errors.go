@@ -21,6 +21,8 @@ var (
 	ErrURLUsed = errors.New("connect URL already used")
 	// ErrRevoked means that the client, or the URL that a connection goes back to, is revoked.
 	ErrRevoked = errors.New("revoked")
+	// ErrTooOften means that a client connects more often than it may.
+	ErrTooOften = errors.New("too many connects")
 )
 
 // refusals are the error codes by which Redis says "not now": it is a replica, loads its data, is out of memory,

@@ -99,6 +99,11 @@ func (k keyspace) resumePrefix(p int) string    { return k.of(p) + "resume:" }
 // resume marks a connection that closed not long ago and may be resumed.
 func (k keyspace) resume(p int, conn string) string { return k.resumePrefix(p) + conn }
 
+// connects counts the connects of a client within a second.
+func (k keyspace) connects(client string) string {
+	return k.of(k.partition(client)) + "connects:" + client
+}
+
 // Revocations: of a client, and of a connect URL with all connections that go back to it. The latter lie in the partition
 // of the URL's client or, when that is not known, in every one.
 

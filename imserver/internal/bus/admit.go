@@ -25,6 +25,7 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 	if se.Policy == "" {
 		se.Policy = b.o.Policy
 	}
+	se.Rate = b.o.Rate
 	reg, err := b.o.Store.Connect(ctx, se)
 	if err != nil {
 		// Whether the script ran may be unknown: leaving is idempotent, and Abandon leads to it.

@@ -17,6 +17,7 @@ type Options struct {
 	Store  *store.Store
 	Hub    *hub.Hub
 	Policy store.DevicePolicy // of connections whose URL has none
+	Rate   int                // connects per second that a client may make; 0 does not limit
 	Log    *zap.Logger
 
 	// Compare closes what must not be open any more and registers what Redis does not know: orders to close may have

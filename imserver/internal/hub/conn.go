@@ -187,7 +187,8 @@ func (c *Conn) Room() { c.hub.catch.conn(c) }
 
 // Frame implements socket.Handler: it limits what a peer may send.
 func (c *Conn) Frame(bytes int) {
-	if !c.input.take(bytes, c.sock.Heard()) {
+	if over := c.input.take(c.hub.opts.Input, bytes, c.sock.Heard()); over != WithinLimits && c.sock.EndedFor(c.sock.Heard()) == 0 {
+		c.hub.opts.Limited(over)
 		c.end(protocol.ReasonTooMuchInput)
 	}
 }

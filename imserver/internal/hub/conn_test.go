@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,38 +37,62 @@ func TestBinaryFrames(t *testing.T) {
 }
 
 func TestTooMuchInput(t *testing.T) {
-	for _, v1 := range []bool{true, false} {
-		r := newRig(t)
-		k := r.connect("ann", v1)
-		for range inputBurst + 200 {
-			if k.ws.Write(context.Background(), websocket.MessageText, []byte(`{"type":"x"}`)) != nil {
+	few := Input{Frames: 50, Bytes: 1 << 30}
+	little := Input{Frames: 1 << 20, Bytes: 1000, MaxMessage: 5000}
+	for _, c := range []struct {
+		input Input
+		v1    bool
+		text  string
+		limit Limit
+	}{
+		{few, true, `{"type":"x"}`, TooManyFrames},
+		{few, false, `{"type":"x"}`, TooManyFrames},
+		{little, true, `{"type":"x","pad":"` + strings.Repeat("x", 1000) + `"}`, TooManyBytes},
+		{little, false, strings.Repeat("x", 1000), TooManyBytes},
+	} {
+		r := newRig(t, func(o *Options) { o.Input = c.input })
+		k := r.connect("ann", c.v1)
+		for range 50*inputBurst + 200 {
+			if k.ws.Write(context.Background(), websocket.MessageText, []byte(c.text)) != nil {
 				break
 			}
 		}
 		k.expectClose(4504)
 		r.expectReason(k.conn.ID, protocol.ReasonTooMuchInput)
+		r.mu.Lock()
+		if !slices.Equal(r.limited, []Limit{c.limit}) {
+			t.Errorf("%+v: counted %v", c.input, r.limited)
+		}
+		r.mu.Unlock()
 	}
 }
 
 func TestMeter(t *testing.T) {
+	in := Input{Frames: 50, Bytes: 1000, MaxMessage: 3000}
 	now := time.UnixMilli(1_000_000)
 	var m meter
-	for i := range inputBurst {
-		if !m.take(0, now) {
+	for i := range inputBurst * in.Frames {
+		if m.take(in, 0, now) != WithinLimits {
 			t.Fatalf("frame %d is too much", i)
 		}
 	}
-	if m.take(0, now) {
+	if m.take(in, 0, now) != TooManyFrames {
 		t.Error("one more than the burst is taken")
 	}
 	m = meter{}
-	for i := range 10 * inputRate {
-		if now = now.Add(time.Second / inputRate); !m.take(0, now) {
-			t.Fatalf("frame %d at the sustained rate is too much", i)
+	for i := range 10 * in.Frames {
+		if now = now.Add(time.Second / time.Duration(in.Frames)); m.take(in, in.Bytes/in.Frames, now) != WithinLimits {
+			t.Fatalf("frame %d at the sustained rates is too much", i)
 		}
 	}
-	if m = (meter{}); m.take(inputUnit*inputBurst, now) {
-		t.Error("bytes are not counted")
+	if m = (meter{}); m.take(in, inputBurst*in.Bytes+in.MaxMessage, now) != WithinLimits || m.take(in, 1, now) != TooManyBytes {
+		t.Error("the burst of bytes and one large message is not what passes")
+	}
+	if m = (meter{}); m.take(Input{}, 1<<30, now) != WithinLimits || m.take(Input{}, 1<<30, now) != WithinLimits {
+		t.Error("no limits limit")
+	}
+	if now = now.Add(-time.Hour); m.take(in, 0, now) == TooManyFrames {
+		t.Error("a clock that was set back makes one frame too many")
 	}
 }
 

@@ -140,6 +140,8 @@ type rig struct {
 	closed map[string][]protocol.Reason
 	acked  map[string]map[protocol.Stream]protocol.Position
 	lost   int
+
+	limited []Limit
 }
 
 func newRig(t *testing.T, change ...func(*Options)) *rig {
@@ -161,6 +163,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 			defer r.mu.Unlock()
 			r.acked[c.ID] = pos
 		},
+		Input:        Input{Frames: 50, Bytes: 200 << 10, MaxMessage: 64 << 10},
+		Limited:      func(l Limit) { r.mu.Lock(); r.limited = append(r.limited, l); r.mu.Unlock() },
 		Lost:         func() { r.mu.Lock(); r.lost++; r.mu.Unlock() },
 		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
 	}

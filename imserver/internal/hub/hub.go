@@ -43,6 +43,9 @@ type Options struct {
 	Receipts Receipts // zero: nobody asks for any
 	Requests Requests // zero: nobody may send any
 
+	Input   Input       // what a peer may send
+	Limited func(Limit) // a peer is ended because it sent more
+
 	PingInterval time.Duration // how often a silent peer is pinged
 	PongTimeout  time.Duration // how long it may stay silent after that
 	StartTimeout time.Duration // how long an imtier.v1 peer may take to start

@@ -2,27 +2,49 @@ package hub
 
 import "time"
 
-// What a peer may send: a sustained rate and a burst, in frames; every inputUnit bytes count as one more.
-// A chat client sends a few frames a second; acknowledging each message of a busy room a few dozen.
-const (
-	inputRate  = 50   // per second
-	inputBurst = 300  // at once
-	inputUnit  = 4096 // bytes
-)
+// inputBurst is how many seconds' worth of input are taken at once: a client that comes back acknowledges and asks a lot.
+const inputBurst = 6
 
-// meter is a leaky bucket.
-type meter struct {
-	level float32
-	last  int64 // Unix milliseconds; zero: never
+// Input is what a peer may send in the long run; a burst of inputBurst seconds' worth and of one large message is taken.
+// A chat client sends a few frames a second; acknowledging each message of a busy room a few dozen.
+type Input struct {
+	Frames     int // per second; 0 does not limit them
+	Bytes      int // per second; 0 does not limit them
+	MaxMessage int // bytes of the largest message, which must always pass
 }
 
-// take counts one frame and reports whether it is within the limits.
-func (m *meter) take(bytes int, now time.Time) bool {
+// Limit is what a peer went over.
+type Limit string
+
+// The limits of a peer's input, as metrics name them.
+const (
+	WithinLimits  Limit = ""
+	TooManyFrames Limit = "inbound_frames"
+	TooManyBytes  Limit = "inbound_bytes"
+)
+
+// meter is two leaky buckets. It is part of every connection, also of those that never send anything: 16 bytes.
+type meter struct {
+	last   int64 // Unix milliseconds; zero: never
+	frames float32
+	bytes  float32
+}
+
+// take counts one frame and tells which limit it goes over.
+func (m *meter) take(in Input, bytes int, now time.Time) Limit {
 	at := now.UnixMilli()
+	passed := float32(0)
 	if m.last != 0 {
-		m.level = max(0, m.level-float32(at-m.last)/1000*inputRate)
+		passed = float32(max(0, at-m.last)) / 1000
 	}
 	m.last = at
-	m.level += 1 + float32(bytes)/inputUnit
-	return m.level <= inputBurst
+	m.frames = max(0, m.frames-passed*float32(in.Frames)) + 1
+	m.bytes = max(0, m.bytes-passed*float32(in.Bytes)) + float32(bytes)
+	switch {
+	case in.Frames > 0 && m.frames > float32(inputBurst*in.Frames):
+		return TooManyFrames
+	case in.Bytes > 0 && m.bytes > float32(inputBurst*in.Bytes+in.MaxMessage):
+		return TooManyBytes
+	}
+	return WithinLimits
 }

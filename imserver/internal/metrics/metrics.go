@@ -20,6 +20,7 @@ type Metrics struct {
 	closed  *prometheus.CounterVec
 	refused *prometheus.CounterVec
 	offered prometheus.Counter
+	limited *prometheus.CounterVec
 	answers *prometheus.CounterVec
 }
 
@@ -44,13 +45,18 @@ func New(src Source) *Metrics {
 			"Handshakes refused, by HTTP status.")), []string{"status"}),
 		offered: prometheus.NewCounter(prometheus.CounterOpts(opts("handovers_offered_total",
 			"Clients that were told to go to another node, while this one drained."))),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts(opts("limited_total",
+			"Handshakes refused and connections ended because a limit was reached, by limit.")), []string{"limit"}),
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts(opts("requests_answered_total",
 			"Requests of clients, by what they were answered with: reply, or the code of the error.")), []string{"answer"}),
+	}
+	for _, l := range []string{"connections", "connects_per_ip", "connects_per_client", string(hub.TooManyFrames), string(hub.TooManyBytes)} {
+		m.limited.WithLabelValues(l)
 	}
 	for _, r := range protocol.Reasons() {
 		m.closed.WithLabelValues(r.String())
 	}
-	m.Registry.MustRegister(m.opened, m.closed, m.refused, m.offered, m.answers,
+	m.Registry.MustRegister(m.opened, m.closed, m.refused, m.offered, m.limited, m.answers,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	counter := func(name, help string, f func() int64) {
@@ -104,3 +110,6 @@ func (m *Metrics) Answered(code string) {
 	}
 	m.answers.WithLabelValues(code).Inc()
 }
+
+// Limited counts a handshake or a connection that went over a limit.
+func (m *Metrics) Limited(limit string) { m.limited.WithLabelValues(limit).Inc() }

@@ -2,8 +2,8 @@ package server
 
 import (
 	"errors"
-	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,14 +14,14 @@ import (
 )
 
 // entry reads the URL's token, or the session token of a connection that is to be resumed.
-func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
+func (s *Server) entry(r *http.Request, from netip.Addr) (store.Session, *refusal) {
 	query := r.URL.Query()
 	if token := query.Get("session"); token != "" {
 		t, err := s.o.Keys.VerifySession(token)
 		if err != nil {
 			return store.Session{}, refusalOfToken(err)
 		}
-		se := s.session(r, t.ClientID, t.Device)
+		se := s.session(from, t.ClientID, t.Device)
 		se.Resume, se.JTI, se.Meta, se.Origin, se.MayRequest = t.ConnID, t.JTI, t.Meta, t.Origin, t.MayRequest
 		return withPolicy(se, t.Policy)
 	}
@@ -33,7 +33,7 @@ func (s *Server) entry(r *http.Request) (store.Session, *refusal) {
 	if err != nil {
 		return store.Session{}, refusalOfToken(err)
 	}
-	se := s.session(r, c.ClientID, c.Device)
+	se := s.session(from, c.ClientID, c.Device)
 	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
 	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
 	se.Origin, se.MayRequest = se.ConnID, c.MayRequest
@@ -60,10 +60,10 @@ func refusalOfToken(err error) *refusal {
 }
 
 // session is what a new connection registers, whoever it is.
-func (s *Server) session(r *http.Request, clientID, device string) store.Session {
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
+func (s *Server) session(from netip.Addr, clientID, device string) store.Session {
+	ip := ""
+	if from.IsValid() {
+		ip = from.String()
 	}
 	return store.Session{
 		ClientID: clientID, Device: device, ConnID: protocol.NewConnID(s.o.Partition(clientID)),

@@ -13,6 +13,7 @@ type refusal struct {
 	Code       string `json:"code"`
 	Detail     string `json:"detail,omitempty"`
 	retryAfter int    // seconds
+	limit      string // which limit was reached, for the metric
 }
 
 // All refusals there are.
@@ -24,7 +25,9 @@ var (
 	refuseOrigin    = &refusal{Status: http.StatusForbidden, Code: "origin_forbidden", Detail: "pages from this origin may not connect, see IM_ALLOWED_ORIGINS"}
 	refuseRevoked   = &refusal{Status: http.StatusForbidden, Code: "revoked", Detail: "the client or the URL is revoked"}
 	refuseUsed      = &refusal{Status: http.StatusConflict, Code: "token_used", Detail: "the URL or session works once and has been used, or the session is over: ask for a new URL"}
-	refuseFull      = &refusal{Status: http.StatusTooManyRequests, Code: "too_many_connections", Detail: "this node holds as many connections as it can", retryAfter: 5}
+	refuseFull      = &refusal{Status: http.StatusServiceUnavailable, Code: "too_many_connections", Detail: "this node holds as many connections as it can", retryAfter: 5, limit: "connections"}
+	refuseAddr      = &refusal{Status: http.StatusTooManyRequests, Code: "too_many_attempts", Detail: "too many connects from this address, see IM_CONNECT_RATE_PER_IP", retryAfter: 1, limit: "connects_per_ip"}
+	refuseClient    = &refusal{Status: http.StatusTooManyRequests, Code: "too_many_attempts", Detail: "too many connects of this client, see IM_CONNECT_RATE_PER_CLIENT; the URL is still good", retryAfter: 1, limit: "connects_per_client"}
 	refuseDraining  = &refusal{Status: http.StatusServiceUnavailable, Code: "draining", Detail: "this node is going away, ask for a new URL", retryAfter: 1}
 	refuseNotReady  = &refusal{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "this node cannot reach Redis now, ask for a new URL later", retryAfter: 1}
 	refuseInternal  = &refusal{Status: http.StatusInternalServerError, Code: "internal", Detail: "see the node's log"}
@@ -32,6 +35,9 @@ var (
 
 func (s *Server) refuse(w http.ResponseWriter, p *refusal) {
 	s.o.Refused(p.Status)
+	if p.limit != "" {
+		s.o.Limited(p.limit)
+	}
 	body := *p
 	body.Title = http.StatusText(p.Status)
 	h := w.Header()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -35,10 +36,13 @@ type Options struct {
 	Ready      func() error // why nobody can be let in now
 	Len        func() int   // connections that were let in
 	Partition  func(clientID string) int
-	Opened     func()           // counts
-	Refused    func(status int) // counts
-	Node       func() string    // this node's name now
-	Origins    []string         // allowed beside the host itself; "*" allows all
+	Opened     func()             // counts
+	Refused    func(status int)   // counts
+	Limited    func(limit string) // counts
+	Node       func() string      // this node's name now
+	Origins    []string           // allowed beside the host itself; "*" allows all
+	Proxies    Proxies            // whose X-Forwarded-For counts
+	AddrRate   int                // connects per second of one address; 0 does not limit
 	MaxConns   int
 	MaxMessage int // bytes
 	OutboxCap  int // bytes
@@ -51,10 +55,11 @@ type Server struct {
 	o        Options
 	draining atomic.Bool
 	entering atomic.Int64 // connections being let in, not counted by Len yet
+	addrs    *addrLimit
 }
 
 // New makes a server.
-func New(o Options) *Server { return &Server{o: o} }
+func New(o Options) *Server { return &Server{o: o, addrs: newAddrLimit(o.AddrRate)} }
 
 // Drain makes the server let nobody in any more.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -74,11 +79,12 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	s.entering.Add(1)
 	defer s.entering.Add(-1)
-	if p := s.check(r); p != nil {
+	from := s.o.Proxies.clientOf(r)
+	if p := s.check(r, from); p != nil {
 		s.refuse(w, p)
 		return
 	}
-	se, p := s.entry(r)
+	se, p := s.entry(r, from)
 	if p != nil {
 		s.refuse(w, p)
 		return
@@ -103,7 +109,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 }
 
 // check looks at everything but the token.
-func (s *Server) check(r *http.Request) *refusal {
+func (s *Server) check(r *http.Request, from netip.Addr) *refusal {
 	switch {
 	case s.draining.Load():
 		return refuseDraining
@@ -117,6 +123,9 @@ func (s *Server) check(r *http.Request) *refusal {
 	if s.o.Ready() != nil {
 		return refuseNotReady
 	}
+	if !s.addrs.take(from, time.Now()) {
+		return refuseAddr
+	}
 	return nil
 }
 
@@ -126,6 +135,8 @@ func (s *Server) refusalOf(err error, se store.Session) *refusal {
 		return refuseUsed
 	case errors.Is(err, store.ErrRevoked):
 		return refuseRevoked
+	case errors.Is(err, store.ErrTooOften):
+		return refuseClient
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return refuseNotReady
 	}

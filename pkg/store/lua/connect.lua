@@ -1,13 +1,15 @@
 -- Registers a connection: the URL or the session is used up, the device policy applied, the client online.
 -- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events
 --       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
+--       15 connects of the client in this second
 -- ARGV  1 jti's life in ms, 0 when a connection is restored and no URL is used
 --       2 clientId  3 connId  4 connection as JSON  5 prefix of marks of ended connections  6 their life in s
 --       7 prefix of node keys  8 client channel  9 hint channel  10 partition  11 length of events
 --       12 mode of the groups (p, o)  13 close code of replaced connections
---       14 connId of the connection that this one resumes, or empty  15 close code of that one  16… groups to join
+--       14 connId of the connection that this one resumes, or empty  15 close code of that one
+--       16 connects that the client may make in a second, 0 for any number  17… groups to join
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
---         connection that is to be restored was ended, else
+--         connection that is to be restored was ended, {4} when the client connects too often, else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
 --          {position, …} of every device's inbox}
 local fresh = ARGV[1] ~= '0'
@@ -28,6 +30,18 @@ local function expel(id, node, code, by)
   redis.call('PUBLISH', ARGV[8], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
 end
 
+-- tooMany counts a connect that would be let in. The second begins with the first of them.
+local function tooMany()
+  if ARGV[16] == '0' then
+    return false
+  end
+  local n = redis.call('INCR', KEYS[15])
+  if n == 1 then
+    redis.call('PEXPIRE', KEYS[15], 1000)
+  end
+  return n > tonumber(ARGV[16])
+end
+
 if resumed ~= '' then
   -- Registered still: its socket is dead or about to be. Otherwise the mark tells that it closed not long ago.
   local value = redis.call('HGET', KEYS[2], resumed)
@@ -35,13 +49,24 @@ if resumed ~= '' then
     local c = split(value)
     if c.over then
       return {0}
+    elseif tooMany() then
+      return {4}
     end
     expel(resumed, c.node, ARGV[15], '')
-  elseif redis.call('DEL', KEYS[1]) == 0 then
+  elseif redis.call('EXISTS', KEYS[1]) == 0 then
     return {0}
+  elseif tooMany() then
+    return {4}
+  else
+    redis.call('DEL', KEYS[1])
   end
-elseif fresh and not redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[1]) then
-  return {0}
+elseif fresh then
+  if not redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[1]) then
+    return {0}
+  elseif tooMany() then
+    redis.call('DEL', KEYS[1]) -- the URL is good for another attempt
+    return {4}
+  end
 end
 local own, meta = split(ARGV[4])
 if not fresh then
@@ -118,7 +143,7 @@ if online == 1 then
   emit(KEYS[6], ARGV[11], {type = 'online', clientId = client, device = own.device, node = own.node, time = time}, meta)
   reported = true
 end
-for i = 16, #ARGV do
+for i = 17, #ARGV do
   local group = ARGV[i]
   local truth = redis.call('HGET', KEYS[7], group)
   if not truth then
