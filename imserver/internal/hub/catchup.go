@@ -84,8 +84,12 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	if ok && end && last.Less(head) {
 		// The head was in the log when it arrived, before this read: Redis has lost it. Nothing will ever come
 		// after last in its epoch, so waiting for it would be for ever. The head itself is missing too, so the gap ends
-		// behind it.
-		if ok = c.sendGap(f.t.wire, last, protocol.Position{Epoch: head.Epoch, Seq: head.Seq + 1}) == sent; ok {
+		// behind it, unless it is the end of an empty stream and no message.
+		to := head
+		if to.Seq > 0 {
+			to.Seq++
+		}
+		if ok = c.sendGap(f.t.wire, last, to) == sent; ok {
 			last = head
 		}
 	}
