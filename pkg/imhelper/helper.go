@@ -43,6 +43,7 @@ type Helper struct {
 	onSend     func(context.Context, Sending) error
 	nodes      nodeCache
 	waits      *waits
+	hints      *hints
 }
 
 // New connects to Redis. It fails with ErrUnavailable when Redis cannot be reached (trying again may help), and for
@@ -74,13 +75,14 @@ func New(ctx context.Context, o Options) (*Helper, error) {
 		h.store, h.owned = s, true
 	}
 	h.nodes.fetch = h.store.LiveNodes
-	h.waits = newWaits(h.store)
+	h.waits, h.hints = newWaits(h.store), newHints(h.store)
 	return h, nil
 }
 
 // Close ends the connection to Redis if it is the Helper's own; calls under way fail then. Sends that wait for receipts
-// return with what is known, or fail.
+// return with what is known, or fail; TailEvents fails.
 func (h *Helper) Close() {
+	h.hints.close()
 	h.waits.close()
 	if h.owned {
 		h.store.Close()

@@ -43,6 +43,9 @@ type Event struct {
 
 	// Key is unique among all events of an installation, and the same when an event is delivered again.
 	Key string `json:"-"`
+	// Pos is the place behind the event in the order of all, where one that reads them all can go on. Only reading
+	// without a consumer group sets it.
+	Pos string `json:"-"`
 }
 
 // Fields of a stream's entry: an event, and a request of a client.

@@ -180,6 +180,9 @@ func (s *Store) GroupChannel(p int) string { return s.keys.groupChannel(p) }
 // AllChannel carries broadcasts.
 func (s *Store) AllChannel() string { return s.keys.allChannel() }
 
+// EventChannel hints at events: each message is the number of a partition that has new ones.
+func (s *Store) EventChannel() string { return s.keys.eventChannel() }
+
 // Partition maps a clientId or a group to its partition.
 func (s *Store) Partition(addr string) int { return s.keys.partition(addr) }
 

@@ -57,6 +57,7 @@ func New(o Options) *API {
 		clients{h}.routes(),
 		connections{h}.routes(),
 		revocations{h}.routes(),
+		events{h, make(chan struct{}, maxStreams)}.routes(),
 		cluster{h}.routes(),
 	)
 	return a

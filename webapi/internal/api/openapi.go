@@ -65,7 +65,7 @@ func describe(r *openapi31.Reflector, row *route) error {
 	if row.status == http.StatusNoContent {
 		oc.AddRespStructure(nil, openapi.WithHTTPStatus(row.status))
 	} else {
-		oc.AddRespStructure(row.out, openapi.WithHTTPStatus(row.status))
+		oc.AddRespStructure(row.out, openapi.WithHTTPStatus(row.status), openapi.WithContentType(row.contentType))
 	}
 	for _, status := range row.statuses() {
 		oc.AddRespStructure(new(Problem), openapi.WithHTTPStatus(status), openapi.WithContentType("application/problem+json"))

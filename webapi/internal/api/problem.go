@@ -36,6 +36,7 @@ const (
 	codeInternal         = "internal"
 	codeNoNode           = "no_node"
 	codeUnavailable      = "unavailable"
+	codeTooManyStreams   = "too_many_streams"
 )
 
 // retrySeconds is the Retry-After of a 503: Redis and imservers come back, if at all, within seconds.

@@ -26,6 +26,7 @@ type route struct {
 	maxBody      int64         // bytes; default maxPlainBody
 	timeout      time.Duration // default opTimeout
 	noStore      bool          // the answer is a secret
+	contentType  string        // of success; default JSON
 	problems     []int         // statuses beyond those that every route has
 
 	// The rest is filled in by serve.
