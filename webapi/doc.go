@@ -6,6 +6,7 @@
 //	webapi              the wiring, and the order of starting and stopping
 //	internal/api        the routes under /v1, the OpenAPI document
 //	internal/usertoken  the product's own user tokens on /v1/connect
+//	internal/webhook    posts events to the product's backend
 //	internal/freeim     FreeIM's routes under /ws/
 //	internal/demo       the backend of the demo page
 //	web                 pages

@@ -21,6 +21,7 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/webapi/internal/api"
 	"github.com/imtier/imtier/webapi/internal/usertoken"
+	"github.com/imtier/imtier/webapi/internal/webhook"
 )
 
 const (
@@ -49,6 +50,9 @@ type Server struct {
 
 // New checks the configuration and opens both listeners. Nothing is answered before Run.
 func New(cfg Config, log *zap.Logger) (*Server, error) {
+	if err := cfg.Webhook.check(); err != nil {
+		return nil, err
+	}
 	s := &Server{cfg: cfg, log: log, metrics: prometheus.NewRegistry(), started: time.Now()}
 	s.away.Store(&errStarting)
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -167,6 +171,14 @@ func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store)
 	if s.users != nil {
 		o.Users = s.users
 	}
+	if s.cfg.Webhook.URL != "" {
+		hook, err := s.webhook(h)
+		if err != nil {
+			return nil, err
+		}
+		o.Webhook = hook
+		wg.Go(func() { hook.Run(ctx) })
+	}
 	handler, err := api.New(o).Handler(mounts...)
 	if err != nil {
 		return nil, err
@@ -180,6 +192,14 @@ func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store)
 	wg.Go(func() { s.probe(ctx, st) })
 	s.log.Info("ready", zap.String("addr", s.Addr()))
 	return h, nil
+}
+
+func (s *Server) webhook(h *imhelper.Helper) (*webhook.Webhook, error) {
+	c := s.cfg.Webhook
+	return webhook.New(webhook.Options{
+		Helper: h, URL: c.URL, Secrets: c.Secrets, Types: c.Types, Timeout: c.Timeout, Retries: c.Retries, Requests: c.Requests,
+		Log: s.log, Metrics: s.metrics,
+	})
 }
 
 // serve answers requests with the API, once there is one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -218,5 +219,50 @@ func TestPortInUse(t *testing.T) {
 	defer first.Close()
 	if _, err := New(configured(t, "--listen="+first.Addr()), zap.NewNop()); err == nil {
 		t.Error("two listeners on one port")
+	}
+}
+
+func TestAWebhookNeedsASecret(t *testing.T) {
+	c := configured(t, "--webhook-url=https://example.com/")
+	if _, err := New(c, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "IM_WEBHOOK_SECRET") {
+		t.Errorf("started: %v", err)
+	}
+	c = configured(t, "--webhook-requests")
+	if _, err := New(c, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "IM_WEBHOOK_URL") {
+		t.Errorf("started: %v", err)
+	}
+}
+
+// The webhook is set up, and the program stops with one that cannot be reached.
+func TestAWebhookRunsWithTheServer(t *testing.T) {
+	redis := redistest.Start(t)
+	got := make(chan string, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("webhook-id") }))
+	defer receiver.Close()
+	r := run(t, configured(t, "--redis-url="+redis.URL(), "--webhook-url="+receiver.URL,
+		"--webhook-secret=whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "--webhook-events=join"))
+	st, err := store.Open(t.Context(), store.Options{URL: redis.URL(), Partitions: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for i, posted := 0, false; !posted; i++ {
+		if _, err := st.Join(t.Context(), "g"+time.Now().String(), []string{"ann"}, false); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case id := <-got:
+			posted = strings.HasPrefix(id, "evt_")
+		case <-tick.C:
+			if i > 400 {
+				t.Fatal("nothing is posted")
+			}
+		}
+	}
+	receiver.Close()
+	if err := r.end(); err != nil {
+		t.Errorf("ended with %v", err)
 	}
 }

@@ -17,6 +17,7 @@ var (
 		},
 		"webapi": {
 			"allow-guests", "api-keys", "demo", "freeim-api", "user-jwt-jwks", "user-jwt-key",
+			"webhook-events", "webhook-requests", "webhook-retries", "webhook-secret", "webhook-timeout", "webhook-url",
 		},
 	}
 )

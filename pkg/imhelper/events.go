@@ -3,6 +3,7 @@ package imhelper
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/pkg/store"
@@ -22,6 +23,9 @@ const (
 	EventReceipt = store.EventReceipt
 	EventLost    = store.EventLost
 )
+
+// IsEventType reports whether events of that type happen to clients.
+func IsEventType(typ string) bool { return slices.Contains(store.EventTypes, typ) }
 
 // ConsumeOption refines one call of Events or Handle.
 type ConsumeOption func(*store.ConsumeOptions)

@@ -154,6 +154,9 @@ func (k keyspace) replies(p int, origin string) string {
 }
 func (k keyspace) requestChannel() string { return k.of(allPartition) + "r" }
 
+// dead holds what could not be delivered to a webhook.
+func (k keyspace) dead() string { return k.of(allPartition) + "dead" }
+
 func (k keyspace) config() string  { return k.of(allPartition) + "config" }
 func (k keyspace) janitor() string { return k.of(allPartition) + "janitor" }
 

@@ -19,6 +19,7 @@ type Options struct {
 	Users          UserVerifier          // nil: no user tokens
 	AllowGuests    bool                  // POST /v1/connect without a credential
 	AllowedOrigins []string              // for CORS; empty: pages of this host only
+	Webhook        Redeliverer           // nil: none is set up
 	Log            *zap.Logger           // required
 	Metrics        prometheus.Registerer // required
 }
@@ -58,6 +59,7 @@ func New(o Options) *API {
 		connections{h}.routes(),
 		revocations{h}.routes(),
 		events{h, make(chan struct{}, maxStreams)}.routes(),
+		deadLetters{h, o.Webhook}.routes(),
 		cluster{h}.routes(),
 	)
 	return a

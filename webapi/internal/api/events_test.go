@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,7 +42,7 @@ func (f *fixture) stream(query, lastID string) *stream {
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:bodyclose // stream.close does
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	h.Close()
 	for {
 		if _, err := s.block(); err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Errorf("ended with %v", err)
 			}
 			break
@@ -265,4 +266,3 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	}
 	f.call(http.MethodGet, "/v1/events", "").problem(http.StatusServiceUnavailable, codeUnavailable, "")
 }
-

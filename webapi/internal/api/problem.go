@@ -37,6 +37,8 @@ const (
 	codeNoNode           = "no_node"
 	codeUnavailable      = "unavailable"
 	codeTooManyStreams   = "too_many_streams"
+	codeNoWebhook        = "no_webhook"
+	codeNotDelivered     = "not_delivered"
 )
 
 // retrySeconds is the Retry-After of a 503: Redis and imservers come back, if at all, within seconds.
@@ -85,7 +87,7 @@ func problemOf(err error) (p *Problem, unexpected bool) {
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"Redis is away or refuses to write; try again (a send with the same id is not made twice)"), false
 	case errors.Is(err, imhelper.ErrNotFound):
-		return problem(http.StatusNotFound, codeNotFound, "there is no such connection or node"), false
+		return problem(http.StatusNotFound, codeNotFound, "there is no such connection, node or dead letter"), false
 	}
 	return problem(http.StatusInternalServerError, codeInternal, "something went wrong on this side"), true
 }
