@@ -249,7 +249,7 @@ func TestAWebhookRunsWithTheServer(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for i, posted := 0, false; !posted; i++ {
-		if _, err := st.Join(t.Context(), "g"+time.Now().String(), []string{"ann"}, false); err != nil {
+		if _, err := st.Join(t.Context(), "g"+time.Now().String(), []string{"ann"}, store.JoinOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		select {

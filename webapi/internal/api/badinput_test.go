@@ -139,7 +139,6 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 		{"no such node", "POST /v1/nodes/none/drain", ``, 404, codeNotFound, ""},
 
 		{"no such route", "GET /v2", ``, 404, codeNotFound, ""},
-		{"events come later", "GET /v1/events", ``, 404, codeNotFound, ""},
 		{"wrong method", "GET /v1/messages", ``, 405, codeMethodNotAllowed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

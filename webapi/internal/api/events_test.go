@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/pkg/imhelper"
+	"github.com/imtier/imtier/pkg/store"
 )
 
 // stream is an open event stream.
@@ -102,7 +103,7 @@ func (s *stream) next() sse {
 
 func (f *fixture) join(clientID string, groups ...string) {
 	f.t.Helper()
-	if _, err := f.store.JoinGroups(f.t.Context(), clientID, groups, false); err != nil {
+	if _, err := f.store.JoinGroups(f.t.Context(), clientID, groups, store.JoinOptions{}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -242,7 +243,7 @@ func TestStreamSurvivesALostRedis(t *testing.T) {
 	f.call(http.MethodGet, "/v1/events", "").problem(http.StatusServiceUnavailable, codeUnavailable, "")
 	f.redis.Restart()
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if _, err := f.store.JoinGroups(t.Context(), "ann", []string{"two"}, false); err == nil || time.Now().After(deadline) {
+		if _, err := f.store.JoinGroups(t.Context(), "ann", []string{"two"}, store.JoinOptions{}); err == nil || time.Now().After(deadline) {
 			break
 		}
 	}

@@ -367,6 +367,8 @@ func TestAHangingEventBlocksNoOtherPartition(t *testing.T) {
 	r.expect("ann", "1")
 }
 
+func write(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
+
 func TestRequestsAreAnsweredByTheReceiver(t *testing.T) {
 	r := newRig(t)
 	r.start(func(o *Options) { o.Requests = true })
@@ -389,16 +391,16 @@ func TestRequestsAreAnsweredByTheReceiver(t *testing.T) {
 		id, want string
 		answer   func(http.ResponseWriter)
 	}{
-		{"json", `"data":{"a":1}`, func(w http.ResponseWriter) { fmt.Fprint(w, ` {"a":1}`) }},
+		{"json", `"data":{"a":1}`, func(w http.ResponseWriter) { write(w, ` {"a":1}`) }},
 		{"empty", `"data":null`, func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }},
 		{"refused", `"error":{"code":"keep_off","message":"not yours"}`, func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `{"code":"keep_off","message":"not yours"}`)
+			write(w, `{"code":"keep_off","message":"not yours"}`)
 		}},
 		{"refused without a code", `"code":"failed"`, func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }},
 		{"broken", `"code":"failed"`, func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }},
-		{"no JSON", `"code":"failed"`, func(w http.ResponseWriter) { fmt.Fprint(w, `{`) }},
-		{"too big", `"code":"failed"`, func(w http.ResponseWriter) { fmt.Fprintf(w, "%q", strings.Repeat("x", protocol.DefaultMaxMessage+2)) }},
+		{"no JSON", `"code":"failed"`, func(w http.ResponseWriter) { write(w, `{`) }},
+		{"too big", `"code":"failed"`, func(w http.ResponseWriter) { write(w, `"`+strings.Repeat("x", protocol.DefaultMaxMessage+2)+`"`) }},
 	} {
 		r.answers(func(w http.ResponseWriter, _ post) { c.answer(w) })
 		if got := ask(c.id); !strings.Contains(got, c.want) {
