@@ -46,8 +46,11 @@ func TestFaultsRandom(t *testing.T) {
 	for i, step := range fault.Plan(seed, kinds, o.Nodes, total) {
 		t.Logf("%v: %v", time.Since(begin).Round(time.Millisecond), step)
 		step.Inflict(l)
-		if i%markEvery == markEvery-1 && caughtUp(l) > time.Minute {
-			break
+		if i%markEvery == markEvery-1 {
+			if caughtUp(l) > time.Minute {
+				break
+			}
+			l.Calm()
 		}
 		if t.Failed() {
 			break

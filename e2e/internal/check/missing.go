@@ -100,7 +100,7 @@ func (v *view) missing(m *message, stream string, pos protocol.Position) {
 // forgotten tells whether Redis lost a message before the client began to follow its stream from then on: a stream that
 // is empty once more begins below the positions that were given out before.
 func (v *view) forgotten(m *message, begin point) bool {
-	return m.Kind != ledger.Direct && v.sent.lost(m.end, begin.at)
+	return v.sent.lost(m.end, begin.at)
 }
 
 func (v *view) lost(r Rule, m *message, stream, text string) {

@@ -172,6 +172,16 @@ func TestCompareWaysBack(t *testing.T) {
 			b.p.Lost(b.tick())
 			b.silent(ledger.ByCursor, "5-2")
 		}, nil},
+		{"Redis may have lost everything", func(b *book) {
+			b.send("a", "5-1")
+			b.inbox(1, "a", "5-1")
+			b.p.Calm(b.tick())
+			b.send("b", "6-1")
+			b.p.Lost(b.tick())
+			b.send("c", "7-1")
+			b.silent(ledger.ByCursor, "0-0")
+			b.inbox(2, "c", "7-1")
+		}, nil},
 		{"beyond what it had acknowledged", func(b *book) {
 			all(b, false)
 			b.silent(ledger.ByCursor, "5-2")

@@ -18,7 +18,8 @@ func (v *view) started(i int, e ledger.Entry, pos protocol.Position) {
 	v.point(e, p)
 }
 
-// knows tells whether the server must know where a client stopped in a stream, or begins before that anyway.
+// knows tells whether the server must know where a client stopped in a stream, or begins before that anyway. One that has
+// forgotten the client takes it for a new one, and has nothing to tell it of.
 func (v *view) knows(e ledger.Entry, pos protocol.Position) bool {
 	var since time.Time // when the client began to follow the stream
 	var top protocol.Position
@@ -40,5 +41,5 @@ func (v *view) knows(e ledger.Entry, pos protocol.Position) bool {
 	stored := slices.ContainsFunc(v.sent.calms, func(at time.Time) bool {
 		return at.After(since) && at.Before(e.At) && !v.sent.lost(at, e.At)
 	})
-	return stored || !top.Less(pos)
+	return stored || !v.sent.lost(since, e.At) && !top.Less(pos)
 }
