@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
@@ -26,7 +24,7 @@ func manyOnline(b *testing.B, s *Store, n int) {
 			for _, id := range ids[at:min(at+1000, len(ids))] {
 				add = add.ScoreMember(0, id)
 			}
-			must(b, s.do(ctxb, rueidis.Completed(add.Build())).Error())
+			must(b, s.do(ctxb, add.Build()).Error())
 		}
 	}
 }

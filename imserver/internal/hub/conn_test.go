@@ -88,8 +88,11 @@ func TestMeter(t *testing.T) {
 	if m = (meter{}); m.take(in, inputBurst*in.Bytes+in.MaxMessage, now) != WithinLimits || m.take(in, 1, now) != TooManyBytes {
 		t.Error("the burst of bytes and one large message is not what passes")
 	}
-	if m = (meter{}); m.take(Input{}, 1<<30, now) != WithinLimits || m.take(Input{}, 1<<30, now) != WithinLimits {
-		t.Error("no limits limit")
+	m = meter{}
+	for range 2 {
+		if m.take(Input{}, 1<<30, now) != WithinLimits {
+			t.Error("no limits limit")
+		}
 	}
 	if now = now.Add(-time.Hour); m.take(in, 0, now) == TooManyFrames {
 		t.Error("a clock that was set back makes one frame too many")
