@@ -73,7 +73,7 @@ export class ImClient<Data = any> {
       frame: (frame) => this._frame(frame),
       state: (change) => this._changed(change),
       error: (error) => this._error(error),
-      busy: () => this._requests.pending > 0,
+      broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
       tops: () => this._delivery.tops(),
     };
     this._upstream = new Connection(connection, owner);
@@ -148,7 +148,8 @@ export class ImClient<Data = any> {
   }
 
   /**
-   * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one.
+   * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one; when the
+   * connection breaks it waits for the reply on the next one, if that continues the session.
    *
    * @param data any JSON value
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
@@ -218,8 +219,6 @@ export class ImClient<Data = any> {
     if (change.state === "open") {
       this._opening = undefined;
       opening?.resolve();
-    } else {
-      this._requests.fail(new ImError("lost", "the connection was lost before the reply"));
     }
     if (change.state === "closed") this._end(change.reason);
     this._tell("state", change);

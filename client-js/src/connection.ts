@@ -15,7 +15,6 @@ const SESSION_LIFE_MS = 120_000; // the server forgets a session this long after
 // backend may give them again, comes first. Below the server's usual grace of 5 s.
 const SESSION_FIRST_MS = 4_000;
 const STEADY_MS = 3_000; // a connection that was open for this long starts the backoff over
-const LINGER_MS = 5_000; // for replies on a connection that another one has replaced
 const CALM_MS = 1_000; // between attempts that are made because somebody looks or the network changed
 
 /** What a connection needs. */
@@ -46,7 +45,6 @@ export class Connection implements Upstream, LinkOwner {
   private _session: Session | undefined; // of the link that ended last, to resume by
   private _link: Link | undefined;
   private _next: Link | undefined; // replaces _link when it has started
-  private _old: Link | undefined; // was replaced, and waits for replies
   private _spare = 0; // how often another replacement may be tried
   private _round = 0; // what was begun in an earlier one is over
   private _attempt = 0;
@@ -55,7 +53,6 @@ export class Connection implements Upstream, LinkOwner {
   private _bySession = false; // how the link under way was dialled
   private _triedSession = false; // in this attempt
   private _timer: ReturnType<typeof setTimeout> | undefined; // of connectUrl, or of the wait
-  private _lingerTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions, owner: UpstreamOwner) {
     this._options = options;
@@ -71,7 +68,6 @@ export class Connection implements Upstream, LinkOwner {
   close(reason: CloseReason): void {
     this._round++;
     clearTimeout(this._timer);
-    this._retire();
     this._link?.close();
     this._next?.close();
     this._link = this._next = undefined;
@@ -105,7 +101,6 @@ export class Connection implements Upstream, LinkOwner {
   }
 
   frame(link: Link, frame: ServerFrame): void {
-    if (link === this._old && frame.type !== "reply") return; // the new link has it too
     if (frame.type === "migrate") return this._migrate(frame.url);
     if (frame.type === "started") this._begin(link);
     this._owner.frame(frame);
@@ -113,10 +108,6 @@ export class Connection implements Upstream, LinkOwner {
   }
 
   lost(link: Link, code: number, text: string): void {
-    if (link === this._old) {
-      this._old = undefined;
-      return;
-    }
     if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
     if (link === this._next) this._next = undefined;
     else this._link = undefined;
@@ -195,13 +186,11 @@ export class Connection implements Upstream, LinkOwner {
   /** A link delivers from now on. */
   private _begin(link: Link): void {
     if (link === this._next) {
-      this._retire();
-      this._old = this._link;
+      this._link?.close(); // replies that are still to come go to the new one
       this._link = link;
       this._next = undefined;
-      if (this._owner.busy()) this._lingerTimer = setTimeout(() => this._retire(), LINGER_MS);
-      else this._retire();
     }
+    if (!SESSION.test(link.url)) this._owner.broken();
     this._round++; // no other is needed
     clearTimeout(this._timer);
     this._session = undefined;
@@ -212,12 +201,6 @@ export class Connection implements Upstream, LinkOwner {
     if (this._next) return;
     this._spare = 1;
     this._next = this._open(url, START_MS);
-  }
-
-  private _retire(): void {
-    clearTimeout(this._lingerTimer);
-    this._old?.close();
-    this._old = undefined;
   }
 
   private _retry(): void {
@@ -236,7 +219,10 @@ export class Connection implements Upstream, LinkOwner {
   }
 }
 
+const SESSION = /[?&]session=/u;
+const TOKEN = /([?&])(?:token|session)=[^&#]*/u;
+
 /** The URL of a link's node with its session. No URL class: mini-programs have none. */
 function sessionUrl({ url, session }: Link): string {
-  return url.replace(/([?&])(token|session)=[^&#]*/u, `$1session=${encodeURIComponent(session!)}`);
+  return url.replace(TOKEN, `$1session=${encodeURIComponent(session!)}`);
 }

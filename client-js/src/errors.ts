@@ -10,7 +10,7 @@
  * - `closed`: the client is closed; `reason` of the state says why.
  * - `timeout`: no reply in time.
  * - `lost`: the connection was lost before the reply. The request may have been carried out.
- * - `request`: the backend answered with an error, which is in `cause`.
+ * - `request`: the answer is an error, which is in `cause`: `{ code, message }`.
  */
 export type ErrorCode =
   | "connect_url" | "socket" | "bad_frame" | "handler" | "stuck" | "store" | "closed" | "timeout" | "lost" | "request";

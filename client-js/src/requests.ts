@@ -12,7 +12,7 @@ export class Requests {
   private _waiting = new Map<string, Waiting>();
   private _send: (frame: ClientFrame) => boolean;
   private _next = 0;
-  private _prefix = Math.random().toString(36).slice(2, 10); // tells the tabs of a browser apart
+  private _prefix = [0, 0].map(() => Math.random().toString(36).slice(2)).join(""); // no other client has it
 
   /** @param send sends a frame; false when there is no connection */
   constructor(send: (frame: ClientFrame) => boolean) {
@@ -39,11 +39,6 @@ export class Requests {
     });
   }
 
-  /** How many are on their way. */
-  get pending(): number {
-    return [...this._waiting.values()].filter((one) => one.sent).length;
-  }
-
   /** Sends what waits for a connection. */
   flush(): void {
     for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
@@ -53,7 +48,7 @@ export class Requests {
     this._waiting.get(id)?.end(error === undefined ? undefined : new ImError("request", "the request was refused", error), data);
   }
 
-  /** Rejects those whose reply cannot come any more: with the connection lost, all that were sent, else all. */
+  /** Rejects those whose reply cannot come any more: all that were sent, or all. */
   fail(error: ImError, all = false): void {
     for (const one of [...this._waiting.values()]) if (all || one.sent) one.end(error);
   }

@@ -24,8 +24,8 @@ export interface UpstreamOwner {
   state(change: StateChange): void;
   /** Something failed that is tried again. */
   error(error: ImError): void;
-  /** Whether replies are waited for. */
-  busy(): boolean;
+  /** A connection began that does not continue the one before: replies to what was asked there do not come. */
+  broken(): void;
   /** What was handed over last in each stream. */
   tops(): Positions;
 }

@@ -143,6 +143,15 @@ describe("with real servers", () => {
     await eventually("left", () => groups.includes("-late"));
   });
 
+  it("requests are answered, here by what the server itself says about them", async () => {
+    const code = (error: ImError) => error.code === "request" && (error.cause as { code: string }).code;
+    await assert.rejects(im.request("x"), (error: ImError) => code(error) === "not_allowed");
+    const allowed = new ImClient({ connectUrl: servers.connectUrl(`${name}-asks`, { mayRequest: true }), WebSocket });
+    await allowed.connect();
+    await assert.rejects(allowed.request({ any: ["json"] }), (error: ImError) => code(error) === "no_handler");
+    allowed.close();
+  });
+
   it("tells of a backend that refuses, and goes on trying", async () => {
     const errors: ImError[] = [];
     const refused = new ImClient({

@@ -8,6 +8,7 @@ export type Note =
   | { note: "frame"; frame: ServerFrame } // from the server, to all
   | { note: "state"; change: StateChange; session: string | undefined } // from the leader, to all
   | { note: "send"; frame: ClientFrame } // to the server, by the leader
+  | { note: "broken" } // replies to what was asked until now do not come
   | { note: "wake" } // the leader should look at its connection
   | { note: "where" } // a new leader asks how far everybody has come
   | { note: "here"; pos: Positions }; // the answer

@@ -39,7 +39,6 @@ export class Tabs implements Upstream {
   private _connection: Connection | undefined;
   private _hello: HelloFrame | undefined;
   private _floor: Positions = {}; // the lowest position of any tab, by stream
-  private _asked = new Set<string>(); // requests of other tabs
 
   constructor(name: string, core: Core, owner: UpstreamOwner) {
     this._name = `imtier:${name}`;
@@ -86,7 +85,10 @@ export class Tabs implements Upstream {
       frame: (frame) => this._relay(frame),
       state: (change) => this._lost(connection, change),
       error: (error) => this._owner.error(error),
-      busy: () => this._owner.busy() || this._asked.size > 0,
+      broken: () => {
+        this._post({ note: "broken" });
+        this._owner.broken();
+      },
       tops: () => this._owner.tops(),
     });
     if (this._session) connection.inherit(this._session);
@@ -109,7 +111,6 @@ export class Tabs implements Upstream {
   /** From the server to all tabs. */
   private _relay(frame: ServerFrame): void {
     if (frame.type === "hello") this._hello = frame;
-    if (frame.type === "reply") this._asked.delete(frame.id);
     this._post({ note: "frame", frame });
     this._joined = true;
     this._owner.frame(frame);
@@ -137,10 +138,8 @@ export class Tabs implements Upstream {
         if (this._joined && !this._connection) this._owner.frame(note.frame);
         return;
       case "state": return this._follow(note.change, note.session);
-      case "send":
-        if (note.frame.type === "request") this._asked.add(note.frame.id);
-        this._connection?.send(note.frame);
-        return;
+      case "send": return void this._connection?.send(note.frame);
+      case "broken": return this._owner.broken();
       case "wake": // or somebody wants no more waiting
         if (this._change.state === "waiting") this._connection?.connect();
         return this._connection?.wake();

@@ -1,7 +1,7 @@
 // Real programs on free ports of the loopback: redis-server, webapi and imservers, which tests may kill.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, openSync, rmSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import { eventually } from "./eventually.js";
 const API_KEY = "test-key";
 const START_MS = 20_000;
 const REQUEST_MS = 5_000;
+const LOWEST_PORT = 12_000;
+const PORTS = 18_000;
 
 export class Program {
   private _child: ChildProcess | undefined;
@@ -26,7 +28,9 @@ export class Program {
   /** Waits until it answers. */
   async ready(): Promise<void> {
     await eventually(`${this.name} is ready`, () => {
-      if (typeof this._child?.exitCode === "number") throw new Error(`${this.name} ended with ${this._child.exitCode}, see ${this._log}`);
+      if (typeof this._child?.exitCode === "number") {
+        throw new Error(`${this.name} ended with ${this._child.exitCode}:\n${readFileSync(this._log, "utf8").slice(-1_000)}`);
+      }
       return this._ready().catch(() => false);
     }, START_MS);
   }
@@ -129,12 +133,17 @@ export class Servers {
   }
 }
 
+/** Ports that nobody listens on, below those that the kernel gives to outgoing connections. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const found = new Set<number>();
+  while (found.size < count) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * PORTS);
+    const server = createServer().listen(port); // on all addresses
+    const free = await once(server, "listening").then(() => true, () => false);
+    if (free) found.add(port);
+    server.close();
+  }
+  return [...found];
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -26,7 +26,7 @@ var init_tabs = __esm({
     "use strict";
     ANSWERS_MS = 150;
     Tabs = class {
-      // requests of other tabs
+      // the lowest position of any tab, by stream
       constructor(name, core, owner) {
         this._tab = Math.random().toString(36).slice(2);
         this._release = () => {
@@ -35,8 +35,6 @@ var init_tabs = __esm({
         // of the connection, for whoever leads next
         this._joined = false;
         this._floor = {};
-        // the lowest position of any tab, by stream
-        this._asked = /* @__PURE__ */ new Set();
         this._name = `imtier:${name}`;
         this._core = core;
         this._owner = owner;
@@ -77,7 +75,10 @@ var init_tabs = __esm({
           frame: (frame) => this._relay(frame),
           state: (change) => this._lost(connection, change),
           error: (error) => this._owner.error(error),
-          busy: () => this._owner.busy() || this._asked.size > 0,
+          broken: () => {
+            this._post({ note: "broken" });
+            this._owner.broken();
+          },
           tops: () => this._owner.tops()
         });
         if (this._session) connection.inherit(this._session);
@@ -98,7 +99,6 @@ var init_tabs = __esm({
       /** From the server to all tabs. */
       _relay(frame) {
         if (frame.type === "hello") this._hello = frame;
-        if (frame.type === "reply") this._asked.delete(frame.id);
         this._post({ note: "frame", frame });
         this._joined = true;
         this._owner.frame(frame);
@@ -127,9 +127,9 @@ var init_tabs = __esm({
           case "state":
             return this._follow(note.change, note.session);
           case "send":
-            if (note.frame.type === "request") this._asked.add(note.frame.id);
-            this._connection?.send(note.frame);
-            return;
+            return void this._connection?.send(note.frame);
+          case "broken":
+            return this._owner.broken();
           case "wake":
             if (this._change.state === "waiting") this._connection?.connect();
             return this._connection?.wake();
@@ -449,12 +449,12 @@ var SESSION_MS = 5e3;
 var SESSION_LIFE_MS = 12e4;
 var SESSION_FIRST_MS = 4e3;
 var STEADY_MS = 3e3;
-var LINGER_MS = 5e3;
 var CALM_MS = 1e3;
 var Connection = class {
+  // of connectUrl, or of the wait
   constructor(options, owner) {
     this._state = "idle";
-    // was replaced, and waits for replies
+    // replaces _link when it has started
     this._spare = 0;
     // how often another replacement may be tried
     this._round = 0;
@@ -476,7 +476,6 @@ var Connection = class {
   close(reason) {
     this._round++;
     clearTimeout(this._timer);
-    this._retire();
     this._link?.close();
     this._next?.close();
     this._link = this._next = void 0;
@@ -503,17 +502,12 @@ var Connection = class {
     return this._owner.start();
   }
   frame(link, frame) {
-    if (link === this._old && frame.type !== "reply") return;
     if (frame.type === "migrate") return this._migrate(frame.url);
     if (frame.type === "started") this._begin(link);
     this._owner.frame(frame);
     if (frame.type === "started") this._set({ state: "open" });
   }
   lost(link, code, text) {
-    if (link === this._old) {
-      this._old = void 0;
-      return;
-    }
     if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
     if (link === this._next) this._next = void 0;
     else this._link = void 0;
@@ -586,13 +580,11 @@ var Connection = class {
   /** A link delivers from now on. */
   _begin(link) {
     if (link === this._next) {
-      this._retire();
-      this._old = this._link;
+      this._link?.close();
       this._link = link;
       this._next = void 0;
-      if (this._owner.busy()) this._lingerTimer = setTimeout(() => this._retire(), LINGER_MS);
-      else this._retire();
     }
+    if (!SESSION.test(link.url)) this._owner.broken();
     this._round++;
     clearTimeout(this._timer);
     this._session = void 0;
@@ -602,11 +594,6 @@ var Connection = class {
     if (this._next) return;
     this._spare = 1;
     this._next = this._open(url, START_MS);
-  }
-  _retire() {
-    clearTimeout(this._lingerTimer);
-    this._old?.close();
-    this._old = void 0;
   }
   _retry() {
     if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
@@ -622,8 +609,10 @@ var Connection = class {
     this._owner.state(change);
   }
 };
+var SESSION = /[?&]session=/u;
+var TOKEN = /([?&])(?:token|session)=[^&#]*/u;
 function sessionUrl({ url, session }) {
-  return url.replace(/([?&])(token|session)=[^&#]*/u, `$1session=${encodeURIComponent(session)}`);
+  return url.replace(TOKEN, `$1session=${encodeURIComponent(session)}`);
 }
 
 // src/position.ts
@@ -922,12 +911,12 @@ var browserHost = {
 
 // src/requests.ts
 var Requests = class {
-  // tells the tabs of a browser apart
+  // no other client has it
   /** @param send sends a frame; false when there is no connection */
   constructor(send) {
     this._waiting = /* @__PURE__ */ new Map();
     this._next = 0;
-    this._prefix = Math.random().toString(36).slice(2, 10);
+    this._prefix = [0, 0].map(() => Math.random().toString(36).slice(2)).join("");
     this._send = send;
   }
   /** Sends now, or as soon as there is a connection; rejects when no reply came in time. */
@@ -949,10 +938,6 @@ var Requests = class {
       this.flush();
     });
   }
-  /** How many are on their way. */
-  get pending() {
-    return [...this._waiting.values()].filter((one) => one.sent).length;
-  }
   /** Sends what waits for a connection. */
   flush() {
     for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
@@ -960,7 +945,7 @@ var Requests = class {
   reply({ id, data, error }) {
     this._waiting.get(id)?.end(error === void 0 ? void 0 : new ImError("request", "the request was refused", error), data);
   }
-  /** Rejects those whose reply cannot come any more: with the connection lost, all that were sent, else all. */
+  /** Rejects those whose reply cannot come any more: all that were sent, or all. */
   fail(error, all = false) {
     for (const one of [...this._waiting.values()]) if (all || one.sent) one.end(error);
   }
@@ -1002,7 +987,7 @@ var ImClient = class {
       frame: (frame) => this._frame(frame),
       state: (change) => this._changed(change),
       error: (error) => this._error(error),
-      busy: () => this._requests.pending > 0,
+      broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
       tops: () => this._delivery.tops()
     };
     this._upstream = new Connection(connection, owner);
@@ -1070,7 +1055,8 @@ var ImClient = class {
     this._confirmations.read(typeof ids === "string" ? [ids] : ids);
   }
   /**
-   * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one.
+   * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one; when the
+   * connection breaks it waits for the reply on the next one, if that continues the session.
    *
    * @param data any JSON value
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
@@ -1139,8 +1125,6 @@ var ImClient = class {
     if (change.state === "open") {
       this._opening = void 0;
       opening?.resolve();
-    } else {
-      this._requests.fail(new ImError("lost", "the connection was lost before the reply"));
     }
     if (change.state === "closed") this._end(change.reason);
     this._tell("state", change);

@@ -1,0 +1,79 @@
+// What npm pack makes: it installs into a fresh project, works there in all formats, has its types, and is small.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { runInNewContext } from "node:vm";
+import { gzipSync } from "node:zlib";
+
+const root = process.env["CLIENT_JS"]!;
+const CORE_BYTES = 6 * 1024; // gzip
+
+describe("the package", () => {
+  let project = "";
+  const run = (command: string, ...args: string[]) => execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+  before(() => {
+    project = mkdtempSync(join(tmpdir(), "imtier-project-"));
+    writeFileSync(join(project, "package.json"), '{ "name": "fresh", "private": true }');
+    const [packed] = JSON.parse(execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], { cwd: root, encoding: "utf8" }));
+    run("npm", "install", "--offline", "--no-audit", "--no-fund", `./${packed.filename}`);
+  });
+  after(() => rmSync(project, { recursive: true, force: true }));
+
+  it("brings no dependencies", () => {
+    assert.deepEqual(JSON.parse(run("npm", "ls", "--all", "--json")).dependencies["@imtier/client"].dependencies, undefined);
+  });
+
+  it("works by import and by require", () => {
+    const use = "const im = new ImClient({ connectUrl: () => '' }); console.log(im.state, typeof miniProgram, comparePositions('2-1', '10-1') < 0);";
+    const names = ["ImClient, comparePositions", "@imtier/client", "miniProgram", "@imtier/client/mini"];
+    writeFileSync(join(project, "a.mjs"), `import { ${names[0]} } from "${names[1]}"; import { ${names[2]} } from "${names[3]}"; ${use}`);
+    writeFileSync(join(project, "b.cjs"), `const { ${names[0]} } = require("${names[1]}"); const { ${names[2]} } = require("${names[3]}"); ${use}`);
+    for (const file of ["a.mjs", "b.cjs"]) assert.equal(run(process.execPath, file), "idle function true\n");
+  });
+
+  it("works as a script, in one file", () => {
+    const context: Record<string, unknown> = {};
+    runInNewContext(readFileSync(join(project, "node_modules/@imtier/client/dist/imtier.global.js"), "utf8")
+      + "; this.state = new imtier.ImClient({ connectUrl() {} }).state; this.type = typeof imtier.webStorage", context);
+    assert.deepEqual([context["state"], context["type"]], ["idle", "function"]);
+  });
+
+  it("has types for both, in strict projects", () => {
+    const use = `
+      const im = new ImClient<{ text: string }>({ connectUrl: async () => "ws://x", ...miniProgram({} as MiniProgram), shared: true });
+      im.on("group:room", async (m) => m.data.text.length);
+      im.on("state", (change) => { if (change.state === "closed") console.log(change.reason.by); });
+      const reply: Promise<number> = im.request<number>({ a: 1 });
+      // @ts-expect-error -- there is no such event
+      im.on("nothing", () => {});
+      export { reply };`;
+    for (const name of ["types.mts", "types.cts"]) {
+      writeFileSync(join(project, name), `import { ImClient } from "@imtier/client"; import { miniProgram, type MiniProgram } from "@imtier/client/mini";${use}`);
+    }
+    for (const [module, resolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]] as const) {
+      run(process.execPath, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--skipLibCheck", "--strict", "--exactOptionalPropertyTypes",
+        "--target", "es2020", "--lib", "es2022,dom", "--module", module, "--moduleResolution", resolution, "types.mts", ...(module === "nodenext" ? ["types.cts"] : []));
+    }
+  });
+
+  it("has a core of 6 KB at most", () => {
+    const bytes = gzipSync(readFileSync(join(root, "dist/esm/index.js")), { level: 9 }).length;
+    assert.ok(bytes <= CORE_BYTES, `${bytes} bytes`);
+    const source = readFileSync(join(root, "dist/esm/index.js"), "utf8");
+    assert.deepEqual([...source.matchAll(/(?:from|import)\s*\(?["']([^"']+)["']/gu)].map(([, name]) => name!.split("-")[0]), ["./tabs"],
+      "nothing else is loaded, and that only when it is asked for");
+  });
+
+  it("shows code in its README that type-checks", () => {
+    const readme = readFileSync(join(root, "README.md"), "utf8");
+    const first = /```ts\n([^]*?)```/u.exec(readme)![1]!;
+    mkdirSync(join(project, "readme"), { recursive: true });
+    writeFileSync(join(project, "readme/first.mts"), `declare function show(from: string | undefined, data: unknown): void;\n${first}`);
+    run(process.execPath, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--skipLibCheck", "--strict", "--target", "es2022", "--lib", "es2022,dom",
+      "--module", "nodenext", "--moduleResolution", "nodenext", "readme/first.mts");
+  });
+});
