@@ -1,5 +1,5 @@
 // A page as the README shows it keeps a list without gaps and duplicates while imservers are killed and started again.
-// IM_LONG=1 runs it for two minutes with a kill every ten seconds.
+// KILLS_FULL=1 runs it for two minutes with a kill every ten seconds.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { WebSocket } from "ws";
@@ -7,7 +7,7 @@ import { ImClient } from "../src/index.js";
 import { Ledger, Publisher } from "./rig/ledger.js";
 import { Servers } from "./rig/servers.js";
 
-const LONG = process.env["IM_LONG"] === "1";
+const LONG = process.env["KILLS_FULL"] === "1";
 const RUN_MS = LONG ? 120_000 : 12_000;
 const EVERY_MS = LONG ? 10_000 : 3_000;
 const PAGES = 5;

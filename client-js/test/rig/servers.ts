@@ -21,7 +21,7 @@ export class Program {
 
   async start(): Promise<void> {
     const log = openSync(this._log, "a");
-    this._child = spawn(this._path, this._args, { env: { ...process.env, ...this._env }, stdio: ["ignore", log, log] });
+    this._child = spawn(this._path, this._args, { env: { PATH: process.env["PATH"], ...this._env }, stdio: ["ignore", log, log] });
     await this.ready();
   }
 
