@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/entrance"
 	"github.com/imtier/imtier/internal/admin"
 	"github.com/imtier/imtier/internal/httpd"
 	"github.com/imtier/imtier/pkg/store"
@@ -105,7 +106,7 @@ func (s *Server) serve(ctx context.Context, n *node) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
-	public, err := httpd.Listen(s.cfg.Listen, n.server.Handler(), httpd.Options{ErrorLog: zap.NewStdLog(s.log)})
+	public, err := entrance.Listen(s.cfg.Listen, n.server.Handler(), zap.NewStdLog(s.log))
 	if err != nil {
 		return fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}

@@ -1,0 +1,127 @@
+package entrance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// headerTimeout is what a client has to send its request in; slower ones hold a descriptor for nothing.
+	headerTimeout = 10 * time.Second
+	// stopTimeout is how long requests under way may take to finish when Serve ends.
+	stopTimeout = 5 * time.Second
+	// keepWorker is how long a goroutine waits for its next connection.
+	keepWorker = time.Second
+	// The pauses after an Accept that failed for now, such as for want of descriptors.
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Server is a listener and what answers on it. Its port is open from Listen on.
+type Server struct {
+	listener net.Listener
+	handler  http.Handler
+	log      *log.Logger
+	patience time.Duration // headerTimeout, shorter in tests
+
+	next    chan net.Conn // to a worker that has nothing to do
+	done    chan struct{} // closed when workers need not wait any more
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	open   map[net.Conn]struct{} // neither hijacked nor closed
+	closed bool
+}
+
+// Listen opens addr (host:port; port 0 takes a free one) for handler. It starts nothing: call Serve, or Close. The log
+// takes panics of the handler.
+func Listen(addr string, handler http.Handler, log *log.Logger) (*Server, error) {
+	// Pings find dead peers; keep-alive probes would cost four system calls for each connection.
+	lc := net.ListenConfig{KeepAlive: -1}
+	listener, err := lc.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return &Server{
+		listener: listener, handler: handler, log: log, patience: headerTimeout,
+		next: make(chan net.Conn), done: make(chan struct{}), open: make(map[net.Conn]struct{}),
+	}, nil
+}
+
+// Addr is the address in use, with the port that was chosen.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Serve answers until ctx ends. Then it accepts no more, waits up to 5 seconds for the requests under way, cuts off the
+// rest and returns nil. Any other end is an error. It may be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() }) // ends Accept
+	defer stop()
+	err := s.accept(ctx)
+	close(s.done)
+	timer := time.AfterFunc(stopTimeout, s.Close)
+	defer timer.Stop()
+	if err != nil {
+		s.Close()
+	}
+	s.workers.Wait()
+	return err
+}
+
+// accept hands connections to workers until ctx ends, which is no error.
+func (s *Server) accept(ctx context.Context) error {
+	pause := minAcceptPause
+	for {
+		c, err := s.listener.Accept()
+		var ne net.Error
+		switch {
+		case err == nil:
+			pause = minAcceptPause
+			s.hand(c)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed) || !errors.As(err, &ne):
+			return fmt.Errorf("accept on %s: %w", s.Addr(), err)
+		default: // no descriptors, or a client that has gone already
+			s.log.Printf("accept on %s: %v; next try in %v", s.Addr(), err, pause)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, maxAcceptPause)
+		}
+	}
+}
+
+// Close frees the port and cuts off every connection that no handler has taken over. It may be called at any time and
+// more than once.
+func (s *Server) Close() {
+	_ = s.listener.Close() // a second close is harmless
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		_ = c.Close() // whoever reads it finds out
+	}
+}
+
+// enter notes a connection until leave; false after Close.
+func (s *Server) enter(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.open[c] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *Server) leave(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
