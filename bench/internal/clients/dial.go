@@ -103,15 +103,15 @@ type handshake struct {
 
 func newHandshake() *handshake { return &handshake{done: make(chan error, 1)} }
 
-// feed takes what came. When the header is complete it returns true, what the header means, and what came behind it.
-func (h *handshake) feed(b []byte) (complete bool, refused error, ahead []byte) {
+// feed takes what came. When the header is complete it returns true, what came behind it, and why the server refused, if it did.
+func (h *handshake) feed(b []byte) (complete bool, ahead []byte, refused error) {
 	h.header = append(h.header, b...)
 	header, ahead, complete := bytes.Cut(h.header, []byte("\r\n\r\n"))
 	switch {
 	case complete:
-		return true, refusal(header), ahead
+		return true, ahead, refusal(header)
 	case len(h.header) > maxHandshake:
-		return true, errors.New("the answer to the handshake has no end"), nil
+		return true, nil, errors.New("the answer to the handshake has no end")
 	}
 	return false, nil, nil
 }

@@ -71,7 +71,7 @@ func (l *loop) add(fd int, v1 bool, hand *handshake, at *string) error {
 
 // answer takes a part of the answer to the handshake. A refused connection ends here.
 func (l *loop) answer(c *conn, b []byte) {
-	complete, refused, ahead := c.hand.feed(b)
+	complete, ahead, refused := c.hand.feed(b)
 	if !complete {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -96,7 +97,7 @@ func TestAnswers(t *testing.T) {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		w.WriteHeader(http.StatusOK) // too late
-		fmt.Fprint(w, "later")
+		_, _ = io.WriteString(w, "later")
 	})
 	for _, method := range []string{"GET", "HEAD"} {
 		text := exchange(t, s, strings.Replace(get, "GET", method, 1)+"\r\n")
@@ -105,6 +106,7 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
 		want := map[string]string{"GET": "later"}[method]
 		if err != nil || string(body) != want || !strings.HasSuffix(text, "\r\n\r\n"+want) {
 			t.Errorf("%s: body %q, %v", method, body, err)
@@ -159,10 +161,10 @@ func takeOver(t *testing.T, lines int) http.HandlerFunc {
 			t.Error(err)
 		}
 		in := bufio.NewReader(io.MultiReader(strings.NewReader(string(ahead)), c))
-		if _, _, err := w.(http.Hijacker).Hijack(); err != http.ErrHijacked {
+		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrHijacked) {
 			t.Errorf("a second time: %v", err)
 		}
-		if _, err := w.Write([]byte("x")); err != http.ErrHijacked {
+		if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
 			t.Errorf("writing: %v", err)
 		}
 		go func() {
@@ -205,7 +207,7 @@ func TestTakingOver(t *testing.T) {
 // Many at once, some of which send nothing: nobody waits for another, and no goroutine is left.
 func TestManyAtOnce(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Query().Get("token")) },
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Query().Get("token")) },
 		func(s *Server) { s.patience = time.Second })
 	for range 20 {
 		dial(t, s)
@@ -255,7 +257,7 @@ func TestStopping(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, r *http.Request) {
 		close(under)
 		<-finish
-		fmt.Fprint(w, "done")
+		_, _ = io.WriteString(w, "done")
 	})
 	c := dial(t, s)
 	if _, err := io.WriteString(c, get+"\r\n"); err != nil {
