@@ -113,6 +113,13 @@ func (b *Bus) compareMemberships(ctx context.Context) error {
 	return failed
 }
 
+// another tells whether a membership is not the one by which a connection was given a group up to pos, but a later one: the
+// client left and joined unnoticed, and what was said between is not for it. One that is under way has no position yet; it
+// will be announced.
+func another(m store.Membership, pos protocol.Position) bool {
+	return !m.Synced || pos.Less(m.Pos)
+}
+
 // compareClient makes the connections of a client follow the groups that it is in, and no others. One that is still
 // being admitted reads the memberships itself.
 func (b *Bus) compareClient(ctx context.Context, id string) error {
@@ -132,9 +139,7 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 	for _, c := range conns {
 		follows := c.Following()
 		for g, pos := range follows {
-			// One that begins after what the connection has is another one: the client left and joined unnoticed, and what
-			// was said between is not for it.
-			if m, ok := member[g]; !ok || m.Synced && pos.Less(m.Pos) {
+			if m, ok := member[g]; !ok || another(m, pos) {
 				b.o.Hub.Leave(c, protocol.GroupOf(g))
 				delete(follows, g)
 			}
