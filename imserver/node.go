@@ -125,12 +125,13 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	n.log.Debug("closed", zap.String("client_id", c.ClientID), zap.String("conn_id", c.ID), zap.Stringer("reason", r))
 }
 
-// sessions lists the connections as they are registered: all of them, or only those that are admitted.
+// sessions lists the connections as they are registered: all of them, or only those that are admitted. One that has ended
+// may linger until its peer has answered, and has been signed off already if it was told to stay away.
 func (n *node) sessions(admitted bool) []store.Session {
 	conns := n.hub.Conns()
 	out := make([]store.Session, 0, len(conns))
 	for _, c := range conns {
-		if admitted && !c.Ready() {
+		if c.Over() || admitted && !c.Ready() {
 			continue
 		}
 		policy := cmp.Or(store.DevicePolicy(c.Policy), n.cfg.DevicePolicy)

@@ -91,6 +91,16 @@ func TestForcedOfflineEndsTheSessionAtOnce(t *testing.T) {
 	if n.state().Connections != 1 {
 		t.Error("it was signed off only when its socket was gone")
 	}
+	// Neither does a comparison with Redis bring it back: its socket may be there, the connection is over.
+	roll := n.srv.node.Load().roll
+	for _, again := range []func(context.Context) error{roll.Compare, roll.Restore} {
+		if err := again(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := st.Client(context.Background(), "ann"); err != nil || len(c.Connections) != 0 {
+			t.Errorf("it is registered again: %+v %v", c, err)
+		}
+	}
 	if code := refused(t, n.url+"?session="+session); code != http.StatusConflict {
 		t.Errorf("a forced-offline client came back by its session: %d", code)
 	}

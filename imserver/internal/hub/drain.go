@@ -70,7 +70,7 @@ func (d *drain) run(ctx context.Context) {
 		for len(d.told) > 0 && d.told[0].at.Before(due) {
 			d.closeFirst(ctx)
 		}
-		if c.isOver() {
+		if c.Over() {
 			continue
 		}
 		d.wait(ctx, due)
@@ -95,7 +95,7 @@ func (d *drain) due(i int) time.Time {
 func (d *drain) closeFirst(ctx context.Context) {
 	first := d.told[0]
 	d.told = d.told[1:]
-	if !first.c.isOver() {
+	if !first.c.Over() {
 		d.wait(ctx, first.at)
 		first.c.End(protocol.ReasonDraining)
 	}
@@ -133,8 +133,8 @@ func (c *Conn) offer(o Handover) bool {
 	return frame != nil && c.send(socket.Frame(socket.OpText, frame)) == sent
 }
 
-// isOver reports whether a connection has ended, though its socket may still be closing.
-func (c *Conn) isOver() bool {
+// Over reports whether a connection has ended, though its socket may still be closing.
+func (c *Conn) Over() bool {
 	return c.isGone() || c.ready.Load() && c.sock.EndedFor(time.Now()) > 0
 }
 
