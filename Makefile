@@ -1,5 +1,5 @@
 # One line a target: what takes more lives in scripts/.
-GO_PACKAGES := ./pkg/... ./internal/... ./imserver/... ./webapi/... ./dev/... ./bench/... ./e2e/...
+GO_PACKAGES := ./pkg/... ./internal/... ./imserver/... ./webapi/... ./dev/... ./bench/... ./examples/... ./e2e/...
 NPM_DIRS    := e2e/browser $(patsubst %/package.json,%,$(wildcard client-js/package.json))
 STATIC      := CGO_ENABLED=0 go build -trimpath
 

@@ -36,6 +36,12 @@ func Concurrency(n int) ConsumeOption {
 	return func(o *store.ConsumeOptions) { o.Workers = n }
 }
 
+// Ready is for Events: f is called once the group is there, before the first event comes. What happens from then on the
+// group does not miss; a new group knows nothing of what was before, and may look it up then.
+func Ready(f func()) ConsumeOption {
+	return func(o *store.ConsumeOptions) { o.Ready = f }
+}
+
 // RetryAfter is for handlers of Events: the error makes the event come again after d, instead of after a time that
 // doubles from 100 ms to 10 s. Events of other clients go on meanwhile, except some that share the client's partition.
 func RetryAfter(d time.Duration, err error) error { return &store.RetryError{After: d, Err: err} }

@@ -44,6 +44,7 @@ type consumer struct {
 	deliver func(ctx context.Context, p int, e entry) error
 	lost    func(ctx context.Context, after, before string) error // entries between two ids were trimmed unread
 	beside  *sync.WaitGroup                                       // what deliver started and did not wait for; may be nil
+	ready   func()                                                // may be nil
 	workers []*worker
 
 	mu    sync.Mutex
@@ -61,6 +62,9 @@ func newConsumer(s *Store, f *feed, group, name string, workers int) *consumer {
 // ConsumeOptions refine ConsumeEvents and ConsumeRequests.
 type ConsumeOptions struct {
 	Workers int // how many handlers of this consumer may run side by side; default 8 for events, 64 for requests
+
+	// Ready is called when the consumer group is there: what happens from then on is not missed. Not for requests.
+	Ready func()
 }
 
 // ConsumeEvents gives the events of all clients to h until ctx ends, and returns its error. Each event goes to one of the
@@ -78,6 +82,7 @@ func (s *Store) ConsumeEvents(ctx context.Context, group, consumerName string, h
 	}
 	c := newConsumer(s, s.eventFeed(), group, consumerName, o.Workers)
 	c.handleEvents(h)
+	c.ready = o.Ready
 	return c.run(ctx)
 }
 
@@ -103,6 +108,9 @@ func (c *consumer) handleEvents(h func(context.Context, Event) error) {
 func (c *consumer) run(ctx context.Context) error {
 	if !c.createGroups(ctx) {
 		return ctx.Err()
+	}
+	if c.ready != nil {
+		c.ready()
 	}
 	defer c.leave(ctx)
 

@@ -1,0 +1,119 @@
+// Command presence is a backend that knows who is online: it keeps a picture of its own, as a product's database would,
+// and brings it up to date from events. It may be stopped and started again at any time; what happened meanwhile
+// it learns then.
+//
+//	IM_REDIS_URL=redis://127.0.0.1:6379 go run ./examples/presence -file presence.log -listen 127.0.0.1:9090
+//	curl http://127.0.0.1:9090/online
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/imtier/imtier/pkg/imhelper"
+)
+
+func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	file := flag.String("file", "presence.log", "where the picture is kept")
+	listen := flag.String("listen", "127.0.0.1:9090", "answers GET /online")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	im, err := imhelper.New(ctx, imhelper.Options{RedisURL: os.Getenv("IM_REDIS_URL")})
+	if err != nil {
+		return err
+	}
+	defer im.Close()
+	p, err := openPicture(*file)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+
+	srv := &http.Server{Addr: *listen, Handler: p, ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 2)
+	go func() { failed <- srv.ListenAndServe() }()
+	defer srv.Close()
+	go func() { failed <- follow(ctx, im, p) }()
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// follow keeps the picture true. Events come at least once, those of one client in their order, from where this consumer
+// group stopped; a lost event says that some are gone for good, and then there is the list of who is online.
+func follow(ctx context.Context, im *imhelper.Helper, p *picture) error {
+	rebuild := make(chan struct{}, 1)
+	again := func() {
+		select {
+		case rebuild <- struct{}{}:
+		default:
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-rebuild:
+			}
+			if err := p.rebuild(ctx, im.OnlineClients); err != nil && ctx.Err() == nil {
+				log.Printf("look who is online, will retry: %v", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+					again()
+				}
+			}
+		}
+	})
+	return im.Events(ctx, "presence-example", func(_ context.Context, e imhelper.Event) error {
+		switch e.Type {
+		case imhelper.EventOnline, imhelper.EventOffline:
+			return p.set(e.ClientID, e.Type == imhelper.EventOnline, e.Seq) // an error brings the event again
+		case imhelper.EventLost:
+			log.Printf("events were lost between %v and %v", time.UnixMilli(e.Since), time.UnixMilli(e.Time))
+			again()
+		}
+		return nil
+	}, imhelper.Ready(func() {
+		if p.isNew() { // nothing is known of those who were online before this group began
+			again()
+		}
+	}))
+}
+
+// ServeHTTP answers who is online.
+func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/online" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(p.online()); err != nil {
+		log.Print(fmt.Errorf("answer: %w", err))
+	}
+}
