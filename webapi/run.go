@@ -190,6 +190,7 @@ func (s *Server) start(ctx context.Context, wg *sync.WaitGroup, st *store.Store)
 		_ = st.RunJanitor(ctx, "webapi", onErr) // ends with ctx
 	})
 	wg.Go(func() { s.probe(ctx, st) })
+	wg.Go(func() { _ = h.SendNotices(ctx) }) // ends with ctx
 	s.log.Info("ready", zap.String("addr", s.Addr()))
 	return h, nil
 }

@@ -55,7 +55,7 @@ func groupsOf(id string, groups []string) []pair {
 	return pairs
 }
 
-// Dissolve ends all memberships of a group and deletes its history. A client that joins meanwhile may stay.
+// Dissolve ends all memberships of a group and deletes its history and options. A client that joins meanwhile may stay.
 func (s *Store) Dissolve(ctx context.Context, group string) error {
 	for {
 		ids, err := s.lexRange(ctx, s.keys.members(group), "", scriptBatch)
@@ -68,6 +68,9 @@ func (s *Store) Dissolve(ctx context.Context, group string) error {
 		if _, err := s.Leave(ctx, group, ids); err != nil {
 			return fmt.Errorf("dissolve %s: %w", group, err)
 		}
+	}
+	if err := s.SetNoticing(ctx, group, false); err != nil {
+		return err
 	}
 	key := s.keys.stream(protocol.GroupOf(group))
 	return wrap("dissolve "+group, s.do(ctx, s.client.B().Del().Key(key).Build()).Error())

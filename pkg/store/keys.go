@@ -126,6 +126,11 @@ func (k keyspace) members(group string) string { return k.of(k.partition(group))
 func (k keyspace) grouplist(p int) string      { return k.of(p) + "grouplist" }
 func (k keyspace) unsynced(p int) string       { return k.of(p) + "unsynced" }
 
+// noticing lists the groups of a partition that want to be told who enters and who leaves; anyNoticing is there once
+// there was one.
+func (k keyspace) noticing(p int) string { return k.of(p) + "noticing" } // set
+func (k keyspace) anyNoticing() string   { return k.of(allPartition) + "noticing" }
+
 // Nodes.
 
 // nodeConns lists the connections of a node in partition p: what there is to reap when the node dies.

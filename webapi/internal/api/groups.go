@@ -22,6 +22,13 @@ func (g groups) routes() []route {
 			detail:  "A group without members has 0; it is not an error to ask for one.",
 		}, g.count),
 		serve(route{
+			method: http.MethodPut, path: "/v1/groups/{group}", id: "setGroup", tag: "Groups",
+			summary: "Set a group's options", status: http.StatusNoContent,
+			detail: "With `notices` members are told who becomes a member and who ceases to be one (also by going offline, if " +
+				"`untilOffline`), by an ephemeral message of the group `{\"type\":\"enter\" or \"exit\",\"group\",\"clientId\",\"time\"}`. " +
+				"The group need not have members; dissolving it ends its options.",
+		}, g.set),
+		serve(route{
 			method: http.MethodDelete, path: "/v1/groups/{group}", id: "dissolveGroup", tag: "Groups", timeout: bulkTimeout,
 			summary: "End all memberships of a group", status: http.StatusNoContent,
 		}, g.dissolve),
@@ -36,6 +43,16 @@ type groupOut struct {
 	Group   string `json:"group" example:"room-1"`
 	Members int    `json:"members"`
 	Online  int    `json:"online" description:"Members that are online."`
+}
+
+type oneGroupOut struct {
+	groupOut
+	Notices bool `json:"notices" description:"Members are told who comes and who goes."`
+}
+
+type setGroupIn struct {
+	Group   string `path:"group" json:"-"`
+	Notices bool   `json:"notices,omitempty" description:"Tell members who comes and who goes."`
 }
 
 type groupsOut struct {
@@ -55,14 +72,22 @@ func (g groups) list(ctx context.Context, in *paging) (*groupsOut, error) {
 	return out, nil
 }
 
-func (g groups) count(ctx context.Context, in *groupIn) (*groupOut, error) {
+func (g groups) count(ctx context.Context, in *groupIn) (*oneGroupOut, error) {
 	info, err := g.h.Group(ctx, in.Group)
 	if err != nil {
 		return nil, err
 	}
-	out := groupOut(info)
+	o, err := g.h.GroupOptions(ctx, in.Group)
+	if err != nil {
+		return nil, err
+	}
+	out := &oneGroupOut{groupOut(info), o.Notices}
 	out.Group = in.Group
-	return &out, nil
+	return out, nil
+}
+
+func (g groups) set(ctx context.Context, in *setGroupIn) (empty, error) {
+	return empty{}, g.h.SetGroup(ctx, in.Group, imhelper.GroupOptions{Notices: in.Notices})
 }
 
 func (g groups) dissolve(ctx context.Context, in *groupIn) (empty, error) {
