@@ -49,7 +49,7 @@ func run() error {
 	srv := &http.Server{Addr: *listen, Handler: p, ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 2)
 	go func() { failed <- srv.ListenAndServe() }()
-	defer srv.Close()
+	defer func() { _ = srv.Close() }()
 	go func() { failed <- follow(ctx, im, p) }()
 	select {
 	case err = <-failed:
