@@ -219,3 +219,22 @@ func ExampleHelper_Events() {
 	}
 	_ = run
 }
+
+// Clients ask over their sockets, {"type":"request","id":"r1","data":{"room":"tea"}}, and get what is returned.
+func ExampleHelper_Handle() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	h, err := imhelper.New(ctx, imhelper.Options{RedisURL: "redis://127.0.0.1:6379"})
+	must(err)
+	defer h.Close()
+
+	err = h.Handle(ctx, "rooms", func(ctx context.Context, r imhelper.Request) (any, error) {
+		var ask struct{ Room string }
+		if json.Unmarshal(r.Data, &ask) != nil || ask.Room == "" {
+			return nil, imhelper.Refuse("bad_room", "name a room")
+		}
+		n, err := h.GroupOnline(ctx, ask.Room)
+		return map[string]int{"online": n}, err
+	})
+	log.Print(err) // until ctx ends
+}
