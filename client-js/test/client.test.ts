@@ -222,6 +222,15 @@ describe("resuming", () => {
     assert.equal(server.sockets.filter((socket) => socket.url.includes("session=")).length, tried);
   });
 
+  it("forgets the session when it is closed: the next one may be somebody else", async () => {
+    await open();
+    server.drop();
+    im.close();
+    void im.connect();
+    await settle();
+    assert.match(server.last.url, /token=/u);
+  });
+
   it("keeps the session while the backend cannot be reached either", async () => {
     let down = false;
     await open({ connectUrl: () => (down ? Promise.reject(new TypeError("fetch failed")) : server.connectUrl()) });
@@ -323,6 +332,15 @@ describe("resuming", () => {
     assert.deepEqual(seen, ["a", { stream: "inbox", from: "1000-1", to: "1000-1" }, { stream: "inbox", from: "1000-1", to: "1000-3" }, "c"]);
     server.last.give({ type: "gap", stream: "inbox", from: "1000-1", to: "1000-3" });
     assert.equal(seen.length, 4);
+  });
+
+  it("takes a stream that begins after what it has for a gap, whatever the server says", async () => {
+    await open();
+    const gaps: unknown[] = [];
+    im.on("gap", (gap) => void gaps.push(gap));
+    server.publish("inbox", "a");
+    server.last.give({ type: "started", pos: { inbox: "1000-9", all: "1000-0" }, recovered: { inbox: true, all: true } });
+    assert.deepEqual(gaps, [{ stream: "inbox", from: "1000-1", to: "1000-9" }]);
   });
 
   it("goes on when the server lost the end of a stream", async () => {

@@ -84,9 +84,14 @@ export class Servers {
         IM_DRAIN_TIMEOUT: "3s", ...nodeEnv,
       }, () => answers(`http://127.0.0.1:${admin}/readyz`)));
     }
-    await servers.redis.start();
-    await Promise.all([servers.webapi, ...servers.nodes].map((one) => one.start()));
-    await eventually("webapi knows the nodes", async () => (await servers.call("GET", "/v1/nodes")).nodes.length === count);
+    try {
+      await servers.redis.start();
+      await Promise.all([servers.webapi, ...servers.nodes].map((one) => one.start()));
+      await eventually("webapi knows the nodes", async () => (await servers.call("GET", "/v1/nodes")).nodes.length === count);
+    } catch (error) {
+      await servers.stop(); // or what has started would keep the test from ending
+      throw error;
+    }
     return servers;
   }
 
