@@ -62,6 +62,27 @@ describe("a bad network", () => {
     assert.deepEqual([ids, gaps], [publisher.ids, []]);
   });
 
+  it("asks whether the server is there when the page is looked at again, and acknowledges before the page goes", async () => {
+    const { tab } = await open("looked-at");
+    await server.call("POST", "/v1/messages", { to: "looked-at", id: "m", data: 1 });
+    await tab.has("m");
+    const sent = await tab.page.evaluate(() => {
+      const socket = /** @type {any} */ (window).sockets.at(-1);
+      /** @type {string[]} */
+      const types = [];
+      socket.send = (/** @type {string} */ text) => {
+        types.push(JSON.parse(text).type);
+        WebSocket.prototype.send.call(socket, text);
+      };
+      document.dispatchEvent(new Event("visibilitychange"));
+      dispatchEvent(new Event("pagehide"));
+      /** @type {any} */ (window).im.close(); // ends watching
+      document.dispatchEvent(new Event("visibilitychange"));
+      return types;
+    });
+    assert.deepEqual(sent, ["ping", "ack"]);
+  });
+
   it("keeps positions over a reload when it is told to", async () => {
     const { tab } = await open("kept", { store: "localStorage" });
     const publisher = new Publisher(server, "kept", "m", 50);
