@@ -160,7 +160,9 @@ func (l *Load) Flood(d, every time.Duration, bytes int) {
 	s.pad = bytes
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
+	least := int(d / every) // also where sending takes its time
+	for i, end := 0, time.Now().Add(d); i < least || time.Now().Before(end); i++ {
+		<-tick.C
 		s.send(l.T.Context(), ledger.Send{Kind: ledger.Group, To: []string{SlowGroup}})
 	}
 	l.script.seq = s.seq
