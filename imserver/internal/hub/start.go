@@ -60,8 +60,9 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		s := h.shard(f.t.stream)
 		s.mu.Lock()
 		b := plan[f]
-		if b == nil { // joined while the log was read
-			b = &beginning{f: f, pos: f.pos, oldest: f.oldest, proven: true}
+		if b == nil { // joined while the log was read; who was there before may have missed what was said until it left
+			p, asked := want[f.t.stream]
+			b = &beginning{f: f, pos: f.pos, oldest: f.oldest, proven: !asked || p == f.pos}
 		}
 		f.pos, f.oldest = b.pos, b.oldest
 		s.mu.Unlock()
