@@ -173,6 +173,9 @@ func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 				return fmt.Errorf("read %s: %w", sts[i], err)
 			}
 			b.proven = sameLife && len(first) > 0 && follows(b.pos, first[0].Pos)
+			if len(first) == 0 && b.pos.Seq == 0 && tail.Pos.Seq == 0 {
+				b.pos = tail.Pos // empty then and now: in doubt once, and not at every start until there is a message
+			}
 		}
 	}
 	return nil

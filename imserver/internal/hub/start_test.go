@@ -55,6 +55,10 @@ func TestWhereAStartBegins(t *testing.T) {
 			"inbox expired", ann, func(r *rig) { r.log.streams[ann] = nil; r.log.fence = 11 }, Info{},
 			"10-2", "10-2", false, []string{"gap 10-2 11-0"},
 		},
+		{
+			"inbox empty, and in an earlier life too", ann, func(r *rig) { r.log.streams[ann] = nil; r.log.fence = 11 }, Info{},
+			"10-0", "11-0", false, nil,
+		},
 		{"inbox absent, the device's cursor", ann, nil, Info{Admission: &Admission{Cursors: cursor("inbox", at(10, 3))}}, "", "10-3", true, numbers("m", 3, 5)},
 		{
 			"inbox absent, the cursor trimmed", ann, func(r *rig) { r.log.streams[ann] = r.log.streams[ann][3:] },
