@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ func (w *Webhook) post(ctx context.Context, id string, body []byte, limit int) (
 	req.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("webhook: %w", err)
+		return nil, fmt.Errorf("webhook: %w", withoutURL(err))
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
@@ -85,6 +86,15 @@ func (w *Webhook) post(ctx context.Context, id string, body []byte, limit int) (
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	return answer, nil
+}
+
+// withoutURL takes the URL out of an error of http.Client: it may hold a secret.
+func withoutURL(err error) error {
+	var named *url.Error
+	if errors.As(err, &named) {
+		return named.Err
+	}
+	return err
 }
 
 var errAnswerTooBig = errors.New("the answer is too big")

@@ -348,6 +348,24 @@ func TestGoneStops(t *testing.T) {
 	}
 }
 
+// The URL may hold a secret; errors get into the log, dead letters and answers of the API.
+func TestErrorsDoNotNameTheURL(t *testing.T) {
+	r := newRig(t)
+	srv := httptest.NewServer(http.NotFoundHandler())
+	srv.Close()
+	w, err := New(Options{
+		Helper: r.helper, URL: srv.URL + "/services/s3cret?key=s3cret", Secrets: secrets, Timeout: time.Second,
+		Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.post(t.Context(), "evt_1", []byte("{}"), maxIgnored)
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A receiver that hangs on one client's events gets the others' meanwhile.
 func TestAHangingEventBlocksNoOtherPartition(t *testing.T) {
 	r := newRig(t)
