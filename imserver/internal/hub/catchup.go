@@ -81,7 +81,11 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
 	end := len(entries) < limit
 	c.adapt(limit, entries, last, ok)
-	if ok && end && last.Less(head) {
+	switch {
+	case !ok || !end || !last.Less(head):
+	case last.IsZero() && anywhere && head.Seq == 0:
+		last = head // everything there is has been given: nothing
+	default:
 		// The head was in the log when it arrived, before this read: Redis has lost it. Nothing will ever come
 		// after last in its epoch, so waiting for it would be for ever. The head itself is missing too, so the gap ends
 		// behind it, unless it is the end of an empty stream and no message.

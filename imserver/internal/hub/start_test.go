@@ -188,6 +188,33 @@ func TestJoinedBeforeTheStartIsToldByStarted(t *testing.T) {
 	}
 }
 
+// A group in which nothing was sent since Redis lost its data has an end and no message: who joins it with its history
+// misses nothing.
+func TestTheHistoryOfAnEmptyGroupIsNoGap(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("c", true)
+	r.hub.Hold(chess)
+	r.hub.Settle(chess, at(10, 0))
+	if !r.hub.JoinWithHistory(k.conn, chess, nil) {
+		t.Fatal("not joined")
+	}
+	r.hub.Release(chess)
+	k.wait("joined", func(all []got) bool { return all[len(all)-1].Type == "joined" })
+	eventually(t, "it is live", func() bool {
+		s := r.hub.shard(chess)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.topics[chess].members[0].mode == live
+	})
+	r.publish(chess, message("a"))
+	k.expect("group:chess", "a")
+	for _, f := range k.frames() {
+		if f.Type == "gap" {
+			t.Errorf("told %s", f.Raw)
+		}
+	}
+}
+
 func TestMisuse(t *testing.T) {
 	start := `{"type":"start"}`
 	tests := []struct {
