@@ -2,9 +2,11 @@ package imserver
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -65,5 +67,25 @@ func TestJoiningWithHistory(t *testing.T) {
 				t.Errorf("told %s", f.raw)
 			}
 		}
+	}
+}
+
+// A client that connects while its membership is still under way gets the history as well: whoever finishes the
+// membership announces it, but the connection may follow the group before it hears that.
+func TestConnectingWhileJoiningWithHistory(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	p := publisher{t, st}
+	p.group("m1", "room")
+	p.group("m2", "room")
+	for i := range 20 {
+		id := fmt.Sprint("client", i)
+		key := "im:{" + protocol.Tags(partitions)[st.Partition(id)] + "}:groups:" + id
+		redis.Do("HSET", key, "room", "p +") // as truth.lua leaves it
+		k := n.connect(true, ticket.Claims{ClientID: id})
+		p.inbox("end", id)
+		k.wait("end", func([]frame) bool { return slices.Contains(k.ids(), "end") })
+		k.wait("the history", func([]frame) bool { return slices.Contains(k.ids(), "m2") })
 	}
 }

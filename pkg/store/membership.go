@@ -50,7 +50,8 @@ type Membership struct {
 	Group        string
 	UntilOffline bool
 	Pos          protocol.Position // where it starts: what came later in the group's stream is for this client; zero: all of it
-	Synced       bool              // false while a change is under way; Pos is not known then
+	Synced       bool              // false while a change is under way; Pos is not known then, unless it is all of it
+	History      bool              // it includes all that was there when it began; known also while not Synced
 }
 
 // The operations of truth.lua.
@@ -110,7 +111,7 @@ func mode(untilOffline bool) string {
 func membershipOf(group, truth string) Membership {
 	m, text, _ := strings.Cut(truth, " ")
 	pos, err := protocol.ParsePosition(text) // "-" or "+" until it is synced
-	return Membership{Group: group, UntilOffline: m == "o", Pos: pos, Synced: err == nil}
+	return Membership{Group: group, UntilOffline: m == "o", Pos: pos, Synced: err == nil, History: text == "+" || err == nil && pos.IsZero()}
 }
 
 // memberships reads the truth of one client, sorted by group.

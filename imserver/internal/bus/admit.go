@@ -68,7 +68,7 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, re
 	sts := make([]protocol.Stream, len(reg.Groups))
 	for i, m := range reg.Groups {
 		names[i], sts[i] = m.Group, protocol.GroupOf(m.Group)
-		if m.Synced {
+		if m.Synced || m.History { // else it is announced, perhaps only when this connection follows the group already
 			c.Joined[sts[i].String()] = m.Pos
 		}
 		b.o.Hub.Hold(sts[i])
