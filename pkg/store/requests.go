@@ -29,8 +29,10 @@ const (
 	maxRequests = 200
 	// requestForget is the age of a request that nobody waits for any more.
 	requestForget = 2 * protocol.RequestTimeout
-	// replyTTL is how long an answer is kept for a client that is not connected just then.
+	// replyTTL is how long answers are kept for a client that is not connected just then, from the last of them on.
 	replyTTL = 30 * time.Second
+	// maxReplies is how many are kept of a session, the last ones: those that it may have missed, twice over.
+	maxReplies = 2 * protocol.MaxRequests
 )
 
 var (
@@ -85,8 +87,20 @@ func (s *Store) Request(ctx context.Context, rs []Request) []error {
 	return errs
 }
 
-// Replies returns the answers that a session may have missed, by the ids of its requests.
-func (s *Store) Replies(ctx context.Context, clientID, origin string) (map[string]string, error) {
-	m, err := s.do(ctx, s.client.B().Hgetall().Key(s.keys.replies(s.keys.partition(clientID), origin)).Build()).AsStrMap()
-	return m, wrap("missed replies of "+clientID, err)
+// Reply is an answer that a session may have missed.
+type Reply struct {
+	ID    string // of the request
+	Frame string
+}
+
+// Replies returns the answers that a session may have missed, the latest first, and at most twice as many as requests may
+// wait.
+func (s *Store) Replies(ctx context.Context, clientID, origin string) ([]Reply, error) {
+	key := s.keys.replies(s.keys.partition(clientID), origin)
+	cells, err := s.do(ctx, s.client.B().Lrange().Key(key).Start(0).Stop(2*maxReplies-1).Build()).AsStrSlice()
+	out := make([]Reply, 0, len(cells)/2)
+	for i := 0; i+1 < len(cells); i += 2 {
+		out = append(out, Reply{cells[i], cells[i+1]})
+	}
+	return out, wrap("missed replies of "+clientID, err)
 }

@@ -122,6 +122,7 @@ func (a *answerer) answer(ctx context.Context, p int, entryID string, r *Request
 func (s *Store) answer(ctx context.Context, p int, group, entryID string, r *Request, frame []byte) error {
 	push := protocol.Push{Kind: protocol.PushReply, ClientID: r.ClientID, Origin: r.Origin, ID: r.ID, Frame: frame}
 	keys := []string{s.keys.requests(p), s.keys.replies(p, r.Origin)}
-	args := []string{group, entryID, r.ID, string(frame), millis(replyTTL), s.keys.clientChannel(p), string(push.Encode())}
+	args := []string{group, entryID, r.ID, string(frame), millis(replyTTL), s.keys.clientChannel(p), string(push.Encode()),
+		strconv.Itoa(maxReplies)}
 	return wrap("answer a request of "+r.ClientID, s.run(context.WithoutCancel(ctx), replyScript, keys, args).Error())
 }

@@ -41,9 +41,19 @@ func answering(t testing.TB, s *Store, group string, h func(context.Context, Req
 // replied returns the answer that is kept for a client's session.
 func replied(t testing.TB, s *Store, client, id string) string {
 	t.Helper()
-	m, err := s.Replies(ctxb, client, "o-"+client)
+	return keptReplies(t, s, client)[id]
+}
+
+// keptReplies returns all of them, by the ids of the requests.
+func keptReplies(t testing.TB, s *Store, client string) map[string]string {
+	t.Helper()
+	replies, err := s.Replies(ctxb, client, "o-"+client)
 	must(t, err)
-	return m[id]
+	m := make(map[string]string, len(replies))
+	for _, r := range replies {
+		m[r.ID] = r.Frame
+	}
+	return m
 }
 
 func echo(_ context.Context, r Request) []byte { return []byte("re " + r.ID) }
@@ -136,6 +146,32 @@ func TestRequestsAreBounded(t *testing.T) {
 			t.Errorf("one too many: %v", errs[maxRequests])
 		}
 	})
+}
+
+// A session that goes on asking keeps its last answers only, and those are the ones it may have missed.
+func TestKeptRepliesAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for i := range 3 * maxReplies {
+			r := request("ann", fmt.Sprint(i))
+			must(t, s.answer(ctxb, s.Partition("ann"), "g", putDirectly(t, s, r), &r, []byte("re "+r.ID)))
+		}
+		m := keptReplies(t, s, "ann")
+		wantEqual(t, "kept", len(m), maxReplies)
+		for i := 2 * maxReplies; i < 3*maxReplies; i++ {
+			wantEqual(t, "answer", m[fmt.Sprint(i)], fmt.Sprint("re ", i))
+		}
+	})
+}
+
+// putDirectly adds a request without a consumer group and returns its place.
+func putDirectly(t testing.TB, s *Store, r Request) string {
+	t.Helper()
+	text, err := json.Marshal(&r)
+	must(t, err)
+	id, err := s.do(ctxb, s.client.B().Xadd().Key(s.keys.requests(s.Partition(r.ClientID))).Id("*").
+		FieldValue().FieldValue(requestField, string(text)).Build()).ToString()
+	must(t, err)
+	return id
 }
 
 // A slow request delays no other, and no more of them are handled than the consumer allows.

@@ -49,8 +49,8 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 // heard.
 func (b *Bus) missedReplies(ctx context.Context, c *hub.Conn) error {
 	replies, err := b.o.Store.Replies(ctx, c.ClientID, c.Origin)
-	for id, frame := range replies {
-		c.Reply(id, []byte(frame))
+	for _, r := range replies {
+		c.Reply(r.ID, []byte(r.Frame))
 	}
 	return err
 }

@@ -399,8 +399,12 @@ func TestRequestsAreAnsweredByTheReceiver(t *testing.T) {
 		}
 		var frame string
 		eventually(t, "the answer", func() bool {
-			m, err := r.store.Replies(t.Context(), "ann", "o")
-			frame = m[id]
+			replies, err := r.store.Replies(t.Context(), "ann", "o")
+			for _, reply := range replies {
+				if reply.ID == id {
+					frame = reply.Frame
+				}
+			}
 			return err == nil && frame != ""
 		})
 		return frame
