@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +16,12 @@ import (
 )
 
 // Run serves until ctx ends; it prints the addresses to out once everything answers.
-func Run(ctx context.Context, cfg Config, log *zap.Logger, out io.Writer) error {
+func Run(ctx context.Context, cfg Config, log *zap.Logger, out io.Writer) (err error) {
+	defer func() {
+		if errors.Is(err, syscall.EADDRINUSE) { // the programs name their own settings
+			err = fmt.Errorf("%w; choose other addresses with IM_WEB_LISTEN and IM_NODE_LISTEN", err)
+		}
+	}()
 	redisURL, stopRedis, err := startRedis()
 	if err != nil {
 		return err

@@ -143,6 +143,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{"foreign origin", token, origin("https://evil.example"), 403, "origin_forbidden"},
 		{"similar origin", token, origin("https://shop.example.evil.example"), 403, "origin_forbidden"},
+		{"a host that ends like this one", token, origin("http://x127.0.0.1:80"), 403, "origin_forbidden"},
 		{"opaque origin", token, origin("null"), 403, "origin_forbidden"},
 		{"no upgrade", token, drop("Upgrade"), 426, "upgrade_required"},
 		{"no key", token, drop("Sec-WebSocket-Key"), 426, "upgrade_required"},
