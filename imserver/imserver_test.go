@@ -164,7 +164,10 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	t.Run("too many", func(t *testing.T) {
-		eventually(t, "the connection above is gone", func() bool { return n.state().Connections == 0 })
+		eventually(t, "the connection above is gone", func() bool {
+			_, text := n.admin("/metrics")
+			return strings.Contains(text, `imtier_connections_closed_total{`)
+		})
 		n.connect(false, ticket.Claims{ClientID: "one"})
 		n.connect(false, ticket.Claims{ClientID: "two"})
 		a := handshake(t, n.url+sign(t, ticket.Claims{ClientID: "three"}), nil)

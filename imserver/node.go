@@ -91,7 +91,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 	}
 	n.lease.Rename()
 	n.server = server.New(server.Options{
-		Keys: keys, Admitter: n.bus, Ready: n.ready, Len: n.hub.Opened, Partition: st.Partition,
+		Keys: keys, Admitter: n.bus, Ready: n.ready, Partition: st.Partition,
 		Opened: n.opened, Refused: n.metrics.Refused, Limited: n.metrics.Limited, Proxies: cfg.TrustedProxies, AddrRate: cfg.AddrRate,
 		Node: n.lease.ID, Origins: cfg.AllowedOrigins,
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
@@ -119,6 +119,7 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	final := !c.V1 || r.Code() >= protocol.FirstFinalCode
 	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final})
 	if c.Ready() {
+		n.server.Left()
 		n.metrics.Closed(r)
 		n.churn.n.Add(1)
 	}

@@ -79,7 +79,7 @@ func (c *Conn) Open(s *socket.Socket) {
 	c.left = nil
 	early, by := c.early, c.by
 	c.mu.Unlock()
-	if c.hub.opening() && early == protocol.ReasonNone {
+	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
 	}
 

@@ -68,7 +68,6 @@ type Hub struct {
 	drained bool               // what is opened from now on is ended at once
 	ending  int                // connections out of conns whose end has not been reported yet
 
-	opened atomic.Int64 // connections that have a socket
 }
 
 // Counters counts what happened since the start.
@@ -137,9 +136,6 @@ func (h *Hub) remove(c *Conn, r protocol.Reason) {
 	for _, f := range follows {
 		h.detach(f)
 	}
-	if c.ready.Load() {
-		h.opened.Add(-1)
-	}
 	// Out of the list first: who lists connections to register them again must not find one that was signed off.
 	h.forget(c)
 	h.opts.Closed(c, r)
@@ -170,9 +166,8 @@ func (h *Hub) forget(c *Conn) {
 	}
 }
 
-// opening counts a connection that gets its socket, and reports whether it comes too late.
-func (h *Hub) opening() (late bool) {
-	h.opened.Add(1)
+// late reports whether a connection that gets its socket now is ended at once.
+func (h *Hub) late() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.drained
@@ -206,9 +201,6 @@ func (h *Hub) Clients() []string {
 	}
 	return all
 }
-
-// Opened returns the number of connections that have a socket.
-func (h *Hub) Opened() int { return int(h.opened.Load()) }
 
 // Len returns the number of connections.
 func (h *Hub) Len() int {

@@ -34,7 +34,6 @@ type Options struct {
 	Keys       ticket.Keys
 	Admitter   Admitter
 	Ready      func() error // why nobody can be let in now
-	Len        func() int   // connections that were let in
 	Partition  func(clientID string) int
 	Opened     func()             // counts
 	Refused    func(status int)   // counts
@@ -54,7 +53,7 @@ type Options struct {
 type Server struct {
 	o        Options
 	draining atomic.Bool
-	entering atomic.Int64 // connections being let in, not counted by Len yet
+	taken    atomic.Int64 // of MaxConns: connections that are being let in, and those that were and have not left
 	addrs    *addrLimit
 }
 
@@ -67,6 +66,9 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // Draining reports whether Drain was called.
 func (s *Server) Draining() bool { return s.draining.Load() }
 
+// Left makes room for another connection. Call it once for each that was let in, when it has ended.
+func (s *Server) Left() { s.taken.Add(-1) }
+
 // Handler serves GET /ws.
 func (s *Server) Handler() http.Handler {
 	r := chi.NewRouter()
@@ -77,8 +79,13 @@ func (s *Server) Handler() http.Handler {
 // connect lets a client in. The order matters: whatever can be refused without Redis is refused before, and the
 // URL is used up last, so that a client told to retry later still can.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
-	s.entering.Add(1)
-	defer s.entering.Add(-1)
+	s.taken.Add(1)
+	let := false
+	defer func() {
+		if !let {
+			s.taken.Add(-1)
+		}
+	}()
 	from := s.o.Proxies.clientOf(r)
 	if p := s.check(r, from); p != nil {
 		s.refuse(w, p)
@@ -105,6 +112,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.o.Opened()
+	let = true
 	conn.Open(sock)
 }
 
@@ -117,7 +125,7 @@ func (s *Server) check(r *http.Request, from netip.Addr) *refusal {
 		return refuseNoUpgrade
 	case !s.allowedOrigin(r):
 		return refuseOrigin
-	case s.o.Len()+int(s.entering.Load()) > s.o.MaxConns:
+	case s.taken.Load() > int64(s.o.MaxConns):
 		return refuseFull
 	}
 	if s.o.Ready() != nil {
