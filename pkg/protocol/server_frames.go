@@ -87,14 +87,23 @@ func GapFrame(stream string, from, to Position) []byte {
 	}{"gap", stream, from.String(), to.String()})
 }
 
-// MessageFrame encodes one message of a stream; a zero pos (an ephemeral message) is left out. Written without
-// reflection: it runs for every message on every imserver.
+// MessageFrame encodes one message of a stream; see AppendMessageFrame.
 func MessageFrame(stream string, pos Position, e *Envelope) []byte {
+	return AppendMessageFrame(make([]byte, 0, MessageFrameSize(stream, e)), stream, pos, e)
+}
+
+// MessageFrameSize is about how many bytes AppendMessageFrame will append, and rarely too few.
+func MessageFrameSize(stream string, e *Envelope) int {
 	size := 128 + len(stream) + len(e.ID) + len(e.From) + len(e.Data)
 	if e.Binary {
 		size += len(e.Data)/3 + 8
 	}
-	b := make([]byte, 0, size)
+	return size
+}
+
+// AppendMessageFrame appends one message of a stream to b; a zero pos (an ephemeral message) is left out. Written without
+// reflection: it runs for every message on every imserver.
+func AppendMessageFrame(b []byte, stream string, pos Position, e *Envelope) []byte {
 	b = append(b, `{"type":"message","stream":`...)
 	b = appendJSONString(b, stream)
 	if !pos.IsZero() {

@@ -67,5 +67,7 @@ func v1Frame(stream string, pos protocol.Position, m *Message) []byte {
 	if m.IsReceipt {
 		return socket.Frame(socket.OpText, protocol.ReceiptFrame(stream, pos, m.Envelope))
 	}
-	return socket.Frame(socket.OpText, protocol.MessageFrame(stream, pos, m.Envelope))
+	return socket.Build(socket.OpText, protocol.MessageFrameSize(stream, m.Envelope), func(b []byte) []byte {
+		return protocol.AppendMessageFrame(b, stream, pos, m.Envelope)
+	})
 }

@@ -29,17 +29,26 @@ const (
 // Frame returns one whole, final, unmasked frame. The result may be sent to any number of sockets and must not
 // be changed afterwards.
 func Frame(op Opcode, payload []byte) []byte {
-	b := make([]byte, 0, maxHeader+len(payload))
-	b = append(b, finBit|byte(op))
-	switch n := len(payload); {
+	return Build(op, len(payload), func(b []byte) []byte { return append(b, payload...) })
+}
+
+// Build is Frame for a payload that appendTo appends, of about size bytes: it is written where it stays. appendTo must
+// return what it was given with the payload behind.
+func Build(op Opcode, size int, appendTo func([]byte) []byte) []byte {
+	b := appendTo(make([]byte, maxHeader, maxHeader+size))
+	var header [maxHeader]byte
+	h := append(header[:0], finBit|byte(op))
+	switch n := len(b) - maxHeader; {
 	case n <= maxControlPayload:
-		b = append(b, byte(n))
+		h = append(h, byte(n))
 	case n <= 0xffff:
-		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+		h = binary.BigEndian.AppendUint16(append(h, 126), uint16(n))
 	default:
-		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+		h = binary.BigEndian.AppendUint64(append(h, 127), uint64(n))
 	}
-	return append(b, payload...)
+	b = b[maxHeader-len(h):] // the header's length is known last, so it ends where the payload begins
+	copy(b, h)
+	return b
 }
 
 // closeFrame returns a close frame; the text is cut to what a control frame can carry.
