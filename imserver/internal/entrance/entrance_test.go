@@ -134,6 +134,7 @@ func TestBadRequests(t *testing.T) {
 		{"another version", "GET /ws HTTP/2.0\r\nHost: here\r\n\r\n", "HTTP/1.1 505 "},
 		{"a body", get + "Content-Length: 3\r\n\r\nabc", "HTTP/1.1 413 "},
 		{"a chunked body", get + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 413 "},
+		{"an enormous line", "GET /" + strings.Repeat("x", 1<<20), "HTTP/1.1 431 "},
 		{"a long line", "GET /" + strings.Repeat("x", maxHeader), "HTTP/1.1 431 "},
 		{"many headers", get + strings.Repeat("X: y\r\n", maxHeader/6), "HTTP/1.1 431 "},
 		{"half a header", get + "Upgr", "HTTP/1.1 408 "},

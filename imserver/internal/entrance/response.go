@@ -16,7 +16,7 @@ const (
 	answerTimeout = 5 * time.Second
 	// After the answer a client may still be sending. Closing with unread bytes would reset the connection, and the
 	// client might never see the answer: so this much is read, for this long.
-	lingerBytes = 64 << 10
+	lingerBytes = 4 << 20
 	lingerTime  = 500 * time.Millisecond
 )
 

@@ -16,8 +16,8 @@ const (
 	headerTimeout = 10 * time.Second
 	// stopTimeout is how long requests under way may take to finish when Serve ends.
 	stopTimeout = 5 * time.Second
-	// keepWorker is how long a goroutine waits for its next connection.
-	keepWorker = time.Second
+	// keepWorker is how long a goroutine waits for its next connection: long enough for a storm of them.
+	keepWorker = 100 * time.Millisecond
 	// The pauses after an Accept that failed for now, such as for want of descriptors.
 	minAcceptPause = 5 * time.Millisecond
 	maxAcceptPause = time.Second
