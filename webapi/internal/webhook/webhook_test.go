@@ -176,7 +176,7 @@ func (r *rig) join(client string, groups ...string) {
 
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute) // the partitions of a consumer that ended in the middle of an event are free after 30 s
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
