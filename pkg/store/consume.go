@@ -171,7 +171,8 @@ func (c *consumer) keep(ctx context.Context) {
 	keys := []string{c.feed.consumers(c.group)}
 	args := []string{c.token, millis(c.feed.alive)}
 	for {
-		alive, err := c.s.run(ctx, consumersScript, keys, args).AsStrSlice()
+		// Also when ctx ends meanwhile, so that leave comes after it.
+		alive, err := c.s.run(context.WithoutCancel(ctx), consumersScript, keys, args).AsStrSlice()
 		if err == nil { // else as before
 			c.mu.Lock()
 			c.alive = alive
@@ -218,7 +219,8 @@ func (c *consumer) share(alive []string) (out [][]int) {
 	return out
 }
 
-// leave gives back what this consumer holds, so that the others need not wait for it to run out.
+// leave gives back what this consumer holds, so that the others need not wait for it to run out. Nothing else of the
+// consumer is under way any more: no take, and no sign of life.
 func (c *consumer) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

@@ -71,7 +71,9 @@ func (w *worker) takeFrom(ctx context.Context, p int, dead string) (got reading,
 	keys := []string{f.stream(p), f.lock(p, w.c.group)}
 	args := []string{w.c.token, millis(eventLockTTL), w.c.group, sharedName, strconv.Itoa(eventBatch), bit(h.passed),
 		h.after, dead, h.last}
-	reply, err := s.run(ctx, takeScript, keys, args).ToArray()
+	// Also when ctx ends meanwhile: what nobody waits for happens all the same, perhaps after leave has given back what
+	// this consumer knew to hold, and keeps the next one waiting for eventLockTTL.
+	reply, err := s.run(context.WithoutCancel(ctx), takeScript, keys, args).ToArray()
 	if err != nil {
 		if strings.Contains(err.Error(), "NOGROUP") { // Redis lost it, and nobody knows what it had handled
 			return got, "", errors.Join(append(s.createGroups(ctx, f, []int{p}, w.c.group, afterLoss), err)...)

@@ -276,6 +276,106 @@ func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 	})
 }
 
+// A consumer that ends in the middle of its work, here of a handler, leaves no partition locked, nor itself among those
+// that partitions are shared out to: the next one goes on at once.
+func TestAConsumerThatEndsLeavesNothingBehind(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	heir, n := &inbasket{}, 0
+	for round := range 20 {
+		ctx, end := context.WithCancel(ctxb)
+		ready, done, b := make(chan struct{}), make(chan struct{}), &inbasket{}
+		b.refuse = func(e Event) bool {
+			if e.ClientID != fmt.Sprint("last", round) {
+				return false
+			}
+			end()
+			return true
+		}
+		go func() {
+			defer close(done)
+			_ = s.ConsumeEvents(ctx, "g", "one", b.handle, ConsumeOptions{Ready: func() { close(ready) }})
+		}()
+		<-ready
+		join := func(client string) {
+			_, err := s.Join(ctxb, "room", []string{client}, JoinOptions{})
+			must(t, err)
+		}
+		join(fmt.Sprint("last", round))
+		for ctx.Err() == nil { // until it has come to that, its other workers have something to do, too
+			join(fmt.Sprint("c", n))
+			n++
+		}
+		<-done
+		for _, p := range s.allPartitions() {
+			holder, err := s.do(ctxb, s.client.B().Get().Key(s.keys.eventLock(p, "g")).Build()).ToString()
+			if !rueidis.IsRedisNil(err) {
+				t.Fatalf("round %d: partition %d is %q's, %v", round, p, holder, err)
+			}
+		}
+		alive, err := s.do(ctxb, s.client.B().Zcard().Key(s.keys.consumers("g")).Build()).AsInt64()
+		must(t, err)
+		wantEqual(t, "consumers", alive, int64(0))
+	}
+	consume(t, s, "g", "two", heir)
+	eventually(t, "what the last one stopped at", func() bool { return len(heir.of("last19")) == 1 })
+}
+
+// What Redis is asked for when a consumer ends would happen after the consumer has given back what it had.
+func TestAConsumerThatEndsWaitsForRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := open(t, Options{URL: redis.URL()})
+	w := eventWorker(s, "g", "ending", &inbasket{})
+	for _, c := range []struct {
+		name string
+		do   func(context.Context)
+	}{
+		{"takes a partition", func(ctx context.Context) { w.drain(ctx, 1) }},
+		{"says that it lives", w.c.keep},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(ctxb)
+			done := make(chan struct{})
+			redis.Pause()
+			var others sync.WaitGroup
+			defer others.Wait()
+			for range 64 { // alone on its connection a call does not look at its context
+				others.Go(func() { _ = s.Ping(ctxb) })
+			}
+			eventually(t, "others wait for Redis", func() bool { return len(s.flight) == 64 })
+			go func() { defer close(done); c.do(ctx) }()
+			eventually(t, "it waits for Redis", func() bool { return len(s.flight) == 65 })
+			cancel()
+			select {
+			case <-done:
+				t.Error("it has ended before Redis answered")
+			case <-time.After(20 * time.Millisecond):
+			}
+			redis.Resume()
+			<-done
+		})
+	}
+}
+
+// A partition may be the consumer's though Redis did not answer in time: it is given back as well.
+func TestAPartitionTakenWithoutAnAnswerIsGivenBack(t *testing.T) {
+	redis := redistest.Start(t)
+	s := open(t, Options{URL: redis.URL()})
+	for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
+		must(t, err)
+	}
+	w := eventWorker(s, "g", "ending", &inbasket{})
+	w.drain(ctxb, 1) // now Redis knows the script
+	redis.Pause()
+	w.drain(ctxb, 2)
+	redis.Resume()
+	w.c.leave(ctxb)
+	got, err := eventWorker(s, "g", "heir", &inbasket{}).take(ctxb, 2)
+	must(t, err)
+	if !got.held {
+		t.Error("the next one does not get the partition")
+	}
+}
+
 func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {

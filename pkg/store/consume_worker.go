@@ -150,7 +150,7 @@ func (w *worker) dropOthers(ctx context.Context) {
 		}
 	}
 	w.mu.Unlock()
-	_, _ = w.c.s.runChunks(ctx, unlockScript, calls, "give partitions back") // else they run out
+	_, _ = w.c.s.runChunks(context.WithoutCancel(ctx), unlockScript, calls, "give partitions back") // else they run out
 }
 
 // drain delivers the entries of a partition until there are no more, or one fails.
@@ -158,6 +158,9 @@ func (w *worker) drain(ctx context.Context, p int) {
 	for ctx.Err() == nil {
 		got, err := w.take(ctx, p)
 		if err != nil {
+			if w.held[p] == nil {
+				w.held[p] = &holding{} // perhaps: Redis may have done it without an answer
+			}
 			w.failed(p, err)
 			return
 		}
