@@ -32,16 +32,20 @@ import (
 // the script's text carries the fence it was made for (and with it its SHA-1 changes), and it does nothing where
 // the partition's fence is another one:
 //
-//	newLife   1. choose a fence above all others    2. SCRIPT LOAD the copy made for it    3. raise the fences
+//	newLife   1. choose a fence above all others    2. SCRIPT LOAD the copy made for it
+//	          3. agree: raise the fence of "all", unless somebody has raised it since it was read
+//	          4. raise the others to what "all" has then
 //	publish   EVALSHA of the copy for the partition's fence → done, or
 //	            the fence, when it is another one   → remember it, again
 //	            NOSCRIPT                            → newLife, again
 //
 // Messages are appended under fence F only where the copy for F was loaded, and it was loaded before any fence
 // was raised to F, by somebody who had chosen F as new. A server that has F in its data but is in another life
-// has not got that copy. Publishers that race through newLife each load a copy of their own, the largest fence
-// stays, and everybody finds its copy loaded. A needless newLife (SCRIPT FLUSH) costs a false alarm: clients are
-// told that loss cannot be excluded.
+// has not got that copy. Publishers that race through newLife each load a copy of their own, the first to agree
+// wins, and the others raise to the winner's fence and find its copy loaded. So a life begins once: a second fence,
+// milliseconds after the first, would be a loss to everybody who began to follow between the two. Whoever finds a
+// partition below "all" finishes what another began, or left undone. A needless newLife (SCRIPT FLUSH) costs a false
+// alarm: clients are told that loss cannot be excluded.
 
 //go:embed lua/publish.lua
 var publishLua string
@@ -69,7 +73,7 @@ func hashOf(script string) string {
 
 // copyFor is the text of a publishing script for a fence.
 func copyFor(fence uint64, script string) string {
-	return "local LIFE = '" + strconv.FormatUint(fence, 10) + "'\n" + script
+	return "local LIFE = '" + formatFence(fence) + "'\n" + script
 }
 
 // lives is what a Store knows about the fences: one life per partition, that of "all" at the end.
@@ -139,9 +143,11 @@ func parseFence(text string) uint64 {
 	return f
 }
 
+func formatFence(f uint64) string { return strconv.FormatUint(f, 10) }
+
 // newLife makes Redis accept messages again after it did not know the publish script of partition p by the name
 // seen. It returns early when somebody else turns out to have done it.
-func (s *Store) newLife(ctx context.Context, p int, seen string) error {
+func (s *Store) newLife(ctx context.Context, p int, seen string) (err error) {
 	select {
 	case s.lives.turn <- struct{}{}:
 		defer func() { <-s.lives.turn }()
@@ -151,20 +157,37 @@ func (s *Store) newLife(ctx context.Context, p int, seen string) error {
 	if s.lives.of(p).sha != seen {
 		return nil
 	}
-	if err := s.readLives(ctx); err != nil {
+	if err = s.readLives(ctx); err != nil {
 		return err
 	}
 	if s.lives.of(p).sha != seen {
 		return nil // another process did it
 	}
-	fence, err := s.chooseFence(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.loadPublish(ctx, fence); err != nil {
-		return err
+	fence := s.lives.of(allPartition).fence
+	if fence <= s.lives.of(p).fence { // else it was agreed on, and not raised everywhere yet
+		if fence, err = s.agreeOnFence(ctx, fence); err != nil {
+			return err
+		}
 	}
 	return s.raiseFences(ctx, fence)
+}
+
+// agreeOnFence returns the fence of the life that follows the one of "all" that began at last: of our making, or of
+// another process that was earlier.
+func (s *Store) agreeOnFence(ctx context.Context, last uint64) (uint64, error) {
+	fence, err := s.chooseFence(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.loadPublish(ctx, fence); err != nil {
+		return 0, err
+	}
+	keys := []string{s.keys.epoch(allPartition)}
+	text, err := s.run(ctx, fenceScript, keys, []string{formatFence(fence), formatFence(last)}).ToString()
+	if err != nil {
+		return 0, wrap("agree on a fence", err)
+	}
+	return parseFence(text), nil
 }
 
 // firstLife gives a Redis that has never had one its first fence. Not at the first message: whoever follows a
@@ -237,12 +260,12 @@ func isMaster(ctx context.Context, node rueidis.Client) bool {
 	return strings.EqualFold(name, "master")
 }
 
-// raiseFences raises the fence of every partition and remembers what holds then.
+// raiseFences raises the fence of every partition that has a lower one and remembers what holds then.
 func (s *Store) raiseFences(ctx context.Context, fence uint64) error {
 	ps := s.keys.everywhere()
 	calls := make([]call, len(ps))
 	for i, p := range ps {
-		calls[i] = call{[]string{s.keys.epoch(p)}, []string{strconv.FormatUint(fence, 10)}}
+		calls[i] = call{[]string{s.keys.epoch(p)}, []string{formatFence(fence)}}
 	}
 	var first error
 	for i, r := range s.runMany(ctx, fenceScript, calls) {

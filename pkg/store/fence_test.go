@@ -205,7 +205,69 @@ func TestScriptFlushLoopFailsNoSend(t *testing.T) {
 	}
 }
 
-// Whoever loses the race for a new life finds the winner's script loaded.
+// Programs that are started together on a new Redis: who opened it first may have followers before the others are done,
+// and to them a later fence would look like a loss.
+func TestStoresThatOpenTogetherMakeOneFence(t *testing.T) {
+	for name, url := range map[string]func() string{
+		"redis":    func() string { return redistest.Start(t).URL() },
+		"embedded": func() string { return redistest.Embedded(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 {
+				o := Options{URL: url(), Embedded: name == "embedded", Partitions: 16}
+				ends := make([][]Tail, 8)
+				streams := []protocol.Stream{protocol.AllStream(), protocol.InboxOf("x"), protocol.GroupOf("g")}
+				var wg sync.WaitGroup
+				for i := range ends {
+					wg.Go(func() {
+						s, err := Open(context.Background(), o)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer s.Close()
+						if ends[i], err = s.Tails(context.Background(), streams); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				for _, e := range ends {
+					if !slices.Equal(e, ends[0]) {
+						t.Fatalf("streams ended at %v for one, at %v for another", ends[0], e)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A process that died after it had raised some fences: the next one raises the others to the same.
+func TestFencesThatAreHalfRaisedAreFinished(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := context.Background()
+		send(t, s, "x", "1")
+		flushScripts(t, s)
+		fence, err := s.agreeOnFence(ctx, fences(t, s)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pos := send(t, s, "x", "2"); pos.Epoch != fence {
+			t.Errorf("sent at %v, want the fence %d", pos, fence)
+		}
+		for _, f := range fences(t, s) {
+			if f != fence {
+				t.Fatalf("fences are %v, want %d", fences(t, s), fence)
+			}
+		}
+		flushScripts(t, s) // a fence that all have is no reason to wait for anybody
+		if pos := send(t, s, "x", "3"); pos.Epoch <= fence {
+			t.Errorf("sent at %v after the fence %d", pos, fence)
+		}
+	})
+}
+
+// Whoever loses the race for a new life finds the winner's script loaded, and makes no other.
 func TestRacingNewLives(t *testing.T) {
 	srv := redistest.Start(t)
 	var stores []*Store
@@ -224,8 +286,14 @@ func TestRacingNewLives(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if got := stored(t, stores[0], protocol.GroupOf("g")); len(got) != 40 {
-		t.Errorf("%d messages are stored, want 40", len(got))
+	entries, err := stores[0].After(context.Background(), protocol.GroupOf("g"), protocol.Position{}, 100)
+	if err != nil || len(entries) != 40 {
+		t.Fatalf("%d messages are stored, want 40; %v", len(entries), err)
+	}
+	for i, e := range entries {
+		if e.Pos.Seq != uint64(i%8+1) {
+			t.Fatalf("message %d is at %v: more than one life began at once", i, e.Pos)
+		}
 	}
 	for _, f := range fences(t, stores[0]) {
 		if f != fences(t, stores[0])[0] {
