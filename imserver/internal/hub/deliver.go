@@ -42,13 +42,18 @@ func (s *shard) drop(t *topic) {
 	}
 }
 
-// Settle gives a held topic the tail that was read after subscribing. A topic that is settled stays as it is.
+// Settle gives a held topic the tail that was read after subscribing. A topic that is settled stays as it is, unless it is
+// empty and Redis has lived again since.
 func (h *Hub) Settle(st protocol.Stream, tail protocol.Position) {
 	s := h.shard(st)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.topics[st]; t != nil && !t.known {
+	switch t := s.topics[st]; {
+	case t == nil:
+	case !t.known:
 		s.adopt(t, tail)
+	default:
+		t.renew(tail)
 	}
 }
 

@@ -196,7 +196,10 @@ func (s *shard) give(f *follow, it *item) {
 		return
 	}
 	result := sent
-	if it.gap != nil { // also told to those whom the message leaves out
+	switch { // also told to those whom the message leaves out
+	case !it.pos.IsZero() && f.pos.Less(f.t.floor):
+		result = c.sendGap(f.t.wire, f.pos, it.pos)
+	case it.gap != nil:
 		result = c.sendGap(f.t.wire, *it.gap, it.pos)
 	}
 	if it.msg.excludes(c) && result == sent {

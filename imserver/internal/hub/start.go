@@ -161,6 +161,7 @@ func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 	}
 	for i, b := range ask {
 		tail := tails[i]
+		h.Settle(sts[i], tail.Pos)
 		sameLife := b.pos.Epoch >= tail.Fence
 		switch {
 		case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end

@@ -215,6 +215,54 @@ func TestTheHistoryOfAnEmptyGroupIsNoGap(t *testing.T) {
 	}
 }
 
+// Redis has lived again while a stream was empty. Who followed it before is told that something may be missing, once and
+// before the next message; who comes afterwards has missed nothing.
+func TestAnEmptyStreamInALaterLife(t *testing.T) {
+	notice := map[string]func(t *testing.T, r *rig){
+		"compared after an interruption": func(t *testing.T, r *rig) {
+			if err := r.hub.Verify(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another client comes back": func(t *testing.T, r *rig) {
+			back := r.dial(r.admit(Info{ClientID: "back", ID: "back"}, "chess"), true).read()
+			back.send(`{"type":"start","pos":{"all":"10-0","group:chess":"10-0"}}`)
+			back.wait("started", func(all []got) bool { return len(all) > 1 })
+			for _, st := range []string{"all", "group:chess"} {
+				if f := back.frames()[1]; f.Pos[st] != "12-0" || f.Recovered[st] {
+					t.Errorf("started %s, want %s in doubt and at 12-0", f.Raw, st)
+				}
+			}
+		},
+	}
+	for name, noticed := range notice {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			before := r.connect("before", true, "chess")
+			r.log.set(func() { r.log.fence = 12 })
+			noticed(t, r)
+
+			after := r.connect("after", true, "chess")
+			if f := after.frames()[1]; f.Pos["all"] != "12-0" || f.Pos["group:chess"] != "12-0" {
+				t.Errorf("started %s, want both at 12-0", f.Raw)
+			}
+			again := r.dial(r.admit(Info{ClientID: "after", ID: "again"}, "chess"), true).read()
+			again.send(`{"type":"start","pos":{"all":"12-0","group:chess":"12-0"}}`)
+			again.wait("started", func(all []got) bool { return len(all) > 1 })
+			if f := again.frames()[1]; !f.Recovered["all"] || !f.Recovered["group:chess"] {
+				t.Errorf("started %s: nothing was missed", f.Raw)
+			}
+			for _, st := range []protocol.Stream{all, chess} {
+				r.publish(st, message("a"))
+				r.publish(st, message("b"))
+				before.expect(st.String(), "gap 10-0 12-1", "a", "b")
+				after.expect(st.String(), "a", "b")
+				again.expect(st.String(), "a", "b")
+			}
+		})
+	}
+}
+
 func TestMisuse(t *testing.T) {
 	start := `{"type":"start"}`
 	tests := []struct {

@@ -23,6 +23,7 @@ type topic struct {
 	tail    protocol.Position // the last message queued or fanned out
 	seen    protocol.Position // the last one that arrived while not settled
 	head    protocol.Position // the last message whose fan-out has begun
+	floor   protocol.Position // a member that has come less far than this may have missed something; see renew
 
 	queue     []*item
 	next      int  // members[0..next] are still to be given queue[0]
@@ -92,6 +93,14 @@ func (t *topic) settle(tail protocol.Position) {
 	}
 	t.settled, t.known = true, true
 	t.seen = protocol.Position{}
+}
+
+// renew moves the tail of an empty stream to where it ends, still empty, in a later life of Redis. Who comes from now on
+// begins there. Who was here before is told with the next message that something may be missing.
+func (t *topic) renew(tail protocol.Position) {
+	if t.settled && t.tail.Seq == 0 && tail.Seq == 0 && t.tail.Less(tail) {
+		t.tail, t.head, t.floor = tail, tail, tail
+	}
 }
 
 // unsettle notes that something may be missing behind tail.

@@ -38,6 +38,8 @@ func (h *Hub) compare(st protocol.Stream, tail protocol.Position) {
 	case t == nil:
 	case !t.known:
 		s.adopt(t, tail)
+	case t.tail.Seq == 0 && tail.Seq == 0:
+		t.renew(tail)
 	case t.tail.Less(tail):
 		t.unsettle(tail)
 		if !s.hub.holds(st) {
