@@ -43,6 +43,7 @@ export class ImClient<Data = any> {
   connId: string | undefined;
 
   private _options: Options;
+  private _Socket: SocketConstructor | undefined;
   private _emitter = new Emitter();
   private _confirmations = new Confirmations((frame) => this._upstream.send(frame), () => void this._save());
   private _requests = new Requests((frame) => this._upstream.send(frame));
@@ -63,9 +64,10 @@ export class ImClient<Data = any> {
     this._options = options;
     const { store } = options;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
+    this._Socket = options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
     const connection: ConnectionOptions = {
       connectUrl: options.connectUrl,
-      Socket: options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket,
+      Socket: this._Socket!, // connect sees to it
       offline: () => this._host.offline(),
     };
     const owner: UpstreamOwner = {
@@ -106,9 +108,16 @@ export class ImClient<Data = any> {
    * Connects, and keeps connected until {@link close} or until the server says to stay away. The promise is fulfilled
    * when messages flow and rejects when the client is closed before; failed attempts are repeated meanwhile. Calling
    * it again is harmless; while the client waits for its next attempt that begins at once.
+   *
+   * @throws {@link ImError} `closed`; `socket` when there is no WebSocket here and none was given, at once
    */
   connect(): Promise<void> {
     if (this.state === "open") return Promise.resolve();
+    if (!this._Socket) {
+      const error = new ImError("socket", "there is no WebSocket here: give one as the option WebSocket");
+      this._changed({ state: "closed", reason: { by: "application", code: 0, text: error.message } });
+      return Promise.reject(error);
+    }
     if (!this._opening) {
       const opening = this._opening = {} as Opening;
       opening.promise = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }));

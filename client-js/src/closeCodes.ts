@@ -34,7 +34,7 @@ export function isFinal(code: number): boolean {
 
 /** Why a client is closed. */
 export interface CloseReason {
-  /** Who wanted it: the server with a close code, your backend by a fatal error of `connectUrl`, or `close()`. */
+  /** Who wanted it: the server with a close code, your backend by a fatal error of `connectUrl`, or `close()` or a missing WebSocket. */
   by: "server" | "backend" | "application";
   /** The WebSocket close code; 0 when there was none. */
   code: number;

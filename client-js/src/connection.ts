@@ -21,7 +21,7 @@ const CALM_MS = 1_000; // between attempts that are made because somebody looks 
 export interface ConnectionOptions {
   /** Gives a fresh URL. */
   connectUrl: () => string | Promise<string>;
-  Socket: SocketConstructor | undefined;
+  Socket: SocketConstructor;
   /** Whether the machine knows that it has no network. */
   offline: () => boolean;
 }
@@ -173,10 +173,8 @@ export class Connection implements Upstream, LinkOwner {
 
   private _open(url: string, startMs: number): Link | undefined {
     try {
-      const { Socket } = this._options;
-      if (!Socket) throw new Error("there is no WebSocket here: give one as the option WebSocket");
       if (!url || typeof url !== "string") throw new Error("connectUrl gave no URL");
-      return new Link(url, Socket, startMs, this);
+      return new Link(url, this._options.Socket, startMs, this);
     } catch (error) {
       this._owner.error(new ImError("socket", textOf(error), error));
       return undefined;

@@ -2,7 +2,8 @@
  * What went wrong:
  *
  * - `connect_url`: your `connectUrl` failed, took too long, or gave no URL. Tried again by itself.
- * - `socket`: the WebSocket could not even be constructed, or there is no WebSocket here.
+ * - `socket`: the WebSocket could not even be constructed; tried again by itself. Or `connect` found that there is no
+ *   WebSocket here, which ends the client.
  * - `bad_frame`: the server sent what is not of the protocol. The connection is made anew.
  * - `handler`: a handler of yours threw or rejected; `cause` is what it threw.
  * - `stuck`: more than 1,000 messages of a stream wait for handlers; the oldest now counts as handled.

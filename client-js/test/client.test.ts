@@ -166,14 +166,19 @@ describe("connecting", () => {
     assert.throws(() => new ImClient({} as Options), /connectUrl/u);
   });
 
-  it("says that there is no WebSocket", async () => {
+  it("ends at once where there is no WebSocket, and says so", async () => {
     const name = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
-    if (name) Object.defineProperty(globalThis, "WebSocket", { value: undefined, configurable: true });
+    Object.defineProperty(globalThis, "WebSocket", { value: undefined, configurable: true });
     im = client({ WebSocket: undefined });
-    void im.connect();
-    await settle();
-    assert.match(errors[0]!.message, /option WebSocket/u);
+    for (let i = 0; i < 2; i++) {
+      await assert.rejects(im.connect(), (e: ImError) => e.code === "socket" && e.message.includes("option WebSocket"));
+      assert.equal(im.state, "closed");
+    }
     if (name) Object.defineProperty(globalThis, "WebSocket", name);
+    else delete (globalThis as { WebSocket?: unknown }).WebSocket;
+    await advance(60_000);
+    assert.equal(server.issued, 0);
+    assert.match((states.at(-1) as { reason: { text: string } }).reason.text, /option WebSocket/u);
   });
 });
 

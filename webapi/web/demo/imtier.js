@@ -568,10 +568,8 @@ var Connection = class {
   }
   _open(url, startMs) {
     try {
-      const { Socket } = this._options;
-      if (!Socket) throw new Error("there is no WebSocket here: give one as the option WebSocket");
       if (!url || typeof url !== "string") throw new Error("connectUrl gave no URL");
-      return new Link(url, Socket, startMs, this);
+      return new Link(url, this._options.Socket, startMs, this);
     } catch (error) {
       this._owner.error(new ImError("socket", textOf(error), error));
       return void 0;
@@ -977,9 +975,11 @@ var ImClient = class {
     this._options = options;
     const { store } = options;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
+    this._Socket = options.WebSocket ?? globalThis.WebSocket;
     const connection = {
       connectUrl: options.connectUrl,
-      Socket: options.WebSocket ?? globalThis.WebSocket,
+      Socket: this._Socket,
+      // connect sees to it
       offline: () => this._host.offline()
     };
     const owner = {
@@ -1016,9 +1016,16 @@ var ImClient = class {
    * Connects, and keeps connected until {@link close} or until the server says to stay away. The promise is fulfilled
    * when messages flow and rejects when the client is closed before; failed attempts are repeated meanwhile. Calling
    * it again is harmless; while the client waits for its next attempt that begins at once.
+   *
+   * @throws {@link ImError} `closed`; `socket` when there is no WebSocket here and none was given, at once
    */
   connect() {
     if (this.state === "open") return Promise.resolve();
+    if (!this._Socket) {
+      const error = new ImError("socket", "there is no WebSocket here: give one as the option WebSocket");
+      this._changed({ state: "closed", reason: { by: "application", code: 0, text: error.message } });
+      return Promise.reject(error);
+    }
     if (!this._opening) {
       const opening = this._opening = {};
       opening.promise = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }));
