@@ -18,6 +18,7 @@ import (
 	"github.com/imtier/imtier/imserver/internal/metrics"
 	"github.com/imtier/imtier/imserver/internal/registry"
 	"github.com/imtier/imtier/imserver/internal/server"
+	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -49,7 +50,7 @@ type node struct {
 }
 
 // newNode wires a node; nothing runs yet.
-func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *node {
+func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *socket.Parker, log *zap.Logger) *node {
 	n := &node{cfg: cfg, log: log, store: st, drain: make(chan struct{})}
 	n.leaver = registry.NewLeaver(st, log)
 	n.acks = registry.NewAcks(st, log)
@@ -94,7 +95,8 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, log *zap.Logger) *no
 		Keys: keys, Admitter: n.bus, Ready: n.ready, Partition: st.Partition,
 		Opened: n.opened, Refused: n.metrics.Refused, Limited: n.metrics.Limited, Proxies: cfg.TrustedProxies, AddrRate: cfg.AddrRate,
 		Node: n.lease.ID, Origins: cfg.AllowedOrigins,
-		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval, Log: log,
+		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval,
+		Parker: parker, Log: log,
 	})
 	return n
 }

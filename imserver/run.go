@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver/internal/entrance"
+	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/internal/admin"
 	"github.com/imtier/imtier/internal/httpd"
 	"github.com/imtier/imtier/pkg/store"
@@ -88,7 +89,13 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil // told to stop before Redis was reached
 	}
 	defer st.Close()
-	n := newNode(s.cfg, s.keys, st, s.log)
+	parker, err := socket.NewParker()
+	if err != nil {
+		return fmt.Errorf("watch connections: %w", err)
+	}
+	wg.Go(parker.Run)
+	defer parker.Close()
+	n := newNode(s.cfg, s.keys, st, parker, s.log)
 	return s.serve(ctx, n)
 }
 

@@ -46,6 +46,7 @@ type Options struct {
 	MaxMessage int // bytes
 	OutboxCap  int // bytes
 	Ping       time.Duration
+	Parker     *socket.Parker
 	Log        *zap.Logger
 }
 
@@ -105,7 +106,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sock, err := socket.Upgrade(w, r, socket.Options{
-		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Hello: func() []byte { return s.hello(se) },
+		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Parker: s.o.Parker, Hello: func() []byte { return s.hello(se) },
 	})
 	if err != nil {
 		conn.Abandon()

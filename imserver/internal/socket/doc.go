@@ -2,9 +2,9 @@
 // deep stack while nothing arrives, writing without ever blocking the caller, and ending exactly once with the
 // first reason. It knows nothing of clients, streams or Redis.
 //
-//	Upgrade ─ takes the connection over from net/http with small buffers
+//	Upgrade ─ takes the connection over from the entrance with small buffers
 //	   │
-//	park ◀──────────────┐   a shallow goroutine waits until the descriptor is readable
+//	park ◀──────────────┐   no goroutine: the Parker watches until there is something to read
 //	   │ readable       │
 //	read ── Handler.Message ── nothing buffered any more
 //

@@ -114,6 +114,7 @@ type setup struct {
 	hold     bool          // the caller calls Serve
 	handler  *recorder
 	wrap     func(net.Conn) net.Conn // the server's connection, as net/http gets it
+	alone    bool                    // without a Parker
 }
 
 // peer is the client's side of a connection, at the level of frames.
@@ -152,6 +153,9 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 	}
 	if su.o.OutboxCap == 0 {
 		su.o.OutboxCap = 64 << 10
+	}
+	if !su.alone {
+		su.o.Parker = startParker(t)
 	}
 	rec := su.handler
 	if rec == nil {
@@ -201,6 +205,19 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 		}
 	})
 	return p, s, rec
+}
+
+// startParker makes a Parker that runs until the test has ended.
+func startParker(t *testing.T) *Parker {
+	t.Helper()
+	p, err := NewParker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan struct{})
+	go func() { defer close(ran); p.Run() }()
+	t.Cleanup(func() { p.Close(); <-ran })
+	return p
 }
 
 // dial does the handshake.

@@ -31,6 +31,7 @@ type outbox struct {
 	raw  syscall.RawConn // nil: this kind of connection has no descriptor, everything goes through the flusher
 	cap  int             // bytes kept at most, beyond the first frame
 	room func()          // called from the flusher when everything kept is sent, after a frame was refused
+	wake func()          // called when the connection was closed from this side; must not block
 
 	// The reader's alone.
 	front   []byte // bytes that net/http had read before the upgrade
@@ -56,8 +57,8 @@ type outbox struct {
 	tryFn func(fd uintptr) bool
 }
 
-func newOutbox(c net.Conn, capBytes int, front []byte, room func()) *outbox {
-	o := &outbox{Conn: c, cap: capBytes, front: front, room: room}
+func newOutbox(c net.Conn, capBytes int, front []byte, room, wake func()) *outbox {
+	o := &outbox{Conn: c, cap: capBytes, front: front, room: room, wake: wake}
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			o.raw = raw
@@ -168,7 +169,7 @@ func (o *outbox) writeNow(p []byte) (int, error) {
 	}
 	if err != nil {
 		o.closed = true
-		_ = o.Conn.Close() // wakes the reader, which ends the connection
+		_ = o.hangUp()
 		return 0, ErrClosed
 	}
 	return n, nil
@@ -240,7 +241,7 @@ func (o *outbox) flush() {
 		}
 		o.mu.Unlock()
 		if err != nil {
-			_ = o.Conn.Close() // wakes the reader, which ends the connection
+			_ = o.hangUp()
 		}
 	}
 }
@@ -258,7 +259,15 @@ func (o *outbox) Close() error {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	return o.Conn.Close()
+	return o.hangUp()
+}
+
+// hangUp closes the descriptor and wakes the reader, which ends the connection: out of its read by closing, or out of
+// the Parker.
+func (o *outbox) hangUp() error {
+	err := o.Conn.Close()
+	o.wake()
+	return err
 }
 
 // queued returns the bytes kept.

@@ -224,9 +224,7 @@ func TestKillDoesNotWaitForThePeer(t *testing.T) {
 	s.End(protocol.ReasonTooSlow)
 	s.Kill()
 	expectClosed(t, s, rec, protocol.ReasonTooSlow)
-	if n := running("socket.(*outbox).flush"); n != 0 {
-		t.Errorf("%d flushers are left", n)
-	}
+	eventually(t, "the flusher has returned", func() bool { return running("socket.(*outbox).flush") == 0 })
 }
 
 func TestKillBeforeServe(t *testing.T) {

@@ -1,49 +1,43 @@
 package socket
 
 import (
-	"syscall"
+	"sync/atomic"
 	"time"
-
-	"github.com/imtier/imtier/pkg/protocol"
 )
 
-// park waits until the descriptor is readable, without a buffer and on a shallow stack: between two messages a
-// connection costs the 2 KiB that a new goroutine has. Reading needs a deeper stack, which Go would not shrink
-// soon; so each reader that has nothing left starts a fresh parker and returns, and the other way round.
-//
-// Go's poller calls ready, and calls it again each time the descriptor becomes readable, until it returns true.
-// The poller is edge-triggered and forgets earlier edges when the wait begins: ready must look whether something
-// is there already, or bytes that came before the wait would sleep until the next ones. Looking consumes nothing.
-func (s *Socket) park() {
-	if err := s.out.raw.Read(ready); err != nil {
-		s.finish(protocol.ReasonPeerGone)
-		return
-	}
-	go s.read()
+// parking is where a socket is between two messages: nowhere. Reading needs a goroutine and a stack of 8 KiB, so each
+// reader that has nothing left to read returns, and the Parker starts a fresh one when bytes have come. Whoever takes
+// the socket out of parked starts that reader; so there is never a second one.
+type parking struct {
+	parker *Parker // nil: the reader stays, and waits in its read
+	slot   int     // of the Parker, its descriptor; the Parker's, once armed
+	armed  bool    // the Parker knows the descriptor; the reader's alone
+	parked atomic.Bool
 }
 
-// ready reports whether reading would not block: data, the end of the stream, or an error.
-func ready(fd uintptr) bool {
-	var b [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		switch err {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return false
-		}
-		return true
-	}
-}
-
-// wait hands the connection to a parker, when it has a descriptor to park on and nothing is left to read. It
-// reports whether it did: then the caller must return.
+// wait hands the connection to the Parker, when it has one and nothing is left to read. It reports whether it did:
+// then the caller must return.
 func (s *Socket) wait() bool {
-	if s.out.raw == nil || s.br.Buffered() > 0 || len(s.out.front) > 0 {
+	if s.park.parker == nil || s.br.Buffered() > 0 || len(s.out.front) > 0 {
 		return false
 	}
-	_ = s.out.SetReadDeadline(time.Time{}) // fails only when closed; then parking ends at once
-	go s.park()
-	return true
+	_ = s.out.SetReadDeadline(time.Time{}) // fails only when closed; then so does arming
+	s.park.parked.Store(true)
+	if s.park.parker.arm(s) == nil {
+		return true
+	}
+	if !s.park.parked.CompareAndSwap(true, false) {
+		return true // whoever closed the connection has started a reader
+	}
+	s.park.parker.forget(s)
+	s.park.parker = nil // the kernel has no room for another one to watch, or the connection is closed: reading tells
+	return false
+}
+
+// unpark starts a reader unless there is one. It never blocks. It is called when the connection was closed from this
+// side: the kernel reports no descriptor that does not exist any more.
+func (s *Socket) unpark() {
+	if s.park.parked.CompareAndSwap(true, false) {
+		go s.read()
+	}
 }

@@ -24,11 +24,11 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // maxPooled is the largest buffer kept for the next message, in bytes.
 const maxPooled = 64 << 10
 
-// read takes what has arrived, then parks. It is called on a fresh goroutine each time, when there is something
-// to read.
+// read takes what has arrived, then hands the socket to its Parker. It is called on a fresh goroutine each time, when
+// there is something to read. Without a Parker it stays and waits.
 func (s *Socket) read() {
 	for {
-		if s.out.raw != nil {
+		if s.park.parker != nil { // or it would end whoever is silent
 			_ = s.out.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does the read
 		}
 		if s.ended.Load() {

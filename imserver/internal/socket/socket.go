@@ -34,6 +34,8 @@ type Socket struct {
 	br  *bufio.Reader
 	h   Handler
 
+	park parking
+
 	patience  time.Duration // frameTimeout, shorter in tests
 	allowance int           // bytes that one message may take with its frames
 
@@ -119,6 +121,7 @@ func (s *Socket) roomAgain() {
 // finish is the reader's last act.
 func (s *Socket) finish(r protocol.Reason) {
 	s.End(r)
+	s.park.parker.forget(s)
 	_ = s.ws.CloseNow() // closes the descriptor; the reason to end is known already
 	s.out.idle.Wait()
 	s.h.Closed(s.reason)

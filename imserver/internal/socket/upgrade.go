@@ -21,10 +21,11 @@ const (
 // frameSlack is what the frames of one message may take, in bytes, besides four times the largest message.
 const frameSlack = 64 << 10
 
-// Options of a socket. All but Hello are required.
+// Options of a socket. All but Hello and Parker are required.
 type Options struct {
-	MaxMessage int // bytes of a message that the peer may send
-	OutboxCap  int // bytes kept for a peer that does not read
+	MaxMessage int     // bytes of a message that the peer may send
+	OutboxCap  int     // bytes kept for a peer that does not read
+	Parker     *Parker // watches the connection while it is silent; nil: a goroutine of its own does
 
 	// Hello makes the text of the first frame for a peer that asks for the sub-protocol.
 	Hello func() []byte
@@ -92,7 +93,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	front := append([]byte(nil), ahead...)
-	out := newOutbox(c, h.o.OutboxCap, front, h.s.roomAgain)
+	out := newOutbox(c, h.o.OutboxCap, front, h.s.roomAgain, h.s.unpark)
+	if out.raw != nil {
+		h.s.park.parker = h.o.Parker
+	}
 	h.s.out = out
 	h.s.br = bufio.NewReaderSize(out, readBuffer)
 	return out, bufio.NewReadWriter(h.s.br, bufio.NewWriterSize(out, controlBuffer)), nil

@@ -1,0 +1,88 @@
+package socket
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+// A parked connection has no reader that would notice: each way to end it has to start one.
+func TestParkedConnectionsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*peer, *Socket)
+		want protocol.Reason
+	}{
+		{"killed", func(_ *peer, s *Socket) { s.Kill() }, protocol.ReasonPeerGone},
+		{"ended without a close frame", func(_ *peer, s *Socket) { s.End(protocol.ReasonPeerGone) }, protocol.ReasonPeerGone},
+		{"ended, and the peer answers", func(p *peer, s *Socket) {
+			s.End(protocol.ReasonDraining)
+			p.expectClose(protocol.ReasonDraining.Code())
+			_ = p.Conn.Close()
+		}, protocol.ReasonDraining},
+		{"ended, and the peer never answers", func(p *peer, s *Socket) {
+			s.End(protocol.ReasonDraining)
+			p.expectClose(protocol.ReasonDraining.Code())
+			s.Kill()
+		}, protocol.ReasonDraining},
+		{"the peer is gone", func(p *peer, _ *Socket) { _ = p.Conn.Close() }, protocol.ReasonPeerGone},
+		{"the peer closes", func(p *peer, _ *Socket) { p.send(clientFrame(finBit|byte(opClose), []byte("\x03\xe8"))) }, protocol.ReasonPeerClosed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, s, rec := connect(t, setup{})
+			p.send(ping("x"))
+			p.expect(opPong, "x")
+			if s.park.parker != nil {
+				eventually(t, "it is parked", s.park.parked.Load)
+			}
+			tt.end(p, s)
+			expectClosed(t, s, rec, tt.want)
+		})
+	}
+}
+
+// Ending and being written to at the same moment must leave exactly one reader.
+func TestParkedConnectionsEndOnce(t *testing.T) {
+	for range 100 {
+		p, s, rec := connect(t, setup{})
+		var wg sync.WaitGroup
+		wg.Go(func() { s.End(protocol.ReasonPeerGone) })
+		wg.Go(func() { _, _ = p.Write(text("m")) }) // may find it closed
+		wg.Go(s.Kill)
+		wg.Wait()
+		expectClosed(t, s, rec, protocol.ReasonPeerGone)
+	}
+}
+
+func TestWithoutAParker(t *testing.T) {
+	closed, err := NewParker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if closed != nil {
+		closed.Close()
+	}
+	for _, tt := range []struct {
+		name   string
+		parker *Parker
+	}{
+		{"none", nil},
+		{"one that takes nothing", closed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, s, rec := connect(t, setup{o: Options{Parker: tt.parker}, alone: true, patience: 1})
+			for range 3 { // a patience of a nanosecond would end it, if it counted for silence
+				p.send(ping("x"))
+				p.expect(opPong, "x")
+			}
+			p.send(text("a"))
+			eventually(t, "the message", func() bool { return slices.Equal(rec.got(), []string{"t:a"}) })
+			s.End(protocol.ReasonDraining)
+			p.expectClose(protocol.ReasonDraining.Code())
+			_ = p.Conn.Close()
+			expectClosed(t, s, rec, protocol.ReasonDraining)
+		})
+	}
+}
