@@ -3,14 +3,15 @@ module github.com/imtier/imtier/bench
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/imtier/imtier/pkg v0.0.0
+	golang.org/x/sys v0.49.0
 )
 
 require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/redis/rueidis v1.0.79 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 )
 
 replace github.com/imtier/imtier/internal => ../internal

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -15,43 +14,45 @@ import (
 
 	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/report"
 	"github.com/imtier/imtier/bench/internal/scenario"
 )
 
 // Exit codes.
 const (
-	exitFailed   = 1 // also: a number is outside its limit
+	exitFailed   = 1 // also: a goal was missed
 	exitBadUsage = 2
 )
 
 const usage = `imbench measures imtier on this machine. Each benchmark starts the processes it needs.
 
+  imbench all        all of these at the sizes of the goals, and one table in the end (make bench)
   imbench idle       memory and goroutines of connections that do nothing
+  imbench connect    clients coming in, next to a server that only accepts; -storm: all at once
+  imbench send       direct sends through webapi, next to a bare handler; -via imhelper; -rate for latency
   imbench fanout     one message to a large group, next to a bare loop
-  imbench connect    clients coming in
-  imbench sends      sends through webapi, next to a bare handler
-  imbench pipelined  sends through imhelper
+  imbench broadcast  one message to all clients of several nodes, next to bare loops
   imbench resume     clients coming back to what they missed
 
-  imbench <benchmark> -h lists its flags. It exits with 1 when a number is outside its limit.
+  imbench <benchmark> -h lists its flags. All have -json. It exits with 1 when a goal is missed.
 `
 
 // benchmark is one subcommand.
 type benchmark interface {
 	Register(*flag.FlagSet) error
-	Run(context.Context, io.Writer) error
+	Run(context.Context, *report.Progress) (*report.Result, error)
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// benchmarks are the subcommands.
+// benchmarks are the subcommands but all.
 func benchmarks() map[string]benchmark {
 	return map[string]benchmark{
 		"idle":      &scenario.Idle{},
-		"fanout":    &scenario.Fanout{},
 		"connect":   &scenario.Connect{},
-		"sends":     &scenario.Sends{},
-		"pipelined": &scenario.Pipelined{},
+		"send":      &scenario.Send{},
+		"fanout":    &scenario.Fanout{},
+		"broadcast": &scenario.Broadcast{},
 		"resume":    &scenario.Resume{},
 	}
 }
@@ -60,49 +61,32 @@ func benchmarks() map[string]benchmark {
 func workers() map[string]func(io.Reader, io.Writer) error {
 	return map[string]func(io.Reader, io.Writer) error{
 		clients.Role:     clients.Work,
+		bare.AcceptRole:  bare.WorkAccept,
 		bare.FanoutRole:  bare.WorkFanout,
 		bare.HandlerRole: bare.WorkHandler,
 	}
 }
-
-func roles() []string { return slices.Collect(maps.Keys(workers())) }
 
 func run(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
 		return exitBadUsage
 	}
-	if b, ok := benchmarks()[args[0]]; ok {
-		return measure(b, args[0], args[1:])
-	}
-	if work, ok := workers()[args[0]]; ok {
+	name, args := args[0], args[1:]
+	if work, ok := workers()[name]; ok {
 		return worker(work)
 	}
-	if slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+	switch _, ok := benchmarks()[name]; {
+	case ok:
+		return measure([]job{{name: name, args: args}}, args)
+	case name == "all":
+		return measure(suite(), args)
+	case slices.Contains([]string{"help", "-h", "--help"}, name):
 		fmt.Print(usage)
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "unknown benchmark %q\n\n%s", args[0], usage)
+	fmt.Fprintf(os.Stderr, "unknown benchmark %q\n\n%s", name, usage)
 	return exitBadUsage
-}
-
-func measure(b benchmark, name string, args []string) int {
-	fs := flag.NewFlagSet("imbench "+name, flag.ContinueOnError)
-	if err := b.Register(fs); err != nil {
-		return failed(err)
-	}
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return exitBadUsage
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := b.Run(ctx, os.Stdout); err != nil {
-		return failed(fmt.Errorf("%s: %w", name, err))
-	}
-	return 0
 }
 
 func worker(work func(io.Reader, io.Writer) error) int {
@@ -115,4 +99,27 @@ func worker(work func(io.Reader, io.Writer) error) int {
 func failed(err error) int {
 	fmt.Fprintln(os.Stderr, "imbench:", err)
 	return exitFailed
+}
+
+// measure runs benchmarks one after the other.
+func measure(jobs []job, args []string) int {
+	var out output
+	switch err := prepare(jobs, args, &out); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return exitBadUsage
+	case err != nil:
+		return failed(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	rep, err := perform(ctx, jobs, &out, os.Stdout, report.NewProgress(os.Stderr))
+	switch {
+	case err != nil:
+		return failed(err)
+	case !rep.Met():
+		return exitFailed
+	}
+	return 0
 }

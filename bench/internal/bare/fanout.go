@@ -130,3 +130,14 @@ func (f Fanout) URL() (string, error) {
 
 // Write writes a frame with this payload to all connections.
 func (f Fanout) Write(payload []byte) error { return f.W.Call(opWrite, payload, nil) }
+
+// WriteAll has several servers write at the same time.
+func WriteAll(servers []Fanout, payload []byte) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, f := range servers {
+		wg.Go(func() { errs[i] = f.Write(payload) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -25,9 +25,10 @@ type dialer struct {
 	addr syscall.SockaddrInet4
 	host string
 	path string
+	room int // bytes of a socket's receive buffer; 0: what the kernel thinks right
 }
 
-func newDialer(rawURL string) (*dialer, error) {
+func newDialer(rawURL string, room int) (*dialer, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func newDialer(rawURL string) (*dialer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", u.Host, err)
 	}
-	d := &dialer{host: u.Host, path: u.Path}
+	d := &dialer{host: u.Host, path: u.Path, room: room}
 	d.addr.Port = tcp.Port
 	copy(d.addr.Addr[:], tcp.IP.To4())
 	return d, nil
@@ -63,6 +64,9 @@ func (d *dialer) handshake(fd int, token string, v1 bool) error {
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit), // connect's too
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 	)
+	if d.room > 0 { // before connecting: the window is agreed on then
+		err = errors.Join(err, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, d.room))
+	}
 	if err != nil {
 		return fmt.Errorf("socket options: %w", err)
 	}

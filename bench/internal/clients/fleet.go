@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
@@ -18,9 +20,12 @@ type Plan struct {
 	Count    int      // connections, each of a client of its own
 	V1       int      // of them, how many speak imtier.v1; spread evenly
 	Groups   []string // that each client joins through its token
+	Joins    [][]int  // further groups of each client, by number; see GroupName
+	First    int      // number of the first client; see ClientID
 	Parallel int      // handshakes at once
 	Resumes  bool     // imtier.v1 clients keep their position in the inbox, and the next Open continues there
 	Messages int64    // how many messages have to arrive before Open is over
+	Room     int      // bytes of each socket's receive buffer; 0: as the kernel thinks right
 }
 
 // Opened is how opening went.
@@ -36,6 +41,7 @@ type Stats struct {
 	Pings    int64 // pings answered
 	Ponged   int64 // connections that have answered a ping
 	Messages int64
+	Errors   int64  // handshakes that were not answered by 101, and connections that broke
 	Failure  string // the first thing that went wrong
 }
 
@@ -50,13 +56,23 @@ const (
 	retryLimit = 40
 )
 
+// Latencies are how long things took, in the form of measure.Latency.
+type Latencies struct {
+	Connects []byte // until the answer to the handshake
+	Messages []byte // from the time in the message until a client had read it
+}
+
 // Fleet is a set of clients.
 type Fleet struct {
 	loop    *loop
 	rec     *recorder
 	done    chan struct{}
 	retries atomic.Int64
-	kept    []string // positions in the inboxes of clients that resume, by client
+	errors  atomic.Int64 // handshakes that went wrong
+	kept    []string     // positions in the inboxes of clients that resume, by client
+
+	mu       sync.Mutex
+	connects *measure.Latency // from the first packet to the answer to the handshake
 }
 
 // NewFleet starts the thread that serves the clients; Close ends it.
@@ -66,7 +82,7 @@ func NewFleet() (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{loop: l, rec: rec, done: make(chan struct{})}
+	f := &Fleet{loop: l, rec: rec, done: make(chan struct{}), connects: measure.NewLatency()}
 	go func() {
 		defer close(f.done)
 		l.run()
@@ -80,12 +96,15 @@ func (f *Fleet) Close() {
 	<-f.done
 }
 
-// ClientID names the i-th client of a fleet.
+// ClientID names the i-th client.
 func ClientID(i int) string { return fmt.Sprintf("bench-%06d", i) }
+
+// GroupName names the i-th group that a plan's Joins mean.
+func GroupName(i int) string { return fmt.Sprintf("bench-%d", i) }
 
 // Open opens the planned connections and returns when all of them take messages.
 func (f *Fleet) Open(p Plan) (Opened, error) {
-	d, err := newDialer(p.URL)
+	d, err := newDialer(p.URL, p.Room)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -128,8 +147,11 @@ func sign(p Plan) (func(i int) (string, error), error) {
 	}
 	fresh := func(i int) (string, error) {
 		return keys.Sign(ticket.Claims{
-			ClientID: ClientID(i), Groups: p.Groups, ExpiresAt: time.Now().Add(tokenLife - time.Second),
+			ClientID: ClientID(p.First + i), Groups: p.groups(i), ExpiresAt: time.Now().Add(tokenLife - time.Second),
 		})
+	}
+	if len(p.Joins) > 0 && len(p.Joins) != p.Count {
+		return nil, fmt.Errorf("groups of %d clients for %d", len(p.Joins), p.Count)
 	}
 	made := make([]string, min(p.Count, madeBefore))
 	for i := range made {
@@ -146,6 +168,18 @@ func sign(p Plan) (func(i int) (string, error), error) {
 		made[i] = "" // works once
 		return t, nil
 	}, nil
+}
+
+// groups are those of the i-th client.
+func (p Plan) groups(i int) []string {
+	if len(p.Joins) == 0 {
+		return p.Groups
+	}
+	out := slices.Clone(p.Groups)
+	for _, g := range p.Joins[i] {
+		out = append(out, GroupName(g))
+	}
+	return out
 }
 
 // dialAll opens connections, p.Parallel at a time. The first error ends it.
@@ -192,6 +226,7 @@ func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error
 		if err = f.open(d, p, i, t, v1); err == nil {
 			return nil
 		}
+		f.errors.Add(1)
 		if !errors.Is(err, errLater) || attempt == retryLimit {
 			return err
 		}
@@ -202,6 +237,7 @@ func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error
 
 // open connects once and waits for the server's answer.
 func (f *Fleet) open(d *dialer, p Plan, i int, token string, v1 bool) error {
+	begin := time.Now()
 	fd, err := d.dial(token, v1)
 	if err != nil {
 		return err
@@ -211,22 +247,47 @@ func (f *Fleet) open(d *dialer, p Plan, i int, token string, v1 bool) error {
 		at = &f.kept[i]
 	}
 	hand := newHandshake()
-	if err := f.loop.add(fd, v1, hand, at); err != nil {
+	if err := f.loop.add(fd, i, v1, hand, at); err != nil {
 		return err
 	}
 	select {
 	case err := <-hand.done:
+		if err == nil {
+			f.connected(time.Since(begin))
+		}
 		return err
 	case <-time.After(dialTimeout):
 		return errors.New("no answer to the handshake")
 	}
 }
 
+func (f *Fleet) connected(after time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.connects.Record(after)
+}
+
+// Latencies returns how long connecting and messages took since the last call, each as measure.Latency writes it.
+func (f *Fleet) Latencies() (l Latencies, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l.Connects, err = f.connects.MarshalBinary(); err != nil {
+		return l, err
+	}
+	f.connects.Reset()
+	l.Messages, err = f.rec.takeLatency()
+	return l, err
+}
+
+// Stall has every so many-th connection, n in all, stop to read for good.
+func (f *Fleet) Stall(n int) error { return f.loop.stall(n) }
+
 // Stats returns what has happened so far.
 func (f *Fleet) Stats() Stats {
 	s := Stats{
 		Open: f.loop.open.Load(), Started: f.loop.started.Load(), Pings: f.loop.pings.Load(),
 		Ponged: f.loop.ponged.Load(), Messages: f.rec.total.Load(),
+		Errors: f.errors.Load() + f.loop.closed.Load(),
 	}
 	if why := f.loop.failure.Load(); why != nil {
 		s.Failure = *why

@@ -20,6 +20,7 @@ const (
 // conn is one client; after it was added the loop's alone.
 type conn struct {
 	fd      int
+	index   int // in the fleet
 	v1      bool
 	hand    *handshake // until the server has answered
 	ponged  bool
@@ -60,8 +61,8 @@ func newLoop(rec *recorder) (*loop, error) {
 
 // add takes over a descriptor on which the answer to the handshake will come, and tells hand what it is. A client that
 // has a position in at resumes there, and keeps at up to date.
-func (l *loop) add(fd int, v1 bool, hand *handshake, at *string) error {
-	l.conns[fd].Store(&conn{fd: fd, v1: v1, round: -1, at: at, hand: hand})
+func (l *loop) add(fd, index int, v1 bool, hand *handshake, at *string) error {
+	l.conns[fd].Store(&conn{fd: fd, index: index, v1: v1, round: -1, at: at, hand: hand})
 	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
 	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: %w", err)
@@ -154,6 +155,21 @@ func (l *loop) read(c *conn) {
 	default:
 		l.feed(c, l.buf[:n])
 	}
+}
+
+// stall has n connections, evenly spread, stop to read. What happens to them is not noticed from then on.
+func (l *loop) stall(n int) error {
+	total := int(l.open.Load())
+	for i := range l.conns {
+		c := l.conns[i].Load()
+		if c == nil || !spread(c.index, n, total) {
+			continue
+		}
+		if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil); err != nil {
+			return fmt.Errorf("epoll: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l *loop) drop(c *conn, why string) {

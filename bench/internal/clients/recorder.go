@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,30 +12,71 @@ import (
 	"github.com/imtier/imtier/bench/internal/measure"
 )
 
-// roundMark precedes the number of the round in a message's data.
-var roundMark = []byte(`"round":`)
+// What precedes the number of the round, and the time of sending, in a message's data.
+var (
+	roundMark = []byte(`"round":`)
+	timeMark  = []byte(`"at":`)
+)
 
-// Data returns the data of a round's message: JSON of exactly size bytes.
+// Times are Unix nanoseconds, which have as many digits as noTime until the year 2286.
+const (
+	noTime     = 1_000_000_000_000_000_000
+	timeDigits = 19
+)
+
+// Data returns the data of a round's message without a time: JSON of exactly size bytes, 60 or more.
 func Data(round, size int) []byte {
-	b := fmt.Appendf(nil, `{"round":%d,"text":"`, round)
+	b := fmt.Appendf(nil, `{"round":%d,"at":%d,"text":"`, round, noTime)
 	if pad := size - len(b) - 2; pad > 0 {
 		b = append(b, bytes.Repeat([]byte{'x'}, pad)...)
 	}
 	return append(b, `"}`...)
 }
 
+// Stamp writes the time of sending into something that holds Data, in place. Clients then measure how long it took.
+func Stamp(b []byte, at time.Time) {
+	i := bytes.Index(b, timeMark)
+	if i < 0 || len(b) < i+len(timeMark)+timeDigits {
+		return
+	}
+	strconv.AppendInt(b[i+len(timeMark):i+len(timeMark)], at.UnixNano(), 10)
+}
+
+// StampAll is Stamp for something that holds Data several times.
+func StampAll(b []byte, at time.Time) {
+	for {
+		i := bytes.Index(b, timeMark)
+		if i < 0 {
+			return
+		}
+		Stamp(b[i:], at)
+		b = b[i+len(timeMark):]
+	}
+}
+
 // roundOf finds the round in a frame; -1 when there is none.
-func roundOf(payload []byte) int {
-	i := bytes.Index(payload, roundMark)
+func roundOf(payload []byte) int { return int(numberAfter(payload, roundMark)) }
+
+// timeOf finds the time in a frame, in Unix nanoseconds; -1 when there is none.
+func timeOf(payload []byte) int64 {
+	if at := numberAfter(payload, timeMark); at != noTime {
+		return at
+	}
+	return -1
+}
+
+// numberAfter finds a mark and reads the number behind it; -1 when there is none.
+func numberAfter(payload, mark []byte) int64 {
+	i := bytes.Index(payload, mark)
 	if i < 0 {
 		return -1
 	}
-	n, digits := 0, 0
-	for _, c := range payload[i+len(roundMark):] {
+	n, digits := int64(0), 0
+	for _, c := range payload[i+len(mark):] {
 		if c < '0' || c > '9' {
 			break
 		}
-		n, digits = n*10+int(c-'0'), digits+1
+		n, digits = n*10+int64(c-'0'), digits+1
 	}
 	if digits == 0 {
 		return -1
@@ -44,9 +86,8 @@ func roundOf(payload []byte) int {
 
 // Round is what one round's message did.
 type Round struct {
-	Median int64  // Unix nanoseconds when half of the clients had it
-	Last   int64  // when the last one had it
-	Frame  []byte // a payload as it arrived
+	Last  int64  // Unix nanoseconds when the last client had it
+	Frame []byte // a payload as it arrived
 }
 
 // recorder notes when each client gets the message of the round that is awaited.
@@ -54,28 +95,42 @@ type recorder struct {
 	total atomic.Int64 // messages of any kind
 
 	mu    sync.Mutex
-	round int // awaited; -1: none
+	took  *measure.Latency // messages that hold a time
+	round int              // awaited; -1: none
 	want  int
-	at    []int64 // Unix nanoseconds
+	have  int
+	last  int64 // Unix nanoseconds
 	frame []byte
 	done  chan struct{} // closed when all have it
 }
 
-func newRecorder() *recorder { return &recorder{round: -1} }
+func newRecorder() *recorder { return &recorder{round: -1, took: measure.NewLatency()} }
+
+// takeLatency returns how long messages took since the last call, as measure.Latency writes it.
+func (r *recorder) takeLatency() ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, err := r.took.MarshalBinary()
+	r.took.Reset()
+	return b, err
+}
 
 // arm prepares for a round.
 func (r *recorder) arm(round, want int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round, r.want, r.done = round, want, make(chan struct{})
-	r.at, r.frame = make([]int64, 0, want), nil
+	r.have, r.last, r.frame = 0, 0, nil
 }
 
 func (r *recorder) message(c *conn, payload []byte, now time.Time) {
 	r.total.Add(1)
-	round := roundOf(payload)
+	round, at := roundOf(payload), timeOf(payload)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if at > 0 {
+		r.took.Record(time.Duration(now.UnixNano() - at))
+	}
 	if round < 0 || round != r.round || c.round == round {
 		return
 	}
@@ -83,8 +138,8 @@ func (r *recorder) message(c *conn, payload []byte, now time.Time) {
 	if r.frame == nil {
 		r.frame = bytes.Clone(payload)
 	}
-	r.at = append(r.at, now.UnixNano())
-	if len(r.at) == r.want {
+	r.have, r.last = r.have+1, max(r.last, now.UnixNano())
+	if r.have == r.want {
 		close(r.done)
 	}
 }
@@ -105,8 +160,8 @@ func (r *recorder) await(limit time.Duration) (Round, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.at) < r.want {
-		return Round{}, fmt.Errorf("round %d: %d of %d clients have the message after %v", r.round, len(r.at), r.want, limit)
+	if r.have < r.want {
+		return Round{}, fmt.Errorf("round %d: %d of %d clients have the message after %v", r.round, r.have, r.want, limit)
 	}
-	return Round{Median: measure.Median(r.at), Last: measure.Quantile(r.at, 1), Frame: r.frame}, nil
+	return Round{Last: r.last, Frame: r.frame}, nil
 }

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/imtier/imtier/bench/internal/measure"
 )
 
 func TestDataIsJSONOfTheSize(t *testing.T) {
-	for _, size := range []int{30, 150, 1000} {
+	for _, size := range []int{60, 150, 1000} {
 		b := Data(12, size)
 		if len(b) != size || !json.Valid(b) {
 			t.Errorf("%d bytes, valid %v: %s", len(b), json.Valid(b), b)
@@ -32,22 +34,46 @@ func TestRoundEndsWhenEveryClientHasIt(t *testing.T) {
 	a, b, c := &conn{round: -1}, &conn{round: -1}, &conn{round: -1}
 	at := time.Unix(1000, 0)
 	r.arm(5, 3)
-	r.message(a, Data(5, 50), at)
-	r.message(a, Data(5, 50), at) // twice does not count
-	r.message(b, Data(4, 50), at) // an old round neither
-	r.message(b, Data(5, 50), at.Add(time.Millisecond))
+	r.message(a, Data(5, 60), at)
+	r.message(a, Data(5, 60), at) // twice does not count
+	r.message(b, Data(4, 60), at) // an old round neither
+	r.message(b, Data(5, 60), at.Add(time.Millisecond))
 	if _, err := r.await(0); err == nil || !strings.Contains(err.Error(), "2 of 3") {
 		t.Fatalf("two of three clients have it: %v", err)
 	}
-	r.message(c, Data(5, 50), at.Add(time.Second))
+	r.message(c, Data(5, 60), at.Add(time.Second))
 	got, err := r.await(time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Median != at.Add(time.Millisecond).UnixNano() || got.Last != at.Add(time.Second).UnixNano() {
-		t.Errorf("median %d, last %d", got.Median, got.Last)
+	if got.Last != at.Add(time.Second).UnixNano() {
+		t.Errorf("last %d", got.Last)
 	}
-	if string(got.Frame) != string(Data(5, 50)) {
+	if string(got.Frame) != string(Data(5, 60)) {
 		t.Errorf("frame %q", got.Frame)
 	}
+}
+
+func TestMessagesThatHoldATimeAreMeasured(t *testing.T) {
+	r := newRecorder()
+	sent := time.Unix(1_700_000_000, 123)
+	r.message(&conn{}, Data(1, 100), sent) // holds none
+	stamped := Data(1, 100)
+	Stamp(stamped, sent)
+	if !json.Valid(stamped) || len(stamped) != 100 {
+		t.Errorf("not as before: %s", stamped)
+	}
+	r.message(&conn{}, append([]byte(`{"type":"message","data":`), stamped...), sent.Add(7*time.Millisecond))
+	text, err := r.takeLatency()
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := measure.NewLatency()
+	if err := took.UnmarshalBinary(text); err != nil {
+		t.Fatal(err)
+	}
+	if s := took.Summary(); s.Count != 1 || s.Max < 6.99 || s.Max > 7.01 {
+		t.Errorf("got %+v, want one of 7 ms", s)
+	}
+	Stamp([]byte(`{"at":1}`), sent) // too short; must not panic
 }

@@ -2,9 +2,11 @@ package clients
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"time"
 
+	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/bench/internal/procs"
 )
 
@@ -18,11 +20,15 @@ const (
 	opArm   = "arm"
 	opAwait = "await"
 	opLeave = "leave"
+	opTook  = "took"
+	opStall = "stall"
 )
 
 type armArgs struct{ Round, Want int }
 
 type awaitArgs struct{ Limit time.Duration }
+
+type stallArgs struct{ Count int }
 
 // Work is a fleet that is driven through in and out; it returns when in ends.
 func Work(in io.Reader, out io.Writer) error {
@@ -40,6 +46,14 @@ func Work(in io.Reader, out io.Writer) error {
 			return f.Open(p)
 		},
 		opLeave: func(json.RawMessage) (any, error) { return nil, f.Leave() },
+		opTook:  func(json.RawMessage) (any, error) { return f.Latencies() },
+		opStall: func(raw json.RawMessage) (any, error) {
+			a, err := arguments[stallArgs](raw)
+			if err != nil {
+				return nil, err
+			}
+			return nil, f.Stall(a.Count)
+		},
 		opStats: func(json.RawMessage) (any, error) { return f.Stats(), nil },
 		opArm: func(raw json.RawMessage) (any, error) {
 			a, err := arguments[armArgs](raw)
@@ -67,6 +81,19 @@ func (r Remote) Leave() error { return r.W.Call(opLeave, nil, nil) }
 
 // Stats asks what has happened so far.
 func (r Remote) Stats() (Stats, error) { return call[Stats](r, opStats, nil) }
+
+// Stall has n connections, evenly spread, stop to read for good.
+func (r Remote) Stall(n int) error { return r.W.Call(opStall, stallArgs{n}, nil) }
+
+// Took returns how long connecting, and messages that hold a time (see Stamp), took since the last call.
+func (r Remote) Took() (connects, messages *measure.Latency, err error) {
+	l, err := call[Latencies](r, opTook, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	connects, messages = measure.NewLatency(), measure.NewLatency()
+	return connects, messages, errors.Join(connects.UnmarshalBinary(l.Connects), messages.UnmarshalBinary(l.Messages))
+}
 
 // Arm prepares for a round's message, which want clients will get.
 func (r Remote) Arm(round, want int) error { return r.W.Call(opArm, armArgs{round, want}, nil) }

@@ -1,137 +1,149 @@
 package load
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/imtier/imtier/bench/internal/measure"
 )
 
-const (
-	bufferSize = 8 << 10 // of one connection, each way
-	// grace is how long the last answers may take after the time is over.
-	grace = 5 * time.Second
-)
+// grace is how much longer than planned a load at a rate may take: what is late is sent late.
+const grace = 10 * time.Second
 
-var (
-	lengthHeader = []byte("Content-Length: ")
-	crlf         = []byte("\r\n")
-)
-
-// Plan says what to send.
+// Plan says what to do.
 type Plan struct {
-	Addr     string   // host:port
-	Requests [][]byte // whole requests, sent in turn
-	Conns    int
+	// Open is called once for each sender, which does one thing after the other.
+	Open     func(context.Context) (Sender, error)
+	Senders  int
 	Duration time.Duration
+	// Rate is how many things a second begin, each at its own time whatever became of those before it; 0: a sender
+	// begins the next one when the last has ended.
+	Rate float64
 }
 
-// Request builds an HTTP/1.1 request with a JSON body.
-func Request(host, path, key string, body []byte) []byte {
-	b := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
-		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, host, key, len(body))
-	return append(b, body...)
+// Sender does what a load consists of.
+type Sender interface {
+	// Send does the i-th thing of all senders, which was to begin at this time.
+	Send(ctx context.Context, i int64, at time.Time) error
+	Close()
 }
+
+// Func is a Sender that has nothing to close.
+type Func func(ctx context.Context, i int64, at time.Time) error
+
+// Send calls f.
+func (f Func) Send(ctx context.Context, i int64, at time.Time) error { return f(ctx, i, at) }
+
+// Close does nothing.
+func (f Func) Close() {}
+
+// Open returns f for every sender.
+func (f Func) Open(context.Context) (Sender, error) { return f, nil }
 
 // Result is how it went.
 type Result struct {
-	Answered int64 // requests with the status 200
-	Elapsed  time.Duration
+	Done    int64 // things: the first so many, in turn
+	Elapsed time.Duration
+	Took    *measure.Latency // from when a thing was to begin until it was done
 }
 
-// Rate is answers a second.
-func (r Result) Rate() float64 { return float64(r.Answered) / r.Elapsed.Seconds() }
+// Rate is things a second.
+func (r Result) Rate() float64 { return float64(r.Done) / r.Elapsed.Seconds() }
 
-// Run sends until the time is over or ctx ends. An answer that is not 200 is an error.
+// run is a plan at work.
+type run struct {
+	Plan
+	begin time.Time
+	next  atomic.Int64
+	total int64 // things that begin at all; with a rate only
+
+	mu   sync.Mutex
+	done int64
+	took *measure.Latency
+}
+
+// Run sends until the time is over or ctx ends. The first error ends it.
 func Run(ctx context.Context, p Plan) (Result, error) {
 	var (
-		wg       sync.WaitGroup
-		next     atomic.Int64
-		answered atomic.Int64
-		once     sync.Once
-		first    error
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
 	)
-	ctx, cancel := context.WithTimeout(ctx, p.Duration)
+	limit := p.Duration
+	if p.Rate > 0 {
+		limit += grace
+	}
+	// Senders begin nothing after the limit; what is under way is not cut.
+	began, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	begin := time.Now()
-	for range p.Conns {
+	r := &run{Plan: p, begin: time.Now(), total: int64(p.Rate * p.Duration.Seconds()), took: measure.NewLatency()}
+	for range p.Senders {
 		wg.Go(func() {
-			err := connection(ctx, p, func() []byte {
-				return p.Requests[int(next.Add(1)-1)%len(p.Requests)]
-			}, &answered)
-			if err != nil {
+			if err := r.sender(ctx, began); err != nil {
 				once.Do(func() { first = err; cancel() })
 			}
 		})
 	}
 	wg.Wait()
-	return Result{Answered: answered.Load(), Elapsed: time.Since(begin)}, first
+	if first == nil {
+		first = ctx.Err()
+	}
+	if first == nil && r.done < r.total {
+		first = fmt.Errorf("%d of %d sends were done within %v", r.done, r.total, limit)
+	}
+	return Result{Done: r.done, Elapsed: time.Since(r.begin), Took: r.took}, first
 }
 
-// connection sends one request after the other.
-func connection(ctx context.Context, p Plan, next func() []byte, answered *atomic.Int64) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", p.Addr)
+// sender does one thing after the other until began ends.
+func (r *run) sender(ctx, began context.Context) error {
+	s, err := r.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(p.Duration + grace)); err != nil {
-		return err
-	}
-	r := bufio.NewReaderSize(c, bufferSize)
-	for ctx.Err() == nil {
-		if _, err := c.Write(next()); err != nil {
-			return fmt.Errorf("send a request: %w", err)
+	defer s.Close()
+	took, done := measure.NewLatency(), int64(0)
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.done += done
+		r.took.Merge(took)
+	}()
+	for began.Err() == nil {
+		i := r.next.Add(1) - 1
+		at, more := r.await(began, i)
+		if !more {
+			return nil
 		}
-		if err := answer(r); err != nil {
+		if err := s.Send(ctx, i, at); err != nil {
 			return err
 		}
-		answered.Add(1)
+		took.Record(time.Since(at))
+		done++
 	}
 	return nil
 }
 
-// answer reads one answer to its end.
-func answer(r *bufio.Reader) error {
-	status, err := r.ReadSlice('\n')
-	if err != nil {
-		return fmt.Errorf("read an answer: %w", err)
+// await waits until the i-th thing is to begin and returns when that is; false when it is none any more. One that is
+// late already begins at once, and its lateness counts.
+func (r *run) await(ctx context.Context, i int64) (time.Time, bool) {
+	if r.Rate <= 0 {
+		return time.Now(), true
 	}
-	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 200 "))
-	text := ""
-	if !ok {
-		text = string(bytes.TrimSpace(status))
+	at := r.begin.Add(time.Duration(float64(i) / r.Rate * float64(time.Second)))
+	if i >= r.total {
+		return at, false
 	}
-	length := -1
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return fmt.Errorf("read an answer: %w", err)
-		}
-		if bytes.Equal(line, crlf) {
-			break
-		}
-		if value, is := bytes.CutPrefix(line, lengthHeader); is {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return fmt.Errorf("read an answer: %w", err)
-			}
+	if d := time.Until(at); d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return at, false
+		case <-timer.C:
 		}
 	}
-	if length < 0 {
-		return errors.New("an answer has no Content-Length")
-	}
-	if !ok {
-		body, _ := io.ReadAll(io.LimitReader(r, int64(length))) // for the message
-		return fmt.Errorf("answered %s: %s", text, body)
-	}
-	_, err = r.Discard(length)
-	return err
+	return at, true
 }

@@ -13,8 +13,9 @@ import (
 func plan(s *httptest.Server) Plan {
 	host := strings.TrimPrefix(s.URL, "http://")
 	return Plan{
-		Addr: host, Conns: 4, Duration: 100 * time.Millisecond,
-		Requests: [][]byte{Request(host, "/x", "key", []byte(`{"a":1}`)), Request(host, "/x", "key", []byte(`{"a":2}`))},
+		Senders: 4, Duration: 100 * time.Millisecond, Open: HTTP{Addr: host, Requests: [][]byte{
+			Request(host, "/x", "key", []byte(`{"a":1}`)), Request(host, "/x", "key", []byte(`{"a":2}`)),
+		}}.Open,
 	}
 }
 
@@ -34,8 +35,8 @@ func TestEveryAnswerIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Answered == 0 || r.Answered != seen.Load() {
-		t.Errorf("%d answers counted, %d given", r.Answered, seen.Load())
+	if r.Done == 0 || r.Done != seen.Load() {
+		t.Errorf("%d answers counted, %d given", r.Done, seen.Load())
 	}
 }
 
@@ -47,5 +48,33 @@ func TestARefusalIsAnError(t *testing.T) {
 	_, err := Run(t.Context(), plan(s))
 	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatBeginsLateCountsFromWhenItWasToBegin(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	var seen atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if seen.Add(1) == 1 {
+			<-time.After(stall) // everything behind it is late
+		}
+		_, _ = w.Write([]byte("fine"))
+	}))
+	defer s.Close()
+	host, stamped := strings.TrimPrefix(s.URL, "http://"), 0
+	p := Plan{Senders: 1, Rate: 100, Duration: time.Second, Open: HTTP{
+		Addr: host, Requests: [][]byte{Request(host, "/x", "key", []byte("{}"))},
+		Stamp: func([]byte, time.Time) { stamped++ },
+	}.Open}
+	r, err := Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Done != 100 || stamped != 100 || r.Took.Count() != 100 {
+		t.Errorf("%d answered, %d stamped, %d measured, want 100", r.Done, stamped, r.Took.Count())
+	}
+	// The second request was to begin 10 ms after the first, the eleventh 100 ms: all of them waited.
+	if got := r.Took.Quantile(0.9); got < stall/4 {
+		t.Errorf("a tenth took more than %v: the wait of those that began late is missing", got)
 	}
 }

@@ -4,23 +4,33 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/report"
 )
 
-// connectProfile is how long a profile of the server lasts while clients come in.
-const connectProfile = 5 * time.Second
+const (
+	// connectProfile is how long a profile of the server lasts while clients come in.
+	connectProfile = 5 * time.Second
+	// stormParallel is as many handshakes as a listener's queue holds (net.core.somaxconn): more would wait a second
+	// in the kernel for their first packet to be sent again.
+	stormParallel = 4096
+)
 
-// Connect measures how fast clients come in, each with a signed URL and registered in Redis.
+// Connect measures how fast clients come in, each with a signed URL and registered in Redis, next to a server that
+// accepts WebSockets and does nothing else.
 type Connect struct {
 	Common
-	N       int
-	V1      int // percent
-	Groups  int
-	Profile string // file for a CPU profile of the server; empty: none
+	N        int
+	V1       int // percent
+	Groups   int
+	Storm    bool
+	Baseline bool
+	MinRate  float64
+	Profile  string // file for a CPU profile of the server; empty: none
 }
 
 // Register puts the flags into fs.
@@ -28,69 +38,160 @@ func (o *Connect) Register(fs *flag.FlagSet) error {
 	fs.IntVar(&o.N, "n", 10000, "connections")
 	fs.IntVar(&o.V1, "v1", 50, "percent of the connections that speak imtier.v1, whose start is waited for")
 	fs.IntVar(&o.Groups, "groups", 0, "groups that each client joins")
+	fs.BoolVar(&o.Storm, "storm", false, fmt.Sprintf("all at once: %d handshakes at a time", stormParallel))
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare with net/http and coder/websocket that accept and do nothing else")
+	fs.Float64Var(&o.MinRate, "min-rate", 8000, "least connects a second")
 	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the server while they come in")
 	return o.Common.Register(fs)
 }
 
-// Run measures and prints.
-func (o *Connect) Run(ctx context.Context, out io.Writer) error {
-	s, err := newStage(ctx, o.Common, out)
+// Run measures.
+func (o *Connect) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	if o.Storm {
+		o.Parallel = stormParallel
+	}
+	res := report.New("connect", fmt.Sprintf("%d clients come in on one imserver, %d%% of them imtier.v1, %d groups each, %d handshakes at once",
+		o.N, o.V1, o.Groups, o.Parallel))
+	if err := checkFiles(o.N); err != nil {
+		return res, err
+	}
+	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
-		return err
+		return res, err
 	}
 	defer s.close()
-	srv, err := s.imserver(ctx)
-	if err != nil {
-		return err
+	var bareRate float64
+	if o.Baseline {
+		p.Say("connect: %d connections to a server that only accepts …", o.N)
+		if bareRate, err = o.bare(ctx, s, res); err != nil {
+			return res, err
+		}
 	}
-	st, err := s.store(ctx)
+	p.Say("connect: %d connections to imserver …", o.N)
+	rate, err := o.imtier(ctx, s, res)
 	if err != nil {
-		return err
+		return res, err
+	}
+	if o.Baseline {
+		res.Add("share of the accepting server's rate", rate/bareRate, "", "")
+	}
+	return res, nil
+}
+
+// bare measures the server that only accepts; its clients leave again.
+func (o *Connect) bare(ctx context.Context, s *stage, res *report.Result) (rate float64, err error) {
+	w, err := s.worker(ctx, bare.AcceptRole)
+	if err != nil {
+		return 0, err
+	}
+	url, err := bare.Accept{W: w}.URL()
+	if err != nil {
+		return 0, err
 	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	groups := make([]string, o.Groups)
-	for i := range groups {
-		groups[i] = fmt.Sprintf("bench-%d", i)
+	cpu := s.account("driver")
+	cpu.add("bare", w.PID())
+	cpu.add("clients", fleet.W.PID())
+	if err := cpu.begin(); err != nil {
+		return 0, err
 	}
-	cpu := newAccount()
-	if s.ownRedis != nil {
-		cpu.add("redis", s.ownRedis.PID())
+	opened, err := fleet.Open(clients.Plan{URL: url, Count: o.N, Parallel: o.Parallel})
+	if err != nil {
+		return 0, err
 	}
+	if err := cpu.end("accept only"); err != nil {
+		return 0, err
+	}
+	rate = float64(o.N) / opened.Elapsed.Seconds()
+	res.Add("accept only: connects", rate, "/s", "raw, without tokens, presence and Redis")
+	res.Costs = append(res.Costs, cpu.cost("accept only", "connect", int64(o.N)))
+	connects, _, err := fleet.Took()
+	if err != nil {
+		return 0, err
+	}
+	res.Took("handshake, accept only", connects)
+	rss, err := measure.RSS(w.PID())
+	if err != nil {
+		return 0, err
+	}
+	res.Add("accept only: resident memory per connection", float64(rss)/float64(o.N), "bytes", "of all the process")
+	return rate, fleet.Leave()
+}
+
+// imtier measures the product.
+func (o *Connect) imtier(ctx context.Context, s *stage, res *report.Result) (rate float64, err error) {
+	srv, err := s.imserver(ctx)
+	if err != nil {
+		return 0, err
+	}
+	st, err := s.store(ctx)
+	if err != nil {
+		return 0, err
+	}
+	fleet, err := s.fleet(ctx)
+	if err != nil {
+		return 0, err
+	}
+	start, err := measure.RSS(srv.PID())
+	if err != nil {
+		return 0, err
+	}
+	joins := make([]string, o.Groups)
+	for i := range joins {
+		joins[i] = clients.GroupName(i)
+	}
+	cpu := s.account("driver")
 	cpu.add("imserver", srv.PID())
 	cpu.add("clients", fleet.W.PID())
 	if err := cpu.begin(); err != nil {
-		return err
+		return 0, err
 	}
 	profiled := profile(ctx, srv, o.Profile, connectProfile)
 	opened, err := fleet.Open(clients.Plan{
-		URL: srv.URL, Keys: s.keys, Count: o.N, V1: o.N * o.V1 / 100, Groups: groups, Parallel: o.Parallel,
+		URL: srv.URL, Keys: s.keys, Count: o.N, V1: o.N * o.V1 / 100, Groups: joins, Parallel: o.Parallel,
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := cpu.end("connect"); err != nil {
-		return err
+		return 0, err
 	}
 	if err := profiled(); err != nil {
-		return err
+		return 0, err
 	}
+	rate = float64(o.N) / opened.Elapsed.Seconds()
+	res.Check("connects", rate, "/s", report.AtLeast(o.MinRate), retried(opened))
+	res.Costs = append(res.Costs, cpu.cost("connect", "connect", int64(o.N)))
+	connects, _, err := fleet.Took()
+	if err != nil {
+		return 0, err
+	}
+	res.Took("handshake", connects)
+	rss, err := measure.RSS(srv.PID())
+	if err != nil {
+		return 0, err
+	}
+	res.Add("resident memory per connection, just after", float64(rss-start)/float64(o.N), "bytes", "imserver; see idle")
 	online, err := countOnline(ctx, st)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	t := measure.NewTable(out, "clients coming in on one imserver")
-	t.Row("connections", o.N, fmt.Sprintf("%d%% imtier.v1, %d groups each, %d handshakes at once", o.V1, o.Groups, o.Parallel))
-	t.Row("connects", fmt.Sprintf("%.0f/s", float64(o.N)/opened.Elapsed.Seconds()), retried(opened))
-	t.Row("processor time, µs per connect", cpu.each("connect", int64(o.N)))
-	t.Row("online in Redis", online)
-	if err := t.Flush(); err != nil {
-		return err
+	stats, err := fleet.Stats()
+	if err != nil {
+		return 0, err
 	}
-	if online != o.N {
-		return fmt.Errorf("%d clients are online in Redis, %d are connected", online, o.N)
+	res.Check("clients connected and not online in Redis", float64(o.N-online), "", report.AtMost(0), "")
+	res.Add("handshakes refused or broken", float64(stats.Errors), "", "")
+	return rate, nil
+}
+
+// retried tells of handshakes that had to be repeated, if any.
+func retried(o clients.Opened) string {
+	if o.Retries == 0 {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("%d answered 503 and tried again", o.Retries)
 }

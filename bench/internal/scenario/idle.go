@@ -4,13 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/bench/internal/procs"
+	"github.com/imtier/imtier/bench/internal/report"
 	"github.com/imtier/imtier/pkg/store"
 )
 
@@ -30,7 +30,7 @@ func (o *Idle) Register(fs *flag.FlagSet) error {
 	fs.IntVar(&o.N, "n", 18000, "connections; one process may have 20,000 descriptors where that is the limit")
 	fs.IntVar(&o.V1, "v1", 50, "percent of the connections that speak imtier.v1; the others are raw")
 	fs.DurationVar(&o.PingInterval, "ping-interval", 10*time.Second, "the imserver's IM_PING_INTERVAL")
-	fs.Int64Var(&o.MaxBytes, "max-bytes", 9216, "limit of resident bytes per connection")
+	fs.Int64Var(&o.MaxBytes, "max-bytes", 7500, "most resident bytes per connection")
 	fs.DurationVar(&o.Quiet, "quiet", 5*time.Second, "how long memory must be still before it counts")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store heap and goroutine profiles of the full server")
 	return o.Common.Register(fs)
@@ -50,56 +50,64 @@ type footprint struct {
 	state procs.State
 }
 
-// Run measures and prints.
-func (o *Idle) Run(ctx context.Context, out io.Writer) error {
-	s, err := newStage(ctx, o.Common, out)
+// Run measures.
+func (o *Idle) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	res := report.New("idle", fmt.Sprintf("%d connections that do nothing on one imserver, %d%% of them imtier.v1", o.N, o.V1))
+	if err := checkFiles(o.N); err != nil {
+		return res, err
+	}
+	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
-		return err
+		return res, err
 	}
 	defer s.close()
 	srv, err := s.imserver(ctx, "IM_PING_INTERVAL="+o.PingInterval.String())
 	if err != nil {
-		return err
+		return res, err
 	}
 	st, err := s.store(ctx)
 	if err != nil {
-		return err
+		return res, err
 	}
 	start, err := look(ctx, srv, o.Quiet/5)
 	if err != nil {
-		return err
+		return res, err
 	}
 	fleet, err := s.fleet(ctx)
 	if err != nil {
-		return err
+		return res, err
 	}
-	s.logf("idle: opening %d connections, %d%% of them imtier.v1 …", o.N, o.V1)
+	p.Say("idle: opening %d connections …", o.N)
 	opened, err := fleet.Open(clients.Plan{
 		URL: srv.URL, Keys: s.keys, Count: o.N, V1: o.N * o.V1 / 100, Parallel: o.Parallel,
 	})
 	if err != nil {
-		return err
+		return res, err
 	}
 	connected, err := look(ctx, srv, o.Quiet/5)
 	if err != nil {
-		return err
+		return res, err
 	}
-	s.logf("idle: open after %.1f s; waiting until each has answered a ping and memory is still …", opened.Elapsed.Seconds())
+	p.Say("idle: open after %.1f s; waiting until each has answered a ping and memory is still …", opened.Elapsed.Seconds())
 	if err := o.awaitPongs(ctx, fleet); err != nil {
-		return err
+		return res, err
 	}
 	full, err := look(ctx, srv, o.Quiet)
 	if err != nil {
-		return err
+		return res, err
 	}
 	online, err := countOnline(ctx, st)
 	if err != nil {
-		return err
+		return res, err
 	}
-	if err := o.profile(ctx, srv); err != nil {
-		return err
+	o.report(res, opened, online, start, connected, full)
+	if pss, err := measure.PSS(srv.PID()); err == nil { // not everybody may read it
+		res.Add("PSS after a ping round", float64(pss)/1e6, "MB", "")
 	}
-	return o.report(out, srv, opened, online, start, connected, full)
+	if rss, err := measure.RSS(fleet.W.PID()); err == nil { // only told
+		res.Add("resident memory of the clients, per connection", float64(rss)/float64(o.N), "bytes", "not counted above")
+	}
+	return res, o.profile(ctx, srv)
 }
 
 func look(ctx context.Context, srv *procs.Server, quiet time.Duration) (footprint, error) {
@@ -164,43 +172,18 @@ func (o *Idle) profile(ctx context.Context, srv *procs.Server) error {
 	return nil
 }
 
-// retried tells of handshakes that had to be repeated, if any.
-func retried(o clients.Opened) string {
-	if o.Retries == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d answered 503 and tried again", o.Retries)
-}
-
-// report prints the table and compares with the limits.
-func (o *Idle) report(out io.Writer, srv *procs.Server, opened clients.Opened, online int, start, connected, full footprint) error {
-	n := int64(o.N)
-	each := (full.rss - start.rss) / n
-	goroutines := full.state.Goroutines - start.state.Goroutines
-	t := measure.NewTable(out, "idle connections on one imserver")
-	t.Row("connections", full.state.Connections, fmt.Sprintf("%d%% imtier.v1", o.V1))
-	t.Row("connects", fmt.Sprintf("%.0f/s", float64(n)/opened.Elapsed.Seconds()), retried(opened))
-	t.Row("online in Redis", online)
-	t.Row("RSS at the start", measure.MB(start.rss))
-	t.Row("RSS when open", measure.MB(connected.rss), fmt.Sprintf("%d bytes per connection", (connected.rss-start.rss)/n))
-	t.Row("RSS after a ping round", measure.MB(full.rss), fmt.Sprintf("%d bytes per connection", each), fmt.Sprintf("limit %d", o.MaxBytes))
-	if pss, err := measure.PSS(srv.PID()); err == nil { // not everybody may read it
-		t.Row("PSS after a ping round", measure.MB(pss))
-	}
-	t.Row("heap in use", measure.MB(int64(full.state.HeapBytes)))
-	t.Row("goroutines", full.state.Goroutines, fmt.Sprintf("%.3f per connection", float64(goroutines)/float64(n)), "limit 1")
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	switch {
-	case full.state.Connections != o.N:
-		return fmt.Errorf("%d connections are left of %d", full.state.Connections, o.N)
-	case online != o.N:
-		return fmt.Errorf("%d clients are online in Redis, %d are connected", online, o.N)
-	case each > o.MaxBytes:
-		return fmt.Errorf("%d bytes per connection: %w of %d", each, ErrOver, o.MaxBytes)
-	case goroutines > o.N+otherGoroutines:
-		return fmt.Errorf("%d goroutines for %d connections: %w of one each", goroutines, o.N, ErrOver)
-	}
-	return nil
+// report adds the numbers.
+func (o *Idle) report(res *report.Result, opened clients.Opened, online int, start, connected, full footprint) {
+	n := float64(o.N)
+	each := func(f footprint) float64 { return float64(f.rss-start.rss) / n }
+	res.Check("resident memory per connection", each(full), "bytes", report.AtMost(float64(o.MaxBytes)), "after a ping round")
+	res.Add("the same when the last has just connected", each(connected), "bytes", "")
+	res.Add("resident memory at the start", float64(start.rss)/1e6, "MB", "")
+	res.Add("resident memory after a ping round", float64(full.rss)/1e6, "MB", "")
+	res.Add("heap in use per connection", float64(full.state.HeapBytes-start.state.HeapBytes)/n, "bytes", "live and not yet collected")
+	res.Check("goroutines per connection", float64(full.state.Goroutines-start.state.Goroutines-otherGoroutines)/n, "",
+		report.AtMost(1), fmt.Sprintf("without %d that Redis and this question may need", otherGoroutines))
+	res.Check("connections lost", n-float64(full.state.Connections), "", report.AtMost(0), "")
+	res.Check("clients connected and not online in Redis", n-float64(online), "", report.AtMost(0), "")
+	res.Add("connects", n/opened.Elapsed.Seconds(), "/s", retried(opened))
 }

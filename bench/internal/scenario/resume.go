@@ -4,12 +4,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
+	"math"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
-	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/bench/internal/procs"
+	"github.com/imtier/imtier/bench/internal/report"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 )
@@ -40,67 +40,77 @@ const (
 	publishLot = 1000 // publications given to the store at once
 )
 
-// Run measures and prints.
-func (o *Resume) Run(ctx context.Context, out io.Writer) error {
-	s, err := newStage(ctx, o.Common, out)
+// Run measures.
+func (o *Resume) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	res := report.New("resume", fmt.Sprintf("%d clients come back to one imserver, having missed %d messages each", o.N, o.Missed))
+	if err := checkFiles(o.N); err != nil {
+		return res, err
+	}
+	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
-		return err
+		return res, err
 	}
 	defer s.close()
-	srv, err := s.imserver(ctx)
-	if err != nil {
-		return err
-	}
 	st, err := s.store(ctx)
 	if err != nil {
-		return err
+		return res, err
 	}
-	fleet, err := s.fleet(ctx)
+	cpu := s.account("driver")
+	ps, err := s.places(ctx, 1, cpu)
 	if err != nil {
-		return err
+		return res, err
 	}
+	srv, fleet := ps[0].srv, ps[0].fleet
 	plan := clients.Plan{URL: srv.URL, Keys: s.keys, Count: o.N, V1: o.N, Parallel: o.Parallel, Resumes: true}
-	s.logf("resume: opening %d connections, then closing them …", o.N)
+	p.Say("resume: opening %d connections, then closing them …", o.N)
 	first, err := fleet.Open(plan)
 	if err != nil {
-		return err
+		return res, err
 	}
 	if err := o.goAway(ctx, srv, fleet); err != nil {
-		return err
+		return res, err
 	}
-	s.logf("resume: sending %d messages to each …", o.Missed)
+	p.Say("resume: sending %d messages to each …", o.Missed)
 	if err := o.send(ctx, st); err != nil {
-		return err
+		return res, err
 	}
-	cpu := newAccount()
-	if s.ownRedis != nil {
-		cpu.add("redis", s.ownRedis.PID())
+	if _, _, err := fleet.Took(); err != nil { // forgets the first time
+		return res, err
 	}
-	cpu.add("imserver", srv.PID())
-	cpu.add("clients", fleet.W.PID())
 	if err := cpu.begin(); err != nil {
-		return err
+		return res, err
 	}
+	p.Say("resume: all come back …")
 	plan.Messages = int64(o.N * o.Missed)
 	profiled := profile(ctx, srv, o.Profile, o.MaxTime)
 	back, err := fleet.Open(plan)
 	if err != nil {
-		return err
+		return res, err
 	}
 	if err := cpu.end("resume"); err != nil {
-		return err
+		return res, err
 	}
 	if err := pause(ctx, settleTime); err != nil {
-		return err
+		return res, err
 	}
 	stats, err := fleet.Stats()
 	if err != nil {
-		return err
+		return res, err
 	}
-	if err := profiled(); err != nil {
-		return err
+	connects, _, err := fleet.Took()
+	if err != nil {
+		return res, err
 	}
-	return o.report(out, first, back, stats, cpu)
+	res.Check("until the last has everything", back.Elapsed.Seconds(), "s", report.AtMost(o.MaxTime.Seconds()), retried(back))
+	res.Add("the first time, nothing missed", first.Elapsed.Seconds(), "s", retried(first))
+	res.Add("messages", float64(plan.Messages)/back.Elapsed.Seconds(), "/s", "")
+	res.Check("messages lost or too many", math.Abs(float64(plan.Messages-stats.Messages)), "", report.AtMost(0), "")
+	res.Took("handshake", connects)
+	res.Costs = append(res.Costs, cpu.cost("resume", "client", int64(o.N)))
+	if stats.Failure != "" {
+		return res, fmt.Errorf("a client failed: %s", stats.Failure)
+	}
+	return res, profiled()
 }
 
 // goAway closes all connections and waits until the server has noticed.
@@ -150,26 +160,4 @@ func (o *Resume) send(ctx context.Context, st *store.Store) error {
 		}
 	}
 	return flush()
-}
-
-// report prints the table and compares with the limits.
-func (o *Resume) report(out io.Writer, first, back clients.Opened, stats clients.Stats, cpu *account) error {
-	want := int64(o.N * o.Missed)
-	t := measure.NewTable(out, fmt.Sprintf("%d clients come back to one imserver, having missed %d messages each", o.N, o.Missed))
-	t.Row("the first time, nothing missed", fmt.Sprintf("%.2f s", first.Elapsed.Seconds()), retried(first))
-	t.Row("until the last has everything", fmt.Sprintf("%.2f s", back.Elapsed.Seconds()), retried(back), fmt.Sprintf("limit %v", o.MaxTime))
-	t.Row("processor time, µs per client", cpu.each("resume", int64(o.N)))
-	t.Row("messages", fmt.Sprintf("%d missed", want), fmt.Sprintf("%d arrived", stats.Messages))
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	switch {
-	case stats.Failure != "":
-		return fmt.Errorf("a client failed: %s", stats.Failure)
-	case stats.Messages != want:
-		return fmt.Errorf("%d messages were missed and %d arrived", want, stats.Messages)
-	case back.Elapsed > o.MaxTime:
-		return fmt.Errorf("%v: %w of %v", back.Elapsed, ErrOver, o.MaxTime)
-	}
-	return nil
 }

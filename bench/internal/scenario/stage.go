@@ -4,20 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/procs"
+	"github.com/imtier/imtier/bench/internal/report"
 	"github.com/imtier/imtier/pkg/store"
 )
-
-// ErrOver is returned when everything worked but a number is outside its limit.
-var ErrOver = errors.New("outside the limit")
 
 // Common is what all scenarios are told.
 type Common struct {
@@ -46,19 +45,22 @@ func (c *Common) Register(fs *flag.FlagSet) error {
 // stage holds the processes of a scenario.
 type stage struct {
 	c     Common
-	out   io.Writer
+	p     *report.Progress
 	keys  string // signing keys
 	redis string // URL
 	stops []func()
 
 	ownRedis *procs.Redis // nil when it was there already
+
+	mu     sync.Mutex
+	fleets clients.Crowd // whose progress is shown
 }
 
 // newStage starts Redis. Close ends everything that the stage started.
-func newStage(ctx context.Context, c Common, out io.Writer) (*stage, error) {
+func newStage(ctx context.Context, c Common, p *report.Progress) (*stage, error) {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // never fails
-	s := &stage{c: c, out: out, keys: "bench:" + base64.StdEncoding.EncodeToString(key[:]), redis: c.RedisURL}
+	s := &stage{c: c, p: p, keys: "bench:" + base64.StdEncoding.EncodeToString(key[:]), redis: c.RedisURL}
 	if s.redis == "" {
 		r, err := procs.StartRedis(ctx)
 		if err != nil {
@@ -67,7 +69,20 @@ func newStage(ctx context.Context, c Common, out io.Writer) (*stage, error) {
 		s.redis, s.ownRedis = r.URL, r
 		s.stops = append(s.stops, r.Stop)
 	}
+	s.stops = append(s.stops, p.Watch(s.live))
 	return s, nil
+}
+
+// live is what the clients do at the moment; unknown while there are none.
+func (s *stage) live() (report.Live, bool) {
+	s.mu.Lock()
+	fleets := s.fleets
+	s.mu.Unlock()
+	if len(fleets) == 0 {
+		return report.Live{}, false
+	}
+	st, err := fleets.Stats()
+	return report.Live{Active: st.Open, Errors: st.Errors, Messages: st.Messages}, err == nil
 }
 
 // close ends the processes, the last one first.
@@ -81,6 +96,11 @@ func (s *stage) close() {
 // imserver starts the server. It is killed in the end: signing off its connections in order measures nothing.
 func (s *stage) imserver(ctx context.Context, settings ...string) (*procs.Server, error) {
 	return s.server(ctx, s.c.Imserver, settings...)
+}
+
+// webapi starts the other server.
+func (s *stage) webapi(ctx context.Context) (*procs.Server, error) {
+	return s.server(ctx, s.c.Webapi, "IM_API_KEYS="+sendKey)
 }
 
 func (s *stage) server(ctx context.Context, path string, settings ...string) (*procs.Server, error) {
@@ -103,10 +123,17 @@ func (s *stage) worker(ctx context.Context, role string) (*procs.Worker, error) 
 	return w, nil
 }
 
-// fleet starts a process for clients.
+// fleet starts a process for clients, whose progress is shown.
 func (s *stage) fleet(ctx context.Context) (clients.Remote, error) {
 	w, err := s.worker(ctx, clients.Role)
-	return clients.Remote{W: w}, err
+	if err != nil {
+		return clients.Remote{}, err
+	}
+	r := clients.Remote{W: w}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fleets = append(s.fleets[:len(s.fleets):len(s.fleets)], r) // live may hold the old one
+	return r, nil
 }
 
 // store opens the stage's Redis.
@@ -119,7 +146,26 @@ func (s *stage) store(ctx context.Context) (*store.Store, error) {
 	return st, nil
 }
 
-// logf tells people what is going on.
-func (s *stage) logf(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.out, format+"\n", args...) // the table's writer reports errors
+// otherFiles is how many files a process needs besides its connections.
+const otherFiles = 200
+
+// checkFiles tells early that a process may not open as many files as connections need.
+func checkFiles(conns int) error {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	if uint64(conns+otherFiles) > lim.Max {
+		return fmt.Errorf("%d connections in one process need ulimit -n %d, which is %d", conns, conns+otherFiles, lim.Max)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }

@@ -1,0 +1,315 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/load"
+	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/procs"
+	"github.com/imtier/imtier/bench/internal/report"
+)
+
+// Send measures direct sends, through webapi or through imhelper: as many as are accepted, or at a given rate.
+type Send struct {
+	Common
+	Via          string
+	Kind         string
+	N            int // receivers
+	Offline      bool
+	Senders      int
+	BatchSize    int
+	BatchSenders int
+	Rate         float64
+	Rounds       int
+	Duration     time.Duration
+	Baseline     bool
+	Profiles     string // folder for CPU profiles of the programs; empty: none
+
+	MinDurable, MinEphemeral, MinBatch float64
+	MaxP99                             time.Duration
+}
+
+// Ways to send, and kinds of sends; also names of rows.
+const (
+	viaWebapi   = "webapi"
+	viaImhelper = "imhelper"
+
+	kindBare      = "bare handler"
+	kindDurable   = "durable"
+	kindEphemeral = "ephemeral"
+	kindBatch     = "batch"
+	kindAll       = "all"
+)
+
+const (
+	sendKey  = "bench-key"
+	sendSize = 150 // bytes of data
+	// Requests under way at the same time, unless told otherwise.
+	httpSenders   = 64
+	helperSenders = 256
+	// arriveLimit is how long the last messages may take to arrive after the last answer.
+	arriveLimit = 30 * time.Second
+	// warmTime is how long each kind is sent before it counts.
+	warmTime = 500 * time.Millisecond
+)
+
+// Register puts the flags into fs.
+func (o *Send) Register(fs *flag.FlagSet) error {
+	fs.StringVar(&o.Via, "via", viaWebapi, "webapi or imhelper")
+	fs.StringVar(&o.Kind, "kind", kindAll, "durable, ephemeral, batch (durable, -batch-size at a time) or all")
+	fs.IntVar(&o.N, "n", 10000, "receivers, to whom messages go in turn")
+	fs.BoolVar(&o.Offline, "offline", false, "nobody is connected: how fast sends are accepted alone")
+	fs.IntVar(&o.Senders, "senders", 0, fmt.Sprintf("sends under way at the same time: HTTP connections (%d), or goroutines that call imhelper (%d)", httpSenders, helperSenders))
+	fs.IntVar(&o.BatchSize, "batch-size", 500, "sends in one batch")
+	fs.IntVar(&o.BatchSenders, "batch-senders", 4, "batches under way at the same time")
+	fs.Float64Var(&o.Rate, "rate", 0, "sends a second, each at its own time, and their latency is what counts; 0: as fast as they are answered")
+	fs.IntVar(&o.Rounds, "rounds", 5, "how often each kind is measured, in turn")
+	fs.DurationVar(&o.Duration, "duration", 2*time.Second, "of each measurement")
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare with a bare chi handler that parses the same body and answers; webapi only")
+	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store CPU profiles of webapi and imserver, of each kind's first round")
+	fs.Float64Var(&o.MinDurable, "min-durable", 0.45, "least share of the bare handler's rate, durable sends through webapi")
+	fs.Float64Var(&o.MinEphemeral, "min-ephemeral", 0.55, "least share of the bare handler's rate, ephemeral sends through webapi")
+	fs.Float64Var(&o.MinBatch, "min-batch", 60000, "least durable sends a second in batches")
+	fs.DurationVar(&o.MaxP99, "max-p99", 5*time.Millisecond, "most time that 99 of 100 sends take until the receiver has read them, with -rate")
+	return o.Common.Register(fs)
+}
+
+// check tells what flags cannot.
+func (o *Send) check() error {
+	switch {
+	case o.Via != viaWebapi && o.Via != viaImhelper:
+		return fmt.Errorf("-via %s: webapi or imhelper", o.Via)
+	case o.Kind != kindAll && o.Kind != kindDurable && o.Kind != kindEphemeral && o.Kind != kindBatch:
+		return fmt.Errorf("-kind %s: durable, ephemeral, batch or all", o.Kind)
+	case o.N < 1 || o.BatchSize < 1 || o.Rounds < 1 || o.Rate < 0:
+		return errors.New("-n, -batch-size and -rounds are at least 1, -rate at least 0")
+	case o.Offline && o.Rate > 0:
+		return errors.New("-rate measures when receivers have a message: not with -offline")
+	}
+	if o.Offline {
+		return nil
+	}
+	return checkFiles(o.N)
+}
+
+// kind is one of the loads that take turns.
+type kind struct {
+	name    string
+	plan    load.Plan
+	each    int  // sends of one request
+	arrives bool // what is sent reaches clients
+
+	rates     []float64 // sends a second, of each round
+	sent      int64     // of all rounds
+	answered  *measure.Latency
+	delivered *measure.Latency
+}
+
+func newKind(name string, each int, arrives bool, plan load.Plan) *kind {
+	return &kind{
+		name: name, each: each, arrives: arrives, plan: plan,
+		answered: measure.NewLatency(), delivered: measure.NewLatency(),
+	}
+}
+
+// sending is what a message passes through.
+type sending struct {
+	*stage
+	cpu   *account
+	crowd clients.Crowd // empty when nobody is connected
+	nodes []place
+	api   *procs.Server // nil without webapi
+	kinds []*kind
+	sent  int64 // messages that clients have to get, also while warming up
+}
+
+// Run measures.
+func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	res := report.New("send", o.title())
+	if err := o.check(); err != nil {
+		return res, err
+	}
+	s, err := newStage(ctx, o.Common, p)
+	if err != nil {
+		return res, err
+	}
+	defer s.close()
+	x := &sending{stage: s, cpu: s.account("generator")}
+	if err := o.receivers(ctx, x); err != nil {
+		return res, err
+	}
+	build := o.throughWebapi
+	if o.Via == viaImhelper {
+		build = o.throughImhelper
+	}
+	if err := build(ctx, x); err != nil {
+		return res, err
+	}
+	p.Say("send: %d rounds of %d kinds, %v each …", o.Rounds, len(x.kinds), o.Duration)
+	for round := range o.Rounds + 1 {
+		for _, k := range x.kinds {
+			if err := o.measure(ctx, x, k, round); err != nil {
+				return res, fmt.Errorf("%s: %w", k.name, err)
+			}
+		}
+	}
+	return res, o.report(res, x)
+}
+
+func (o *Send) title() string {
+	who, how := "connected", "as fast as they are answered"
+	if o.Offline {
+		who = "absent"
+	}
+	if o.Rate > 0 {
+		how = fmt.Sprintf("%.0f a second", o.Rate)
+	}
+	return fmt.Sprintf("sends of %d bytes to %d %s clients through %s, %s, medians of %d rounds of %v",
+		sendSize, o.N, who, o.Via, how, o.Rounds, o.Duration)
+}
+
+// receivers connects those to whom is sent.
+func (o *Send) receivers(ctx context.Context, x *sending) (err error) {
+	if o.Offline {
+		return nil
+	}
+	if x.nodes, err = x.places(ctx, 1, x.cpu); err != nil {
+		return err
+	}
+	x.crowd = crowd(x.nodes)
+	x.p.Say("send: opening %d connections …", o.N)
+	_, err = x.crowd.Open(func(int) clients.Plan {
+		return clients.Plan{URL: x.nodes[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Parallel: o.Parallel}
+	})
+	return err
+}
+
+// wants tells whether a kind is to be measured. At a rate, batches are only when asked for: it is single sends that
+// people wait for.
+func (o *Send) wants(kind string) bool {
+	return o.Kind == kind || o.Kind == kindAll && (o.Rate == 0 || kind != kindBatch)
+}
+
+// paced completes a plan with rate and time.
+func (o *Send) paced(p load.Plan, each int) load.Plan {
+	p.Rate, p.Duration = o.Rate/float64(each), o.Duration
+	return p
+}
+
+// measure runs one round of a kind and waits until everything has arrived, so that nothing disturbs the next one. Round
+// 0 warms up and does not count.
+func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) error {
+	plan, profiled := k.plan, func() error { return nil }
+	if round == 0 {
+		plan.Duration = min(plan.Duration, warmTime)
+	}
+	if round == 1 {
+		profiled = o.profile(ctx, x, k)
+	}
+	if err := x.cpu.begin(); err != nil {
+		return err
+	}
+	r, err := load.Run(ctx, plan)
+	if err != nil {
+		return err
+	}
+	sends := r.Done * int64(k.each)
+	if k.arrives {
+		x.sent += sends
+	}
+	if err := awaitMessages(ctx, x.crowd, x.sent); err != nil {
+		return err
+	}
+	_, delivered, err := x.crowd.Took()
+	if err != nil {
+		return err
+	}
+	if round > 0 {
+		if err := x.cpu.end(k.name); err != nil {
+			return err
+		}
+		k.sent += sends
+		k.rates = append(k.rates, r.Rate()*float64(k.each))
+		k.answered.Merge(r.Took)
+		k.delivered.Merge(delivered)
+	}
+	return errors.Join(profiled(), pause(ctx, roundPause))
+}
+
+// awaitMessages returns when so many have arrived or no more time is left.
+func awaitMessages(ctx context.Context, crowd clients.Crowd, want int64) error {
+	for end := time.Now().Add(arriveLimit); ; {
+		s, err := crowd.Stats()
+		switch {
+		case err != nil:
+			return err
+		case s.Failure != "":
+			return fmt.Errorf("a client failed: %s", s.Failure)
+		case s.Messages >= want || time.Now().After(end):
+			return nil
+		}
+		if err := pause(ctx, roundPause/10); err != nil {
+			return err
+		}
+	}
+}
+
+// report adds the numbers.
+func (o *Send) report(res *report.Result, x *sending) error {
+	var base *kind
+	for _, k := range x.kinds {
+		if k.name == kindBare {
+			base = k
+		}
+		o.rows(res, k, base)
+		res.Took(k.name+", answered", k.answered)
+		res.Took(k.name+", read by the receiver", k.delivered)
+		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
+	}
+	if o.Offline {
+		return nil
+	}
+	stats, err := x.crowd.Stats()
+	if err != nil {
+		return err
+	}
+	res.Check("messages lost or too many", math.Abs(float64(x.sent-stats.Messages)), "", report.AtMost(0),
+		fmt.Sprintf("of %s", report.Number(float64(x.sent))))
+	return nil
+}
+
+// rows adds what there is to say of one kind.
+func (o *Send) rows(res *report.Result, k, base *kind) {
+	if o.Rate > 0 {
+		if k.arrives {
+			res.Check(k.name+", p99 until read by the receiver", ms(k.delivered.Quantile(0.99)), "ms", report.AtMost(ms(o.MaxP99)),
+				"from when the send was to begin")
+		}
+		res.Add(k.name+", p99 until answered", ms(k.answered.Quantile(0.99)), "ms", "")
+		res.Add(k.name, measure.Median(k.rates), "sends/s", "")
+		return
+	}
+	rate := measure.Median(k.rates)
+	if k.name == kindBatch {
+		res.Check(k.name, rate, "sends/s", report.AtLeast(o.MinBatch), fmt.Sprintf("durable, %d at a time", k.each))
+		return
+	}
+	res.Add(k.name, rate, "sends/s", "")
+	if base == nil || k == base {
+		return
+	}
+	ratios := make([]float64, len(k.rates))
+	for i := range ratios {
+		ratios[i] = k.rates[i] / base.rates[i]
+	}
+	least := map[string]float64{kindDurable: o.MinDurable, kindEphemeral: o.MinEphemeral}[k.name]
+	res.Check(k.name+", share of the bare handler", measure.Median(ratios), "", report.AtLeast(least), "median of the rounds' ratios")
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
