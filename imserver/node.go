@@ -76,6 +76,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *socket.Parke
 		Input:        hub.Input{Frames: cfg.InboundFrames, Bytes: cfg.InboundBytes, MaxMessage: cfg.MaxMessage},
 		Limited:      func(l hub.Limit) { n.metrics.Limited(string(l)) },
 		Lost:         func() { n.bus.Dropped() },
+		Heard:        func(ctx context.Context) error { return n.bus.Heard(ctx) },
 		PingInterval: cfg.PingInterval,
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,

@@ -34,7 +34,8 @@ type Subscriber struct {
 	mu       sync.Mutex
 	channels map[string]*subscription
 	conn     net.Conn      // nil while there is none
-	wake     chan struct{} // capacity 1: channels changed, the writer should look
+	pings    pings         // of conn
+	wake     chan struct{} // capacity 1: channels changed or somebody waits for a ping, the writer should look
 }
 
 // subscription is the state of one channel, guarded by Subscriber.mu.
@@ -210,6 +211,7 @@ func (b *Subscriber) drop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.conn = nil
+	b.pings.end()
 	for _, sub := range b.channels {
 		sub.asked, sub.pending = false, 0
 		b.setLive(sub, false)
@@ -223,7 +225,7 @@ func (b *Subscriber) write(conn net.Conn, quit <-chan struct{}) {
 	ping := time.NewTicker(subPingGap)
 	defer ping.Stop()
 	out := b.commands(nil)
-	out = appendCommand(out, "PING") // its answer comes after the confirmations
+	out = b.ping(out) // its answer comes after the confirmations
 	for {
 		if len(out) > 0 {
 			if err := conn.SetWriteDeadline(time.Now().Add(subWrite)); err != nil {
@@ -238,9 +240,9 @@ func (b *Subscriber) write(conn net.Conn, quit <-chan struct{}) {
 		out = out[:0]
 		select {
 		case <-b.wake:
-			out = b.commands(out)
+			out = b.pingRound(b.commands(out))
 		case <-ping.C:
-			out = appendCommand(out, "PING")
+			out = b.ping(out)
 		case <-quit:
 			return
 		}
@@ -296,6 +298,7 @@ func (b *Subscriber) read(conn net.Conn, up func()) error {
 		case pubsubSubscribed, pubsubUnsubscribed:
 			b.answered(m.channel, m.kind == pubsubSubscribed)
 		case pubsubPong:
+			b.ponged()
 			if !started {
 				started = true
 				up()

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"context"
+
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
@@ -49,3 +51,6 @@ func (b *Bus) Restored() {
 
 // Dropped is the hub's call for a comparison after it had to drop arrivals.
 func (b *Bus) Dropped() { b.ask(repair{}) }
+
+// Heard returns nil when everything that Redis published before the call has been passed to the hub.
+func (b *Bus) Heard(ctx context.Context) error { return b.sub.Heard(ctx) }

@@ -73,13 +73,18 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 			return unfinished, err
 		}
 	}
+	end := len(entries) < limit
+	entries, all, err := h.heardOf(ctx, s, f.t, entries)
+	if err != nil {
+		return unfinished, err
+	}
+	end = end && all
 	f.giving.Lock()
 	defer f.giving.Unlock()
-	if c.leaving.has(f.t.stream) || !s.has(f) {
-		return finished, nil // left while the log was read
+	if c.leaving.has(f.t.stream) || !s.has(f) || h.holds(f.t.stream) {
+		return finished, nil // left, or in doubt, while the log was read
 	}
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
-	end := len(entries) < limit
 	c.adapt(limit, entries, last, ok)
 	switch {
 	case !ok || !end || !last.Less(head):
@@ -228,6 +233,14 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 	if err != nil {
 		return true, retryDelay
 	}
+	full := len(entries) == topicBatch
+	entries, all, err := h.heardOf(ctx, s, t, entries)
+	if err != nil {
+		return true, retryDelay
+	}
+	if h.holds(t.stream) {
+		return h.heldBack(s, t)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +254,7 @@ func (h *Hub) repairTopic(ctx context.Context, s *shard, t *topic) (again bool, 
 		s.enqueue(t, it)
 	}
 	s.poke()
-	if len(entries) == topicBatch || seen.Less(t.seen) && t.tail.Less(t.seen) {
+	if full || !all || seen.Less(t.seen) && t.tail.Less(t.seen) {
 		return true, 0 // there is more, or something arrived that may have been written after the read
 	}
 	// What had arrived before the read was in the log then: a short batch includes it. Should Redis have lost it,

@@ -140,6 +140,8 @@ type rig struct {
 	closed map[string][]protocol.Reason
 	acked  map[string]map[protocol.Stream]protocol.Position
 	lost   int
+	heard  func() error // what asking for the subscription leads to; nil: it has brought everything
+	asked  int          // how often it was asked for
 
 	limited []Limit
 }
@@ -162,6 +164,16 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.acked[c.ID] = pos
+		},
+		Heard: func(context.Context) error {
+			r.mu.Lock()
+			r.asked++
+			heard := r.heard
+			r.mu.Unlock()
+			if heard == nil {
+				return nil
+			}
+			return heard()
 		},
 		Input:        Input{Frames: 50, Bytes: 200 << 10, MaxMessage: 64 << 10},
 		Limited:      func(l Limit) { r.mu.Lock(); r.limited = append(r.limited, l); r.mu.Unlock() },

@@ -40,6 +40,10 @@ type Options struct {
 	Acked  func(*Conn, map[protocol.Stream]protocol.Position) // a client acknowledged
 	Lost   func()                                             // messages were dropped: compare all topics
 
+	// Heard returns nil when everything that Redis published before the call has been announced here, by Deliver and
+	// Leaving. It fails while the subscription is interrupted.
+	Heard func(context.Context) error
+
 	Receipts Receipts // zero: nobody asks for any
 	Requests Requests // zero: nobody may send any
 

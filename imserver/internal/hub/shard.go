@@ -102,6 +102,9 @@ func (s *shard) step() bool {
 // accept puts an arrival into its topic's queue if it continues the tail. The caller holds mu.
 func (s *shard) accept(a *arrival) {
 	t := s.topics[a.stream]
+	if t != nil {
+		t.hears(a.pos)
+	}
 	switch {
 	case t == nil: // nobody here follows it
 	case s.hub.holds(a.stream):

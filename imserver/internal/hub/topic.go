@@ -24,6 +24,7 @@ type topic struct {
 	seen    protocol.Position // the last one that arrived while not settled
 	head    protocol.Position // the last message whose fan-out has begun
 	floor   protocol.Position // a member that has come less far than this may have missed something; see renew
+	heard   protocol.Position // of a group: all leaves before that message have been announced, see Hub.heardOf
 
 	queue     []*item
 	next      int  // members[0..next] are still to be given queue[0]

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+func (e *ear) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.messages)
+}
+
+// What was published on another connection before has been passed on, without waiting for it any more.
+func TestHeardMeansPassedOn(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, Options{URL: srv.URL()})
+	h := hear(t, s)
+	h.subscribe(t, "one", "two")
+	want := 0
+	for round := range 50 {
+		for i := range 20 {
+			c := [2]string{"one", "two"}[i%2]
+			must(t, s.do(ctxb, s.client.B().Publish().Channel(c).Message(fmt.Sprint(round)).Build()).Error())
+			want++
+		}
+		must(t, h.sub.Heard(ctxb))
+		if got := h.count(); got != want {
+			t.Fatalf("round %d: %d messages were passed on, want %d", round, got, want)
+		}
+	}
+}
+
+// A leave that was answered has been announced, whichever partitions client and group are in.
+func TestHeardAfterALeave(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	h := hear(t, s)
+	for p := range s.Partitions() {
+		h.subscribe(t, s.ClientChannel(p))
+	}
+	for i := range 20 {
+		id, group := fmt.Sprint("client", i), fmt.Sprint("group", i)
+		_, err := s.Join(ctxb, group, []string{id}, JoinOptions{})
+		must(t, err)
+		_, err = s.Leave(ctxb, group, []string{id})
+		must(t, err)
+		must(t, h.sub.Heard(ctxb))
+		all := h.take()
+		if n := len(all); n != 2 || string(all[1].payload) != "L\n"+id+"\n"+group+"\n" {
+			t.Fatalf("heard %q", all)
+		}
+	}
+}
+
+func TestNothingIsHeardWithoutASubscription(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, Options{URL: srv.URL()})
+	wantUnavailable(t, s.NewSubscriber(&ear{}).Heard(ctxb))
+	h := hear(t, s)
+	h.subscribe(t, "one")
+	must(t, h.sub.Heard(ctxb))
+
+	// Who waits while Redis is silent is told when the connection is given up, or when it has waited for too long.
+	srv.Pause()
+	short, cancel := context.WithTimeout(ctxb, 50*time.Millisecond)
+	defer cancel()
+	wantUnavailable(t, h.sub.Heard(short))
+	canceled, cancel := context.WithCancel(ctxb)
+	cancel()
+	if err := h.sub.Heard(canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	wantUnavailable(t, h.sub.Heard(ctxb))
+	h.waitStory(t, "lost")
+	srv.Resume()
+	h.waitStory(t, "lost", "restored")
+	must(t, h.sub.Heard(ctxb))
+
+	srv.Kill()
+	h.waitStory(t, "lost", "restored", "lost")
+	wantUnavailable(t, h.sub.Heard(ctxb))
+}
+
+// Many who ask at once share their pings.
+func TestManyWaitForOnePing(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, Options{URL: srv.URL()})
+	h := hear(t, s)
+	h.subscribe(t, "one")
+	srv.Pause()
+	var wg sync.WaitGroup
+	var begun atomic.Int32
+	for range 500 {
+		wg.Go(func() {
+			begun.Add(1)
+			if err := h.sub.Heard(ctxb); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all wait", func() bool {
+		h.sub.mu.Lock()
+		defer h.sub.mu.Unlock()
+		return begun.Load() == 500 && h.sub.pings.open != nil && h.sub.pings.next != nil
+	})
+	srv.Resume()
+	wg.Wait()
+	_, rest, _ := strings.Cut(srv.Do("INFO", "commandstats"), "cmdstat_ping:calls=")
+	text, _, _ := strings.Cut(rest, ",")
+	if n, err := strconv.Atoi(text); err != nil || n > 100 {
+		t.Errorf("%d pings, %v", n, err)
+	}
+}
