@@ -33,6 +33,7 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
   imbench fanout     one message to a large group, next to a bare loop
   imbench broadcast  one message to all clients of several nodes, next to bare loops
   imbench resume     clients coming back to what they missed
+  imbench million    a million clients of 55 nodes, one of which is killed
 
   imbench <benchmark> -h lists its flags. All have -json. It exits with 1 when a goal is missed.
 `
@@ -54,6 +55,7 @@ func benchmarks() map[string]benchmark {
 		"fanout":    &scenario.Fanout{},
 		"broadcast": &scenario.Broadcast{},
 		"resume":    &scenario.Resume{},
+		"million":   &scenario.Million{},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/imtier/imtier/bench/internal/procs"
@@ -23,12 +24,15 @@ const FanoutRole = "bare-fanout"
 // Names of the operations.
 const (
 	opListen = "listen"
+	opPlain  = "plain"
+	opCount  = "count"
 	opWrite  = "write"
 )
 
 // fanout is the bare server.
 type fanout struct {
 	listener net.Listener
+	plain    atomic.Bool // clients make no handshake
 
 	mu    sync.Mutex
 	conns []net.Conn // keeps the descriptors open
@@ -46,6 +50,12 @@ func WorkFanout(in io.Reader, out io.Writer) error {
 	go f.accept()
 	return procs.Work(in, out, procs.Ops{
 		opListen: func(json.RawMessage) (any, error) { return "ws://" + l.Addr().String() + "/ws", nil },
+		opPlain:  func(json.RawMessage) (any, error) { f.plain.Store(true); return nil, nil },
+		opCount: func(json.RawMessage) (any, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.fds), nil
+		},
 		opWrite: func(raw json.RawMessage) (any, error) {
 			var payload []byte
 			if err := json.Unmarshal(raw, &payload); err != nil {
@@ -63,7 +73,26 @@ func (f *fanout) accept() {
 		if err != nil {
 			return
 		}
+		if f.plain.Load() {
+			f.keep(c)
+			continue
+		}
 		go f.shake(c)
+	}
+}
+
+// keep adds a connection to those that are written to.
+func (f *fanout) keep(c net.Conn) {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		c.Close()
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conns = append(f.conns, c)
+	if raw.Control(func(fd uintptr) { f.fds = append(f.fds, int(fd)) }) != nil {
+		c.Close()
 	}
 }
 
@@ -74,17 +103,7 @@ func (f *fanout) shake(c net.Conn) {
 		c.Close()
 		return
 	}
-	raw, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		c.Close()
-		return
-	}
-	f.mu.Lock()
-	f.conns = append(f.conns, c)
-	if raw.Control(func(fd uintptr) { f.fds = append(f.fds, int(fd)) }) != nil {
-		c.Close()
-	}
-	f.mu.Unlock()
+	f.keep(c)
 	// RFC 6455 §4.2.2; a client that gets no answer says so.
 	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
@@ -126,6 +145,15 @@ func (f Fanout) URL() (string, error) {
 	var url string
 	err := f.W.Call(opListen, nil, &url)
 	return url, err
+}
+
+// Plain says that clients will connect without a handshake: all that is measured is writing.
+func (f Fanout) Plain() error { return f.W.Call(opPlain, nil, nil) }
+
+// Connections is how many clients are connected.
+func (f Fanout) Connections() (n int, err error) {
+	err = f.W.Call(opCount, nil, &n)
+	return n, err
 }
 
 // Write writes a frame with this payload to all connections.

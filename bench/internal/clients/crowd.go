@@ -49,6 +49,9 @@ func (c Crowd) Stats() (all Stats, err error) {
 		all.Pings += s.Pings
 		all.Ponged += s.Ponged
 		all.Messages += s.Messages
+		all.Repeated += s.Repeated
+		all.Stray += s.Stray
+		all.Unproved += s.Unproved
 		all.Errors += s.Errors
 		if all.Failure == "" {
 			all.Failure = s.Failure

@@ -20,6 +20,61 @@ const (
 	subprotocol  = "imtier.v1"
 )
 
+// dialers open a plan's connections.
+type dialers struct {
+	servers []*dialer
+	sources []*syscall.SockaddrInet4
+}
+
+func newDialers(p Plan) (d dialers, err error) {
+	urls := p.URLs
+	if len(urls) == 0 {
+		urls = []string{p.URL}
+	}
+	for _, u := range urls {
+		to, err := newDialer(u, p.Room)
+		if err != nil {
+			return d, err
+		}
+		d.servers = append(d.servers, to)
+	}
+	for _, text := range p.Sources {
+		ip := net.ParseIP(text).To4()
+		if ip == nil {
+			return d, fmt.Errorf("%q is no IPv4 address to connect from", text)
+		}
+		d.sources = append(d.sources, &syscall.SockaddrInet4{Addr: [4]byte(ip)})
+	}
+	return d, nil
+}
+
+// to opens the i-th connection.
+func (d *dialers) to(i int) *dialer { return d.servers[i%len(d.servers)] }
+
+// source is where the i-th connection comes from; nil: the kernel's choice. All connections of a source to one
+// address need different ports.
+func (d *dialers) source(i int) *syscall.SockaddrInet4 {
+	if len(d.sources) == 0 {
+		return nil
+	}
+	return d.sources[i/len(d.servers)%len(d.sources)]
+}
+
+// ipBindAddressNoPort is IP_BIND_ADDRESS_NO_PORT of <linux/in.h>: the port is chosen when connecting, so that it may be
+// that of a connection to another address.
+const ipBindAddressNoPort = 24
+
+func bind(fd int, source *syscall.SockaddrInet4) error {
+	err := syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, ipBindAddressNoPort, 1)
+	if err == nil {
+		err = syscall.Bind(fd, source)
+	}
+	if err != nil {
+		return fmt.Errorf("connect from %v: %w", net.IP(source.Addr[:]), err)
+	}
+	return nil
+}
+
 // dialer opens connections to one address.
 type dialer struct {
 	addr syscall.SockaddrInet4
@@ -43,22 +98,21 @@ func newDialer(rawURL string, room int) (*dialer, error) {
 	return d, nil
 }
 
-// dial connects, sends the handshake and returns a non-blocking descriptor on which the answer will come.
-func (d *dialer) dial(token string, v1 bool) (fd int, err error) {
+// connect returns a non-blocking descriptor that is connected. It blocks as long as connecting takes: on the loopback
+// interface that is no waiting.
+func (d *dialer) connect(source *syscall.SockaddrInet4) (fd int, err error) {
 	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := d.handshake(fd, token, v1); err != nil {
+	if err := d.join(fd, source); err != nil {
 		_ = syscall.Close(fd) // the first error counts
 		return -1, err
 	}
 	return fd, nil
 }
 
-// handshake blocks as long as connecting takes: on the loopback interface that is no waiting. Reading the answer is
-// the loop's: a thread that waits for each costs the machine more than the connection does.
-func (d *dialer) handshake(fd int, token string, v1 bool) error {
+func (d *dialer) join(fd int, source *syscall.SockaddrInet4) error {
 	limit := syscall.Timeval{Sec: int64(dialTimeout.Seconds())}
 	err := errors.Join(
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit), // connect's too
@@ -70,21 +124,36 @@ func (d *dialer) handshake(fd int, token string, v1 bool) error {
 	if err != nil {
 		return fmt.Errorf("socket options: %w", err)
 	}
+	if source != nil {
+		if err := bind(fd, source); err != nil {
+			return err
+		}
+	}
 	if err := retry(func() error { return syscall.Connect(fd, &d.addr) }); err != nil {
 		return fmt.Errorf("connect: %w", err)
-	}
-	req := d.request(token, v1)
-	for len(req) > 0 {
-		n, err := syscall.Write(fd, req)
-		if err != nil && err != syscall.EINTR {
-			return fmt.Errorf("send the handshake: %w", err)
-		}
-		req = req[max(n, 0):]
 	}
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("socket options: %w", err)
 	}
 	return nil
+}
+
+// dial connects, sends the handshake and returns a descriptor on which the answer will come. Reading it is the loop's:
+// a thread that waits for each costs the machine more than the connection does. A new socket has room for the request.
+func (d *dialer) dial(source *syscall.SockaddrInet4, token string, v1 bool) (fd int, err error) {
+	if fd, err = d.connect(source); err != nil {
+		return -1, err
+	}
+	req := d.request(token, v1)
+	for len(req) > 0 {
+		n, err := syscall.Write(fd, req)
+		if err != nil && err != syscall.EINTR {
+			_ = syscall.Close(fd) // the first error counts
+			return -1, fmt.Errorf("send the handshake: %w", err)
+		}
+		req = req[max(n, 0):]
+	}
+	return fd, nil
 }
 
 func (d *dialer) request(token string, v1 bool) []byte {

@@ -16,14 +16,19 @@ import (
 // Plan says which connections to open.
 type Plan struct {
 	URL      string   // ws://host:port/path
+	URLs     []string // instead of URL: connections go to these in turn
+	Sources  []string // loopback addresses to connect from, in turn; the kernel's choice unless given
+	Bare     bool     // no handshake: the other side only accepts and writes
 	Keys     string   // signing keys; empty: the server asks for no token
+	Unsigned bool     // no token is made before the clock starts: they would take memory, and expire
 	Count    int      // connections, each of a client of its own
 	V1       int      // of them, how many speak imtier.v1; spread evenly
 	Groups   []string // that each client joins through its token
 	Joins    [][]int  // further groups of each client, by number; see GroupName
 	First    int      // number of the first client; see ClientID
+	Numbers  []int32  // the clients' numbers; First and those that follow unless given
 	Parallel int      // handshakes at once
-	Resumes  bool     // imtier.v1 clients keep their position in the inbox, and the next Open continues there
+	Resumes  bool     // imtier.v1 clients keep their positions, and the next Open continues there
 	Messages int64    // how many messages have to arrive before Open is over
 	Room     int      // bytes of each socket's receive buffer; 0: as the kernel thinks right
 }
@@ -41,7 +46,10 @@ type Stats struct {
 	Pings    int64 // pings answered
 	Ponged   int64 // connections that have answered a ping
 	Messages int64
-	Errors   int64  // handshakes that were not answered by 101, and connections that broke
+	Repeated int64  // of them, those that are not newer than what the client had; only of clients that resume
+	Stray    int64  // of them, those that were for another client; only of those that hold DirectData
+	Unproved int64  // gaps that clients were told of, and streams that could not be resumed for sure
+	Errors   int64  // handshakes that were not answered by 101, and connections that broke when they should not
 	Failure  string // the first thing that went wrong
 }
 
@@ -49,6 +57,7 @@ const (
 	// openTimeout bounds the opening of a fleet.
 	openTimeout = 5 * time.Minute
 	openPoll    = 5 * time.Millisecond
+	goneTimeout = time.Minute
 	tokenLife   = 60 * time.Second
 	madeBefore  = 20_000 // tokens made before the clock starts
 	// A server without time answers 503; a client comes again after retryPause, retryLimit times at most.
@@ -69,7 +78,7 @@ type Fleet struct {
 	done    chan struct{}
 	retries atomic.Int64
 	errors  atomic.Int64 // handshakes that went wrong
-	kept    []string     // positions in the inboxes of clients that resume, by client
+	kept    []place      // of clients that resume, by client
 
 	mu       sync.Mutex
 	connects *measure.Latency // from the first packet to the answer to the handshake
@@ -99,12 +108,20 @@ func (f *Fleet) Close() {
 // ClientID names the i-th client.
 func ClientID(i int) string { return fmt.Sprintf("bench-%06d", i) }
 
+// number is that of the i-th client.
+func (p *Plan) number(i int) int {
+	if p.Numbers != nil {
+		return int(p.Numbers[i])
+	}
+	return p.First + i
+}
+
 // GroupName names the i-th group that a plan's Joins mean.
 func GroupName(i int) string { return fmt.Sprintf("bench-%d", i) }
 
 // Open opens the planned connections and returns when all of them take messages.
 func (f *Fleet) Open(p Plan) (Opened, error) {
-	d, err := newDialer(p.URL, p.Room)
+	d, err := newDialers(p)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -113,9 +130,9 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 		return Opened{}, err
 	}
 	if p.Resumes && len(f.kept) != p.Count {
-		f.kept = make([]string, p.Count)
+		f.kept = make([]place, p.Count)
 	}
-	had := f.rec.total.Load()
+	had, retried := f.rec.total.Load(), f.retries.Load()
 	begin := time.Now()
 	if err := f.dialAll(d, p, tokens); err != nil {
 		return Opened{}, err
@@ -124,7 +141,7 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1) &&
 			f.rec.total.Load()-had >= p.Messages
 	})
-	return Opened{Elapsed: time.Since(begin), Retries: f.retries.Load()}, err
+	return Opened{Elapsed: time.Since(begin), Retries: f.retries.Load() - retried}, err
 }
 
 // Leave closes all connections and returns when that is done. What clients keep stays.
@@ -133,6 +150,15 @@ func (f *Fleet) Leave() error {
 	return f.until("all connections are closed", openTimeout, func() bool {
 		return !f.loop.leave.Load() && f.loop.open.Load() == 0
 	})
+}
+
+// Expect says that the server will break its connections, which is no error until Gone has returned.
+func (f *Fleet) Expect() { f.loop.mayLose.Store(true) }
+
+// Gone returns when the server has broken all connections.
+func (f *Fleet) Gone() error {
+	defer f.loop.mayLose.Store(false)
+	return f.until("the server's end was noticed on all connections", goneTimeout, func() bool { return f.loop.open.Load() == 0 })
 }
 
 // sign returns a function that gives the i-th client's token. Those of the first attempts are made before the clock
@@ -147,11 +173,14 @@ func sign(p Plan) (func(i int) (string, error), error) {
 	}
 	fresh := func(i int) (string, error) {
 		return keys.Sign(ticket.Claims{
-			ClientID: ClientID(p.First + i), Groups: p.groups(i), ExpiresAt: time.Now().Add(tokenLife - time.Second),
+			ClientID: ClientID(p.number(i)), Groups: p.groups(i), ExpiresAt: time.Now().Add(tokenLife - time.Second),
 		})
 	}
 	if len(p.Joins) > 0 && len(p.Joins) != p.Count {
 		return nil, fmt.Errorf("groups of %d clients for %d", len(p.Joins), p.Count)
+	}
+	if p.Unsigned {
+		return fresh, nil
 	}
 	made := make([]string, min(p.Count, madeBefore))
 	for i := range made {
@@ -183,7 +212,7 @@ func (p Plan) groups(i int) []string {
 }
 
 // dialAll opens connections, p.Parallel at a time. The first error ends it.
-func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) error {
+func (f *Fleet) dialAll(d dialers, p Plan, token func(int) (string, error)) error {
 	var (
 		wg    sync.WaitGroup
 		next  atomic.Int64
@@ -216,7 +245,7 @@ func (f *Fleet) dialAll(d *dialer, p Plan, token func(int) (string, error)) erro
 func spread(i, k, n int) bool { return (i+1)*k/n > i*k/n }
 
 // dialOne opens the i-th connection, with a new token for every attempt.
-func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error)) error {
+func (f *Fleet) dialOne(d dialers, p Plan, i int, token func(int) (string, error)) error {
 	v1 := spread(i, p.V1, p.Count)
 	for attempt := 0; ; attempt++ {
 		t, err := token(i)
@@ -236,18 +265,26 @@ func (f *Fleet) dialOne(d *dialer, p Plan, i int, token func(int) (string, error
 }
 
 // open connects once and waits for the server's answer.
-func (f *Fleet) open(d *dialer, p Plan, i int, token string, v1 bool) error {
+func (f *Fleet) open(d dialers, p Plan, i int, token string, v1 bool) error {
 	begin := time.Now()
-	fd, err := d.dial(token, v1)
+	c := &conn{index: int32(i), number: int32(p.number(i)), v1: v1, round: -1}
+	if p.Resumes {
+		c.at = &f.kept[i]
+	}
+	if p.Bare {
+		fd, err := d.to(i).connect(d.source(i))
+		if err != nil {
+			return err
+		}
+		return f.loop.add(fd, c)
+	}
+	fd, err := d.to(i).dial(d.source(i), token, v1)
 	if err != nil {
 		return err
 	}
-	var at *string
-	if p.Resumes {
-		at = &f.kept[i]
-	}
 	hand := newHandshake()
-	if err := f.loop.add(fd, i, v1, hand, at); err != nil {
+	c.hand = hand
+	if err := f.loop.add(fd, c); err != nil {
 		return err
 	}
 	select {
@@ -287,6 +324,7 @@ func (f *Fleet) Stats() Stats {
 	s := Stats{
 		Open: f.loop.open.Load(), Started: f.loop.started.Load(), Pings: f.loop.pings.Load(),
 		Ponged: f.loop.ponged.Load(), Messages: f.rec.total.Load(),
+		Repeated: f.loop.repeated.Load(), Stray: f.rec.stray.Load(), Unproved: f.loop.unproved.Load(),
 		Errors: f.errors.Load() + f.loop.closed.Load(),
 	}
 	if why := f.loop.failure.Load(); why != nil {

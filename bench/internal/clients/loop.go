@@ -17,17 +17,18 @@ const (
 	wakeInterval = 100
 )
 
-// conn is one client; after it was added the loop's alone.
+// conn is one client; after it was added the loop's alone. There may be a million of them on the machine.
 type conn struct {
-	fd      int
-	index   int // in the fleet
+	fd      int32
+	index   int32 // in the fleet
+	number  int32 // of the client
+	round   int32 // of the last message counted
 	v1      bool
-	hand    *handshake // until the server has answered
 	ponged  bool
-	frames  decoder
-	round   int // of the last message counted
 	started bool
-	at      *string // where to keep the position in the inbox; nil: nowhere
+	hand    *handshake // until the server has answered
+	frames  decoder
+	at      *place // where to keep the positions; nil: nowhere
 }
 
 // loop serves all sockets of a fleet from one thread.
@@ -39,8 +40,11 @@ type loop struct {
 	ended atomic.Bool
 	leave atomic.Bool // close all connections
 
+	mayLose atomic.Bool // the server may break connections
+
 	// What has happened, for Fleet.Stats.
 	open, started, pings, ponged, closed atomic.Int64
+	repeated, unproved                   atomic.Int64
 	failure                              atomic.Pointer[string] // the first one
 }
 
@@ -59,10 +63,13 @@ func newLoop(rec *recorder) (*loop, error) {
 	}, nil
 }
 
-// add takes over a descriptor on which the answer to the handshake will come, and tells hand what it is. A client that
-// has a position in at resumes there, and keeps at up to date.
-func (l *loop) add(fd, index int, v1 bool, hand *handshake, at *string) error {
-	l.conns[fd].Store(&conn{fd: fd, index: index, v1: v1, round: -1, at: at, hand: hand})
+// add takes over a descriptor. If c has a handshake, the answer will come on it, and the handshake is told what it is.
+func (l *loop) add(fd int, c *conn) error {
+	c.fd = int32(fd)
+	if c.hand == nil {
+		l.open.Add(1)
+	}
+	l.conns[fd].Store(c)
 	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
 	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: %w", err)
@@ -79,7 +86,7 @@ func (l *loop) answer(c *conn, b []byte) {
 	hand := c.hand
 	if refused != nil {
 		l.conns[c.fd].Store(nil)
-		_ = syscall.Close(c.fd) // refused anyway
+		_ = syscall.Close(int(c.fd)) // refused anyway
 		hand.done <- refused
 		return
 	}
@@ -129,7 +136,7 @@ func (l *loop) closeAll() {
 		if c == nil {
 			continue
 		}
-		_ = syscall.Close(c.fd) // nothing is written that could be lost
+		_ = syscall.Close(int(c.fd)) // nothing is written that could be lost
 		if c.hand != nil {
 			c.hand.done <- errors.New("left during the handshake")
 			continue
@@ -143,7 +150,7 @@ func (l *loop) closeAll() {
 
 // read takes what is there; epoll is level-triggered and tells again if more came.
 func (l *loop) read(c *conn) {
-	n, err := syscall.Read(c.fd, l.buf)
+	n, err := syscall.Read(int(c.fd), l.buf)
 	switch {
 	case err == syscall.EINTR || err == syscall.EAGAIN:
 	case err != nil:
@@ -162,10 +169,10 @@ func (l *loop) stall(n int) error {
 	total := int(l.open.Load())
 	for i := range l.conns {
 		c := l.conns[i].Load()
-		if c == nil || !spread(c.index, n, total) {
+		if c == nil || !spread(int(c.index), n, total) {
 			continue
 		}
-		if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil); err != nil {
+		if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, int(c.fd), nil); err != nil {
 			return fmt.Errorf("epoll: %w", err)
 		}
 	}
@@ -174,14 +181,19 @@ func (l *loop) stall(n int) error {
 
 func (l *loop) drop(c *conn, why string) {
 	l.conns[c.fd].Store(nil)
-	_ = syscall.Close(c.fd) // the server is gone
+	_ = syscall.Close(int(c.fd)) // the server is gone
 	if c.hand != nil {
 		c.hand.done <- errors.New("during the handshake: " + why)
 		return
 	}
-	l.fail(why)
+	if !l.mayLose.Load() {
+		l.fail(why)
+		l.closed.Add(1)
+	}
+	if c.started {
+		l.started.Add(-1)
+	}
 	l.open.Add(-1)
-	l.closed.Add(1)
 }
 
 func (l *loop) fail(why string) { l.failure.CompareAndSwap(nil, &why) }
@@ -190,34 +202,8 @@ var (
 	helloPrefix   = []byte(`{"type":"hello"`)
 	startedPrefix = []byte(`{"type":"started"`)
 	messagePrefix = []byte(`{"type":"message"`)
-	startFrame    = masked(opText, []byte(`{"type":"start"}`))
+	gapPrefix     = []byte(`{"type":"gap"`)
 )
-
-// What precedes an inbox's position in the answer to start, and in a message. Clients of a fleet that resumes are sent
-// to by name only, so every message is of their inbox.
-var (
-	inboxMark = []byte(`"inbox":"`)
-	posMark   = []byte(`"pos":"`)
-)
-
-// startAt is the frame that begins after a kept position, or where the server thinks when there is none.
-func startAt(at *string) []byte {
-	if at == nil || *at == "" {
-		return startFrame
-	}
-	return masked(opText, fmt.Appendf(nil, `{"type":"start","pos":{"inbox":%q}}`, *at))
-}
-
-// keep notes the position that follows mark.
-func (c *conn) keep(payload, mark []byte) {
-	if c.at == nil {
-		return
-	}
-	_, rest, found := bytes.Cut(payload, mark)
-	if end := bytes.IndexByte(rest, '"'); found && end > 0 {
-		*c.at = string(rest[:end])
-	}
-}
 
 // frame acts on one frame.
 func (l *loop) frame(c *conn, op byte, payload []byte) {
@@ -238,23 +224,34 @@ func (l *loop) frame(c *conn, op byte, payload []byte) {
 
 func (l *loop) message(c *conn, payload []byte) {
 	if c.v1 && !bytes.HasPrefix(payload, messagePrefix) {
-		switch {
-		case bytes.HasPrefix(payload, helloPrefix):
-			l.write(c, startAt(c.at))
-		case bytes.HasPrefix(payload, startedPrefix) && !c.started:
-			c.started = true
-			l.started.Add(1)
-			c.keep(payload, inboxMark)
-		}
+		l.control(c, payload)
 		return
 	}
-	c.keep(payload, posMark)
+	if c.at != nil && !c.at.message(payload) {
+		l.repeated.Add(1)
+	}
 	l.rec.message(c, payload, time.Now())
+}
+
+// control takes a frame of imtier.v1 that is no message.
+func (l *loop) control(c *conn, payload []byte) {
+	switch {
+	case bytes.HasPrefix(payload, helloPrefix):
+		l.write(c, c.at.start())
+	case bytes.HasPrefix(payload, startedPrefix) && !c.started:
+		c.started = true
+		l.started.Add(1)
+		if c.at != nil && !c.at.started(payload) {
+			l.unproved.Add(1)
+		}
+	case bytes.HasPrefix(payload, gapPrefix):
+		l.unproved.Add(1)
+	}
 }
 
 // write sends a small frame; loopback sockets that are served have room for it.
 func (l *loop) write(c *conn, frame []byte) {
-	if n, err := syscall.Write(c.fd, frame); err != nil || n < len(frame) {
+	if n, err := syscall.Write(int(c.fd), frame); (err != nil || n < len(frame)) && !l.mayLose.Load() {
 		l.fail(fmt.Sprintf("write of %d bytes: %d, %v", len(frame), n, err))
 	}
 }

@@ -16,6 +16,7 @@ import (
 var (
 	roundMark = []byte(`"round":`)
 	timeMark  = []byte(`"at":`)
+	toMark    = []byte(`"to":`) // the number of the client that a message is for
 )
 
 // Times are Unix nanoseconds, which have as many digits as noTime until the year 2286.
@@ -31,6 +32,22 @@ func Data(round, size int) []byte {
 		b = append(b, bytes.Repeat([]byte{'x'}, pad)...)
 	}
 	return append(b, `"}`...)
+}
+
+// DirectData returns the data of a message for one client, by its number, without a time: JSON of exactly size bytes, 60 or
+// more.
+func DirectData(to, size int) []byte {
+	b := fmt.Appendf(nil, `{"to":%d,"at":%d,"text":"`, to, noTime)
+	if pad := size - len(b) - 2; pad > 0 {
+		b = append(b, bytes.Repeat([]byte{'x'}, pad)...)
+	}
+	return append(b, `"}`...)
+}
+
+// WithRound returns a frame that holds another round's message.
+func WithRound(frame []byte, round int) []byte {
+	was := fmt.Appendf(nil, "%s%d,", roundMark, roundOf(frame))
+	return bytes.Replace(frame, was, fmt.Appendf(nil, "%s%d,", roundMark, round), 1)
 }
 
 // Stamp writes the time of sending into something that holds Data, in place. Clients then measure how long it took.
@@ -93,6 +110,7 @@ type Round struct {
 // recorder notes when each client gets the message of the round that is awaited.
 type recorder struct {
 	total atomic.Int64 // messages of any kind
+	stray atomic.Int64 // messages for another client
 
 	mu    sync.Mutex
 	took  *measure.Latency // messages that hold a time
@@ -131,10 +149,16 @@ func (r *recorder) message(c *conn, payload []byte, now time.Time) {
 	if at > 0 {
 		r.took.Record(time.Duration(now.UnixNano() - at))
 	}
-	if round < 0 || round != r.round || c.round == round {
+	if round < 0 {
+		if to := numberAfter(payload, toMark); to >= 0 && to != int64(c.number) {
+			r.stray.Add(1)
+		}
 		return
 	}
-	c.round = round // twice does not count twice
+	if round != r.round || int(c.round) == round {
+		return
+	}
+	c.round = int32(round) // twice does not count twice
 	if r.frame == nil {
 		r.frame = bytes.Clone(payload)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/measure"
@@ -22,6 +23,10 @@ const (
 	opLeave = "leave"
 	opTook  = "took"
 	opStall = "stall"
+
+	opExpect = "expect"
+	opGone   = "gone"
+	opTrim   = "trim"
 )
 
 type armArgs struct{ Round, Want int }
@@ -54,7 +59,10 @@ func Work(in io.Reader, out io.Writer) error {
 			}
 			return nil, f.Stall(a.Count)
 		},
-		opStats: func(json.RawMessage) (any, error) { return f.Stats(), nil },
+		opExpect: func(json.RawMessage) (any, error) { f.Expect(); return nil, nil },
+		opGone:   func(json.RawMessage) (any, error) { return nil, f.Gone() },
+		opTrim:   func(json.RawMessage) (any, error) { debug.FreeOSMemory(); return nil, nil },
+		opStats:  func(json.RawMessage) (any, error) { return f.Stats(), nil },
 		opArm: func(raw json.RawMessage) (any, error) {
 			a, err := arguments[armArgs](raw)
 			f.rec.arm(a.Round, a.Want)
@@ -78,6 +86,15 @@ func (r Remote) Open(p Plan) (Opened, error) { return call[Opened](r, opOpen, p)
 
 // Leave closes all connections.
 func (r Remote) Leave() error { return r.W.Call(opLeave, nil, nil) }
+
+// Expect says that the server is about to break all connections.
+func (r Remote) Expect() error { return r.W.Call(opExpect, nil, nil) }
+
+// Gone returns when the server has broken all connections.
+func (r Remote) Gone() error { return r.W.Call(opGone, nil, nil) }
+
+// Trim gives memory back that opening connections has left behind.
+func (r Remote) Trim() error { return r.W.Call(opTrim, nil, nil) }
 
 // Stats asks what has happened so far.
 func (r Remote) Stats() (Stats, error) { return call[Stats](r, opStats, nil) }

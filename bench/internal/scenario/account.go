@@ -16,6 +16,8 @@ type spender struct {
 	name string
 	pid  int
 	used time.Duration // at the last look
+
+	ended bool
 }
 
 // spent is what one kind of work cost so far.
@@ -48,6 +50,31 @@ func (a *account) add(name string, pid int) {
 	a.spenders = append(a.spenders, &spender{name: name, pid: pid})
 }
 
+// gone says that a process has ended, which can be asked no more.
+func (a *account) gone(pid int) {
+	for _, s := range a.spenders {
+		if s.pid == pid {
+			s.ended = true
+		}
+	}
+}
+
+// resident is the memory of the processes by name, in bytes; what several of them share counts once.
+func (a *account) resident() (map[string]int64, error) {
+	held := make(map[string]int64)
+	for _, s := range a.spenders {
+		if s.ended {
+			continue
+		}
+		pss, err := measure.PSS(s.pid)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		held[s.name] += pss
+	}
+	return held, nil
+}
+
 // begin forgets what has been spent since the last look.
 func (a *account) begin() error { return a.end("") }
 
@@ -61,6 +88,9 @@ func (a *account) end(work string) error {
 		sum.cpu = append(sum.cpu, 0)
 	}
 	for i, s := range a.spenders {
+		if s.ended {
+			continue
+		}
 		now, err := measure.CPU(s.pid)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)

@@ -1,0 +1,84 @@
+package machine
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+// large has no limit in the way.
+func large() Machine {
+	return Machine{Memory: 1 << 40, Files: 1 << 20, AllFiles: Unlimited, Ports: 28_232, Tracked: Unlimited,
+		Watches: Unlimited, Processes: 1 << 20, Buffers: 1 << 40}
+}
+
+func TestFit(t *testing.T) {
+	million := Size{55, 18_200}
+	for _, tc := range []struct {
+		name  string
+		limit func(*Machine)
+		want  Size
+		say   string
+	}{
+		{"nothing in the way", func(*Machine) {}, million, ""},
+		{"as many files as it takes", func(m *Machine) { m.Files = 18_838 }, million, ""},
+		{"files", func(m *Machine) { m.Files = 1024 }, Size{55, 710}, "ulimit -n"},
+		{"memory takes nodes", func(m *Machine) { m.Memory = 8 << 30 }, Size{21, 18_200}, "memory"},
+		{"little memory takes connections too", func(m *Machine) { m.Memory = 512 << 20 }, Size{2, 6_303}, "memory"},
+		{"all files", func(m *Machine) { m.AllFiles = 500_000 }, Size{13, 18_200}, "fs.file-max"},
+		{"epoll", func(m *Machine) { m.Watches = 400_000 }, Size{10, 18_200}, "max_user_watches"},
+		{"firewall", func(m *Machine) { m.Tracked = 262_144 }, Size{14, 18_200}, "nf_conntrack_max"},
+		{"processes", func(m *Machine) { m.Processes = 1600 }, Size{10, 18_200}, "pid_max"},
+		{"nothing at all", func(m *Machine) { m.Memory = 0 }, Size{2, 0}, "memory"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := large()
+			tc.limit(&m)
+			got, advice := Fit(million, m)
+			if got != tc.want {
+				t.Errorf("Fit = %+v, want %+v", got, tc.want)
+			}
+			if said := strings.Join(advice, "\n"); tc.say == "" && said != "" || !strings.Contains(said, tc.say) {
+				t.Errorf("advice %q, want some about %q", said, tc.say)
+			}
+		})
+	}
+}
+
+func TestFitNeverGrows(t *testing.T) {
+	want := Size{3, 100}
+	if got, advice := Fit(want, large()); got != want || len(advice) > 0 {
+		t.Errorf("Fit = %+v, %q", got, advice)
+	}
+}
+
+func TestSourcesHavePortsToSpare(t *testing.T) {
+	m := large()
+	for _, n := range []int{1, 7_058, 7_059, 18_200} {
+		got := Sources(Size{2, n}, m)
+		if want := int(math.Ceil(float64(n) / 7_058)); len(got) != want {
+			t.Errorf("%d connections a node: %d addresses, want %d", n, len(got), want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	m := large()
+	if got := Warnings(Size{55, 18_200}, m); len(got) > 0 {
+		t.Errorf("warned of nothing: %q", got)
+	}
+	m.Buffers = 1 << 30
+	if got := strings.Join(Warnings(Size{55, 18_200}, m), ""); !strings.Contains(got, "tcp_mem") {
+		t.Errorf("no word about tcp_mem: %q", got)
+	}
+}
+
+func TestReadFindsThisMachinesLimits(t *testing.T) {
+	m, err := Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Memory <= 0 || m.Files <= 0 || m.AllFiles <= 0 || m.Ports <= 0 || m.Tracked <= 0 || m.Watches <= 0 || m.Processes <= 0 || m.Buffers <= 0 {
+		t.Errorf("this machine: %+v", m)
+	}
+}
