@@ -3,7 +3,7 @@ GO_PACKAGES := ./pkg/... ./internal/... ./imserver/... ./webapi/... ./dev/... ./
 NPM_DIRS    := e2e/browser $(patsubst %/package.json,%,$(wildcard client-js/package.json))
 STATIC      := CGO_ENABLED=0 go build -trimpath
 
-.PHONY: help run test faults build lint bench fmt
+.PHONY: help run test faults build lint bench million fmt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: ## formatting, vet, golangci-lint, tsc, eslint
 
 bench: build ## the benchmarks, a table on stdout
 	@scripts/bench
+
+million: build ## a million clients on 55 nodes, as many as this machine can hold; MILLION are further flags
+	@bin/imbench million $(MILLION)
 
 fmt: ## format the Go files
 	@gofmt -w $(GO_PACKAGES:/...=)

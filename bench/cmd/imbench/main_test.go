@@ -106,3 +106,34 @@ func TestBadUsageIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestMillion runs a small installation: every message has to arrive once, also those for the clients of the node that
+// is killed.
+func TestMillion(t *testing.T) {
+	path := programs(t)
+	res, code := imbench(t, path, "million", "-nodes=2", "-per-node=200", "-rounds=2", "-directs=200", "-rate=400", "-quiet=200ms",
+		"-miss-broadcast", "-max-memory=10000", "-max-servers=10000", "-max-ratio=100")
+	if code != 0 || !res.Met() || res.Failure != "" {
+		t.Errorf("exit code %d, %s", code, res.Failure)
+	}
+	for _, name := range []string{
+		"clients connected and not online in Redis", "messages lost or too many", "messages twice, out of order, or for another client",
+		"streams that clients could not resume for sure", "clients connected and not online in Redis, in the end",
+	} {
+		if v, ok := res.Value(name); !ok || v != 0 {
+			t.Errorf("%s: %v, %v", name, v, ok)
+		}
+	}
+	if v, ok := res.Value("after kill -9 of a node, until its clients are back with every message"); !ok || v <= 0 {
+		t.Errorf("nobody came back: %v, %v", v, ok)
+	}
+	// Two rounds, one away and one after it for each of 400; one message for each of 200 that were away, and 200 direct ones.
+	for _, row := range res.Rows {
+		if row.Measure == "messages lost or too many" && row.Note != "of 2000" {
+			t.Errorf("%q messages, want 2000", row.Note)
+		}
+	}
+	if _, code := imbench(t, path, "million", "-nodes=1"); code != exitFailed {
+		t.Errorf("with one node, which cannot be killed: exit code %d", code)
+	}
+}

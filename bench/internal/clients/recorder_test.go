@@ -77,3 +77,28 @@ func TestMessagesThatHoldATimeAreMeasured(t *testing.T) {
 	}
 	Stamp([]byte(`{"at":1}`), sent) // too short; must not panic
 }
+
+func TestMessagesForAnotherClientAreNoticed(t *testing.T) {
+	r := newRecorder()
+	for _, size := range []int{60, 150} {
+		if b := DirectData(1234567, size); len(b) != size || !json.Valid(b) {
+			t.Errorf("%d bytes, valid %v: %s", len(b), json.Valid(b), b)
+		}
+	}
+	r.message(&conn{number: 7}, DirectData(7, 60), time.Now())
+	r.message(&conn{number: 7}, Data(3, 60), time.Now()) // for everybody
+	if n := r.stray.Load(); n != 0 {
+		t.Errorf("%d of a client's own messages were taken for somebody else's", n)
+	}
+	r.message(&conn{number: 8}, DirectData(7, 60), time.Now())
+	if n := r.stray.Load(); n != 1 {
+		t.Errorf("%d messages for somebody else, want 1", n)
+	}
+}
+
+func TestWithRound(t *testing.T) {
+	frame := append([]byte(`{"type":"message","id":"3","data":`), Data(3, 100)...)
+	if got := roundOf(WithRound(frame, 4)); got != 4 {
+		t.Errorf("round %d, want 4", got)
+	}
+}

@@ -82,8 +82,6 @@ func (w *watch) now() growth {
 	return w.grown()
 }
 
-func (w *watch) used() int64 { return w.now().used }
-
 // highest tells the highest of each kind so far.
 func (w *watch) highest() growth {
 	w.mu.Lock()
