@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	machine "github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/bench/internal/report"
 )
 
@@ -37,7 +37,10 @@ func suite() []job {
 		{name: "send", args: []string{"-rate=5000", "-rounds=3", "-duration=5s"}},
 		{name: "fanout"},
 		{name: "broadcast"},
+		{name: "mixed"},
 		{name: "resume"},
+		{name: "slow"},
+		{name: "scale"},
 	}
 }
 
@@ -52,11 +55,7 @@ func prepare(jobs []job, args []string, out *output) error {
 		if err := j.bench.Register(j.flags); err != nil {
 			return err
 		}
-		all := args
-		if len(jobs) > 1 {
-			all = slices.Concat(j.args, args)
-		}
-		switch err := j.flags.Parse(all); {
+		switch err := j.flags.Parse(slices.Concat(j.args, args)); {
 		case errors.Is(err, flag.ErrHelp):
 			return err
 		case err != nil:
@@ -69,9 +68,9 @@ func prepare(jobs []job, args []string, out *output) error {
 	return nil
 }
 
-// perform runs the jobs and writes what they found. One that fails does not keep the others from running.
-func perform(ctx context.Context, jobs []job, out *output, stdout io.Writer, p *report.Progress) (*report.Report, error) {
-	rep := &report.Report{Machine: machine.ThisMachine()}
+// runAll runs the jobs and writes what they found. One that fails does not keep the others from running.
+func runAll(ctx context.Context, jobs []job, out *output, stdout io.Writer, p *report.Progress) (*report.Report, error) {
+	rep := &report.Report{Machine: measure.ThisMachine()}
 	text := out.text(stdout)
 	for _, j := range jobs {
 		res := j.run(ctx, p)

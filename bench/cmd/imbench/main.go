@@ -32,10 +32,13 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
   imbench send       direct sends through webapi, next to a bare handler; -via imhelper; -rate for latency
   imbench fanout     one message to a large group, next to a bare loop
   imbench broadcast  one message to all clients of several nodes, next to bare loops
+  imbench mixed      a chat: direct and group messages at a given rate, every delivery counted
   imbench resume     clients coming back to what they missed
+  imbench slow       clients that stop reading, and what the others notice
+  imbench scale      the cost of a delivery against sockets, nodes and groups
   imbench million    a million clients of 55 nodes, one of which is killed
 
-  imbench <benchmark> -h lists its flags. All have -json. It exits with 1 when a goal is missed.
+  imbench <benchmark> -h lists its flags. All have -json and -svg. It exits with 1 when a goal is missed.
 `
 
 // benchmark is one subcommand.
@@ -54,7 +57,10 @@ func benchmarks() map[string]benchmark {
 		"send":      &scenario.Send{},
 		"fanout":    &scenario.Fanout{},
 		"broadcast": &scenario.Broadcast{},
+		"mixed":     &scenario.Mixed{},
 		"resume":    &scenario.Resume{},
+		"slow":      &scenario.Slow{},
+		"scale":     &scenario.Scale{},
 		"million":   &scenario.Million{},
 	}
 }
@@ -80,9 +86,9 @@ func run(args []string) int {
 	}
 	switch _, ok := benchmarks()[name]; {
 	case ok:
-		return measure([]job{{name: name, args: args}}, args)
+		return perform([]job{{name: name}}, args)
 	case name == "all":
-		return measure(suite(), args)
+		return perform(suite(), args)
 	case slices.Contains([]string{"help", "-h", "--help"}, name):
 		fmt.Print(usage)
 		return 0
@@ -103,8 +109,8 @@ func failed(err error) int {
 	return exitFailed
 }
 
-// measure runs benchmarks one after the other.
-func measure(jobs []job, args []string) int {
+// perform runs benchmarks one after the other.
+func perform(jobs []job, args []string) int {
 	var out output
 	switch err := prepare(jobs, args, &out); {
 	case errors.Is(err, flag.ErrHelp):
@@ -116,7 +122,7 @@ func measure(jobs []job, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rep, err := perform(ctx, jobs, &out, os.Stdout, report.NewProgress(os.Stderr))
+	rep, err := runAll(ctx, jobs, &out, os.Stdout, report.NewProgress(os.Stderr))
 	switch {
 	case err != nil:
 		return failed(err)

@@ -71,6 +71,9 @@ func ratios(t *testing.T, path string) {
 		{"send", "-n=500", "-rounds=3", "-duration=200ms", "-min-durable=0.1", "-min-ephemeral=0.1", "-min-batch=1000"},
 		{"send", "-via=imhelper", "-n=500", "-rounds=2", "-duration=100ms", "-min-batch=1000"},
 		{"send", "-kind=durable", "-baseline=false", "-rate=200", "-n=500", "-rounds=1", "-duration=500ms", "-max-p99=2s"},
+		{"mixed", "-n=300", "-groups=60", "-rate=100", "-duration=2s"},
+		{"slow", "-n=200", "-stuck=10", "-rate=5", "-duration=2s", "-max-ratio=100"},
+		{"scale", "-sockets=200", "-nodes=2", "-per-node=100", "-groups=1,20", "-members=50", "-deliveries=2000", "-max-spread=0.8"},
 		{"resume", "-n=300", "-missed=5", "-max-time=10s"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -86,9 +89,13 @@ func ratios(t *testing.T, path string) {
 }
 
 func missedGoal(t *testing.T, path string) {
-	res, code := imbench(t, path, "fanout", "-n=50", "-rounds=2", "-max-ratio=0.001")
+	dir := filepath.Join(t.TempDir(), "pictures")
+	res, code := imbench(t, path, "fanout", "-n=50", "-rounds=2", "-max-ratio=0.001", "-svg="+dir)
 	if code != exitFailed || res.Met() || res.Failure != "" {
 		t.Errorf("exit code %d, met %v, %s", code, res.Met(), res.Failure)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "fanout-latency.svg")); err != nil {
+		t.Error(err)
 	}
 	got := res.Latencies[0]
 	if got.Count != 100 || got.Min <= 0 || got.P999 < got.P50 || len(got.Curve) == 0 {

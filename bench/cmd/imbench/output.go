@@ -6,16 +6,19 @@ import (
 	"io"
 	"os"
 
+	"github.com/imtier/imtier/bench/internal/chart"
 	"github.com/imtier/imtier/bench/internal/report"
 )
 
 // output is where the results go.
 type output struct {
 	json jsonFlag
+	svg  string // folder; empty: no pictures
 }
 
 func (o *output) register(fs *flag.FlagSet) {
 	fs.Var(&o.json, "json", "write the results as one JSON document, to standard output instead of the tables, or -json=`file` as well as the tables")
+	fs.StringVar(&o.svg, "svg", o.svg, "`folder` in which to draw latencies, and costs against sizes")
 }
 
 // jsonFlag is a flag that may have a file: "" is no JSON, "-" standard output.
@@ -45,6 +48,11 @@ func (o *output) text(stdout io.Writer) io.Writer {
 
 // write writes everything but the tables.
 func (o *output) write(rep *report.Report, stdout io.Writer) error {
+	if o.svg != "" {
+		if err := chart.Write(o.svg, rep); err != nil {
+			return err
+		}
+	}
 	switch o.json {
 	case "":
 		return nil

@@ -132,6 +132,7 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 	if p.Resumes && len(f.kept) != p.Count {
 		f.kept = make([]place, p.Count)
 	}
+	f.rec.expect(p.Count)
 	had, retried := f.rec.total.Load(), f.retries.Load()
 	begin := time.Now()
 	if err := f.dialAll(d, p, tokens); err != nil {

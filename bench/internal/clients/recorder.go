@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,7 @@ type recorder struct {
 	stray atomic.Int64 // messages for another client
 
 	mu    sync.Mutex
+	each  []int64          // messages of each client
 	took  *measure.Latency // messages that hold a time
 	round int              // awaited; -1: none
 	want  int
@@ -133,6 +135,20 @@ func (r *recorder) takeLatency() ([]byte, error) {
 	return b, err
 }
 
+// expect makes room for clients, each of which has got nothing yet.
+func (r *recorder) expect(clients int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.each = make([]int64, clients)
+}
+
+// counts returns how many messages each client has got.
+func (r *recorder) counts() []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.each)
+}
+
 // arm prepares for a round.
 func (r *recorder) arm(round, want int) {
 	r.mu.Lock()
@@ -146,6 +162,9 @@ func (r *recorder) message(c *conn, payload []byte, now time.Time) {
 	round, at := roundOf(payload), timeOf(payload)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if int(c.index) < len(r.each) {
+		r.each[c.index]++
+	}
 	if at > 0 {
 		r.took.Record(time.Duration(now.UnixNano() - at))
 	}

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,8 @@ func TestRoundOfForeignMessages(t *testing.T) {
 
 func TestRoundEndsWhenEveryClientHasIt(t *testing.T) {
 	r := newRecorder()
-	a, b, c := &conn{round: -1}, &conn{round: -1}, &conn{round: -1}
+	a, b, c := &conn{round: -1}, &conn{round: -1, index: 1}, &conn{round: -1, index: 2}
+	r.expect(3)
 	at := time.Unix(1000, 0)
 	r.arm(5, 3)
 	r.message(a, Data(5, 60), at)
@@ -45,6 +47,9 @@ func TestRoundEndsWhenEveryClientHasIt(t *testing.T) {
 	got, err := r.await(time.Minute)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if each := r.counts(); !slices.Equal(each, []int64{2, 2, 1}) {
+		t.Errorf("messages of each client: %v", each)
 	}
 	if got.Last != at.Add(time.Second).UnixNano() {
 		t.Errorf("last %d", got.Last)

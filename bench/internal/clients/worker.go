@@ -23,6 +23,7 @@ const (
 	opLeave = "leave"
 	opTook  = "took"
 	opStall = "stall"
+	opCount = "count"
 
 	opExpect = "expect"
 	opGone   = "gone"
@@ -52,6 +53,7 @@ func Work(in io.Reader, out io.Writer) error {
 		},
 		opLeave: func(json.RawMessage) (any, error) { return nil, f.Leave() },
 		opTook:  func(json.RawMessage) (any, error) { return f.Latencies() },
+		opCount: func(json.RawMessage) (any, error) { return f.rec.counts(), nil },
 		opStall: func(raw json.RawMessage) (any, error) {
 			a, err := arguments[stallArgs](raw)
 			if err != nil {
@@ -98,6 +100,9 @@ func (r Remote) Trim() error { return r.W.Call(opTrim, nil, nil) }
 
 // Stats asks what has happened so far.
 func (r Remote) Stats() (Stats, error) { return call[Stats](r, opStats, nil) }
+
+// Counts returns how many messages each client has got since Open.
+func (r Remote) Counts() ([]int64, error) { return call[[]int64](r, opCount, nil) }
 
 // Stall has n connections, evenly spread, stop to read for good.
 func (r Remote) Stall(n int) error { return r.W.Call(opStall, stallArgs{n}, nil) }

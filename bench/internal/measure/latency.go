@@ -13,6 +13,8 @@ const (
 	latencyMax  = int64(time.Minute / latencyUnit)
 	// latencyDigits is how many digits of a duration are kept: an error of 0.1 % at most.
 	latencyDigits = 3
+	// curveTicks is how many points a distribution has while what is left of it halves.
+	curveTicks = 4
 )
 
 // Latency is how long things took: a histogram of 140 KB, however many they are. It is not safe for concurrent use.
@@ -75,7 +77,7 @@ func (l *Latency) Curve() []Percentile {
 	if l.Count() == 0 {
 		return nil
 	}
-	brackets := l.h.CumulativeDistribution()
+	brackets := l.h.CumulativeDistributionWithTicks(curveTicks)
 	out := make([]Percentile, len(brackets))
 	for i, b := range brackets {
 		out[i] = Percentile{b.Quantile, float64(b.ValueAt) * float64(latencyUnit) / float64(time.Millisecond)}

@@ -1,0 +1,196 @@
+package scenario
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/report"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+// Scale measures what one delivery costs the servers, against the number of sockets on a node, of nodes, and of groups
+// of each client.
+type Scale struct {
+	Common
+	Sockets    sizes
+	Nodes      sizes
+	Groups     sizes
+	PerNode    int
+	Members    int
+	Deliveries int
+	MaxSpread  float64
+}
+
+// Register puts the flags into fs.
+func (o *Scale) Register(fs *flag.FlagSet) error {
+	o.Sockets, o.Nodes, o.Groups = sizes{1000, 4000, 18000}, sizes{1, 4, 16}, sizes{1, 100, 1000}
+	fs.Var(&o.Sockets, "sockets", "`sizes` of one node, with commas; none skips this part")
+	fs.Var(&o.Nodes, "nodes", "`numbers` of nodes")
+	fs.IntVar(&o.PerNode, "per-node", 1000, "sockets of each of several nodes")
+	fs.Var(&o.Groups, "groups", "`numbers` of groups that each client is a member of")
+	fs.IntVar(&o.Members, "members", 300, "clients that are members of all groups")
+	fs.IntVar(&o.Deliveries, "deliveries", 100_000, "deliveries to count at each size, about")
+	fs.Float64Var(&o.MaxSpread, "max-spread", 0.15, "most distance of a cost from the middle of the least and the greatest, as a share")
+	return o.Common.Register(fs)
+}
+
+const (
+	scalePause = 20 * time.Millisecond // between messages
+	scaleSize  = 150                   // bytes of data
+	scaleV1    = 50                    // percent of the connections that speak imtier.v1
+	// minRounds are made at every size, however large.
+	minRounds = 10
+)
+
+// Run measures.
+func (o *Scale) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	res := report.New("scale", fmt.Sprintf("processor time for one delivery as imtier grows, %d deliveries at each size", o.Deliveries))
+	for _, part := range []struct {
+		name  string
+		x     string
+		sizes sizes
+		side  func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error)
+	}{
+		{"sockets of one node", "sockets", o.Sockets, func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error) {
+			sd, err := s.everyone(ctx, 1, cpu, clients.Plan{Count: n, V1: n * scaleV1 / 100})
+			return sd, n, err
+		}},
+		{"nodes", "nodes", o.Nodes, func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error) {
+			sd, err := s.everyone(ctx, n, cpu, clients.Plan{Count: o.PerNode, V1: o.PerNode * scaleV1 / 100})
+			return sd, o.PerNode, err
+		}},
+		{"groups of each client", "groups", o.Groups, o.inGroups},
+	} {
+		series := report.Series{Name: part.name, X: part.x, Y: "µs of imserver and redis for one delivery"}
+		for _, n := range part.sizes {
+			p.Say("scale: %d %s …", n, part.x)
+			us, err := o.point(ctx, p, res, n, part.x, part.side)
+			if err != nil {
+				return res, fmt.Errorf("%d %s: %w", n, part.x, err)
+			}
+			series.Points = append(series.Points, report.Point{X: float64(n), Y: us})
+		}
+		if len(series.Points) > 0 {
+			res.Series = append(res.Series, series)
+			res.Check("cost of a delivery, spread over "+part.name, spreadOf(series.Points), "", report.AtMost(o.MaxSpread), part.sizes.String())
+		}
+	}
+	return res, nil
+}
+
+// spreadOf is how far the least and the greatest cost are from the middle between them, as a share of it.
+func spreadOf(points []report.Point) float64 {
+	low, high := points[0].Y, points[0].Y
+	for _, p := range points {
+		low, high = min(low, p.Y), max(high, p.Y)
+	}
+	return (high - low) / (high + low)
+}
+
+// point measures at one size, with processes of its own, and returns the servers' microseconds for one delivery.
+func (o *Scale) point(ctx context.Context, p *report.Progress, res *report.Result, n int, of string,
+	start func(context.Context, *stage, *account, int) (*side, int, error),
+) (float64, error) {
+	s, err := newStage(ctx, o.Common, p)
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	cpu := s.account("publisher")
+	sd, each, err := start(ctx, s, cpu, n)
+	if err != nil {
+		return 0, err
+	}
+	c := &contest{sides: []*side{sd}, size: scaleSize, members: each, pause: scalePause, cpu: cpu}
+	c.rounds = max(minRounds, o.Deliveries/(each*len(sd.crowd)))
+	if err := c.run(ctx); err != nil {
+		return 0, err
+	}
+	cost := cpu.cost(sd.name, "delivery", c.deliveries(sd))
+	cost.Work = fmt.Sprintf("%d %s", n, of)
+	res.Costs = append(res.Costs, cost)
+	return cost.Of("imserver") + cost.Of("redis"), nil
+}
+
+// inGroups starts clients that are all members of n groups, to which is sent in turn.
+func (o *Scale) inGroups(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error) {
+	st, err := s.store(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := o.join(ctx, st, n); err != nil {
+		return nil, 0, err
+	}
+	ps, err := s.places(ctx, 1, cpu)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, err = ps[0].fleet.Open(clients.Plan{
+		URL: ps[0].srv.URL, Keys: s.keys, Count: o.Members, V1: o.Members * scaleV1 / 100, Parallel: o.Parallel,
+	})
+	return &side{name: sideImtier, crowd: crowd(ps), publish: func(ctx context.Context, round int, data []byte) error {
+		_, err := st.PublishGroup(ctx, envelope(round, data), clients.GroupName(round%n), false)
+		return err
+	}}, o.Members, err
+}
+
+// joinSenders is how many clients are made members at the same time.
+const joinSenders = 8
+
+// join makes every client a member of n groups, before it connects.
+func (o *Scale) join(ctx context.Context, st *store.Store, n int) error {
+	groups := make([]string, n)
+	for i := range groups {
+		groups[i] = clients.GroupName(i)
+	}
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	for w := range joinSenders {
+		wg.Go(func() {
+			for i := w; i < o.Members && ctx.Err() == nil; i += joinSenders {
+				if _, err := st.JoinGroups(ctx, clients.ClientID(i), groups, store.JoinOptions{}); err != nil {
+					once.Do(func() { first = err })
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// sizes is a flag of numbers with commas.
+type sizes []int
+
+func (s *sizes) String() string {
+	words := make([]string, len(*s))
+	for i, n := range *s {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, ",")
+}
+
+// Set reads the flag; nothing is no size.
+func (s *sizes) Set(text string) error {
+	*s = nil
+	for word := range strings.SplitSeq(text, ",") {
+		if word == "" {
+			continue
+		}
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is no size", word)
+		}
+		*s = append(*s, n)
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/load"
+	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/procs"
+	"github.com/imtier/imtier/bench/internal/report"
+	"github.com/imtier/imtier/pkg/store"
+)
+
+// Slow measures what clients that stop reading do to the others, and to the server's memory: the same load twice, first
+// when all read, then when some have stopped.
+type Slow struct {
+	Common
+	N        int
+	Stuck    int
+	V1       int // percent
+	Rate     float64
+	Flood    float64
+	Duration time.Duration
+	OutboxKB int
+	MaxRatio float64
+}
+
+// Register puts the flags into fs.
+func (o *Slow) Register(fs *flag.FlagSet) error {
+	fs.IntVar(&o.N, "n", 2000, "connections, all members of one group")
+	fs.IntVar(&o.Stuck, "stuck", 50, "of them, how many stop reading")
+	fs.IntVar(&o.V1, "v1", 50, "percent of the connections that speak imtier.v1")
+	fs.Float64Var(&o.Rate, "rate", 10, "messages a second to the group")
+	fs.Float64Var(&o.Flood, "flood", 40, "messages of 60 kB a second to those that will stop, both times")
+	fs.DurationVar(&o.Duration, "duration", 10*time.Second, "how long each of the two times")
+	fs.IntVar(&o.OutboxKB, "outbox", 256, "the imserver's IM_OUTBOX_SIZE in KiB")
+	fs.Float64Var(&o.MaxRatio, "max-ratio", 2, "most p99 of the others, as a multiple of what it is when all read")
+	return o.Common.Register(fs)
+}
+
+const (
+	floodGroup = "flood"
+	// floodSize fills a socket's buffers in a few seconds; webapi's default limit is 64 KiB.
+	floodSize = 60_000
+	// stuckRoom is the receive buffer of those that will stop: the kernel would give them megabytes.
+	stuckRoom = 64 << 10
+	rssPoll   = 100 * time.Millisecond
+)
+
+// Run measures.
+func (o *Slow) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
+	res := report.New("slow", fmt.Sprintf("%d of %d clients of a group stop reading; twice %.0f messages a second for %v",
+		o.Stuck, o.N, o.Rate, o.Duration))
+	if o.Stuck < 1 || o.Stuck >= o.N || o.Rate <= 0 || o.Flood <= 0 {
+		return res, errors.New("-stuck is at least 1 and less than -n, -rate and -flood more than 0")
+	}
+	s, err := newStage(ctx, o.Common, p)
+	if err != nil {
+		return res, err
+	}
+	defer s.close()
+	st, err := s.store(ctx)
+	if err != nil {
+		return res, err
+	}
+	srv, err := s.imserver(ctx, fmt.Sprintf("IM_OUTBOX_SIZE=%dKiB", o.OutboxKB))
+	if err != nil {
+		return res, err
+	}
+	readers, stuck, err := o.open(ctx, s, srv)
+	if err != nil {
+		return res, err
+	}
+	p.Say("slow: all read …")
+	without, err := o.phase(ctx, st, srv, readers)
+	if err != nil {
+		return res, err
+	}
+	if err := stuck.Stall(o.Stuck); err != nil {
+		return res, err
+	}
+	p.Say("slow: %d do not read …", o.Stuck)
+	with, err := o.phase(ctx, st, srv, readers)
+	if err != nil {
+		return res, err
+	}
+	state, err := srv.State(ctx)
+	if err != nil {
+		return res, err
+	}
+	res.Check("p99 of the others, times what it was", ms(with.took.Quantile(0.99))/ms(without.took.Quantile(0.99)), "",
+		report.AtMost(o.MaxRatio), "")
+	grown := float64(with.peak-without.peak) / float64(o.Stuck)
+	res.Check("memory for one that does not read", grown, "bytes", report.AtMost(float64(o.OutboxKB)*1024),
+		"imserver's peak, less the peak when all read; the limit is IM_OUTBOX_SIZE")
+	res.Check("messages of the others lost or too many", without.missing+with.missing, "", report.AtMost(0), "")
+	res.Add("kept for one that does not read, in the end", float64(state.QueueBytes)/float64(o.Stuck), "bytes", "frames are shared by those that wait for them")
+	res.Add("raw clients closed as too slow", float64(o.N-state.Connections), "", "imtier.v1 clients stay and catch up later")
+	res.Add("kernel memory for one that does not read", float64(with.kernel-without.kernel)/float64(o.Stuck), "bytes", "both ends")
+	res.Took("all read", without.took)
+	res.Took("some do not, the others", with.took)
+	return res, nil
+}
+
+// open connects the readers, and those that will stop in a fleet of their own.
+func (o *Slow) open(ctx context.Context, s *stage, srv *procs.Server) (readers, stuck clients.Remote, err error) {
+	if readers, err = s.fleet(ctx); err != nil {
+		return readers, stuck, err
+	}
+	if stuck, err = s.fleet(ctx); err != nil {
+		return readers, stuck, err
+	}
+	plan := func(count, first int, groups ...string) clients.Plan {
+		return clients.Plan{
+			URL: srv.URL, Keys: s.keys, Count: count, V1: count * o.V1 / 100, First: first, Groups: groups, Parallel: o.Parallel,
+		}
+	}
+	s.p.Say("slow: opening %d connections …", o.N)
+	if _, err = readers.Open(plan(o.N-o.Stuck, 0, fanoutGroup)); err != nil {
+		return readers, stuck, err
+	}
+	p := plan(o.Stuck, o.N, fanoutGroup, floodGroup)
+	p.Room = stuckRoom
+	_, err = stuck.Open(p)
+	return readers, stuck, err
+}
+
+// phase is what one of the two times showed.
+type phase struct {
+	took    *measure.Latency // of the readers
+	peak    int64            // most resident memory of the imserver, bytes
+	kernel  int64            // bytes in the end
+	missing float64          // messages of readers
+}
+
+// phase publishes to both groups for a while.
+func (o *Slow) phase(ctx context.Context, st *store.Store, srv *procs.Server, readers clients.Remote) (*phase, error) {
+	before, err := readers.Stats()
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := readers.Took(); err != nil { // forgets
+		return nil, err
+	}
+	watch, end := context.WithCancel(ctx)
+	defer end()
+	var (
+		ph          = &phase{}
+		wg          sync.WaitGroup
+		rssErr, bad error
+		flooded     error
+		done        load.Result
+	)
+	wg.Go(func() { ph.peak, rssErr = peakRSS(watch, srv.PID()) })
+	var publishers sync.WaitGroup
+	publishers.Go(func() { done, bad = o.publish(ctx, st, fanoutGroup, o.Rate, sendSize) })
+	publishers.Go(func() { _, flooded = o.publish(ctx, st, floodGroup, o.Flood, floodSize) })
+	publishers.Wait()
+	want := before.Messages + done.Done*int64(o.N-o.Stuck)
+	if err := errors.Join(bad, flooded, awaitMessages(ctx, clients.Crowd{readers}, want)); err != nil {
+		return nil, err
+	}
+	end()
+	wg.Wait()
+	if rssErr != nil {
+		return nil, rssErr
+	}
+	if ph.kernel, err = measure.SocketBytes(); err != nil {
+		return nil, err
+	}
+	after, err := readers.Stats()
+	if err != nil {
+		return nil, err
+	}
+	ph.missing = math.Abs(float64(want - after.Messages))
+	_, ph.took, err = readers.Took()
+	return ph, err
+}
+
+// publish sends messages to a group at a rate.
+func (o *Slow) publish(ctx context.Context, st *store.Store, group string, rate float64, size int) (load.Result, error) {
+	f := load.Func(func(ctx context.Context, i int64, at time.Time) error {
+		data := clients.Data(int(i), size)
+		clients.Stamp(data, at)
+		_, err := st.PublishGroup(ctx, envelope(int(i), data), group, false)
+		return err
+	})
+	return load.Run(ctx, load.Plan{Open: f.Open, Senders: 4, Duration: o.Duration, Rate: rate})
+}
+
+// peakRSS watches a process until ctx ends.
+func peakRSS(ctx context.Context, pid int) (most int64, err error) {
+	tick := time.NewTicker(rssPoll)
+	defer tick.Stop()
+	for {
+		now, err := measure.RSS(pid)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, now)
+		select {
+		case <-ctx.Done():
+			return most, nil
+		case <-tick.C:
+		}
+	}
+}
