@@ -132,6 +132,30 @@ func TestRepairIsAheadOfALeave(t *testing.T) {
 	k.expect("group:chess", "before")
 }
 
+// What was read for a repair before memberships were doubted is not given before they have been compared.
+func TestRepairIsAheadOfADoubt(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true, "chess")
+	r.drop(chess, "a")
+	asked := make(chan struct{})
+	r.onHeard(func() error { defer close(asked); r.hub.HoldGroups(); return nil })
+	if err := r.hub.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the subscription is asked for", asked)
+	eventually(t, "the repair is put off", func() bool {
+		s := r.hub.shard(chess)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return !s.topics[chess].repairing && len(s.topics[chess].queue) == 0
+	})
+	r.publish(ann, message("direct"))
+	k.expect("inbox", "direct")
+	k.expect("group:chess")
+	r.hub.ReleaseGroups()
+	k.expect("group:chess", "a")
+}
+
 // While the subscription is interrupted, and until memberships have been compared, nothing is given; then everything is.
 func TestLogOfAGroupWaitsForTheSubscription(t *testing.T) {
 	for name, inDoubt := range map[string]func(*Hub) error{
@@ -141,14 +165,16 @@ func TestLogOfAGroupWaitsForTheSubscription(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			_, k := r.behindWith("b", "c")
+			c, k := r.behindWith("b", "c")
 			asked := make(chan struct{})
 			r.onHeard(func() error { defer close(asked); return inDoubt(r.hub) })
 			k.send(`{"type":"start"}`)
 			await(t, "the subscription is asked for", asked)
 			r.drop(chess, "d")
+			eventually(t, "the turn is over", func() bool { return c.catching.Load() != working })
 			r.publish(ann, message("direct"))
 			k.expect("inbox", "direct")
+			k.expect("group:chess", "brought")
 			r.hub.ReleaseGroups()
 			if err := r.hub.Verify(t.Context()); err != nil {
 				t.Fatal(err)
