@@ -73,6 +73,62 @@ func killOneOfThree(t *testing.T, clients int) {
 	w.Check(truth, 0)
 }
 
+// countsWithin is how soon after a node died the counts of groups have to be right.
+const countsWithin = 2 * time.Second
+
+// The count of a group is right long before the dead node's lease is over, and does not flap when a node is merely slow.
+func TestFaultsGroupCountsAfterAKill(t *testing.T) {
+	t.Parallel()
+	r := rig.Start(t, bin, rig.Options{Nodes: 3, Redis: []redistest.Option{redistest.AOF()}})
+	crowd := r.Crowd(length(300, 60), "client")
+	var all []string
+	for id := range crowd.Everybody() {
+		all = append(all, id)
+	}
+	if err := r.API.Join(t.Context(), "room", all...); err != nil {
+		t.Fatal(err)
+	}
+	online := func() int {
+		t.Helper()
+		g, err := r.API.Group(t.Context(), "room")
+		if err != nil || g.Members != len(all) {
+			t.Fatalf("%+v, want %d members: %v", g, len(all), err)
+		}
+		return g.Online
+	}
+	victims := crowd.On(r.Nodes[0])
+	keep(t, r.DialVia(r.Nodes[1].Addr, victims[0], client.Raw)) // this one has a device elsewhere
+
+	r.Nodes[0].Pause()
+	for slow := time.After(700 * time.Millisecond); slow != nil; {
+		if n := online(); n != len(all) {
+			t.Errorf("%d online while a node is slow, want %d", n, len(all))
+		}
+		select {
+		case <-slow:
+			slow = nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	r.Nodes[0].Resume()
+	rig.Eventually(t, patience, "everybody is online", func() bool { return online() == len(all) })
+
+	killed := time.Now()
+	r.Nodes[0].Kill()
+	want := len(all) - len(victims) + 1
+	rig.Eventually(t, patience, "the count is right", func() bool { return online() == want })
+	took := time.Since(killed)
+	t.Logf("of %d online %d are left %v after the kill", len(all), want, took.Round(10*time.Millisecond))
+	if took > countsWithin {
+		t.Errorf("it took %v", took)
+	}
+	if is, err := r.API.Online(t.Context(), victims...); err != nil || !is[victims[len(victims)-1]] {
+		t.Errorf("presence did not wait for the lease: %v", err)
+	}
+	crowd.Connect(victims...)
+	rig.Eventually(t, patience, "everybody is back", func() bool { return online() == len(all) })
+}
+
 // A whole load runs while a node is killed: everybody comes back, and nobody was offline for it.
 func TestFaultsKillNodeUnderLoadPresence(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{Clients: 30, Groups: 3})

@@ -66,8 +66,8 @@ func TestGroupsOverSeveralNodes(t *testing.T) {
 	wantCounts(t, st, "room", 1, 0) // carl joined for good
 }
 
-// When a node has died its clients are counted until its lease is over; then its groups empty themselves, but not for who
-// has a device elsewhere.
+// When a node has died its clients are online until its lease is over, though counts leave them out sooner; then its groups
+// empty themselves, but not for who has a device elsewhere.
 func TestGroupsAfterANodeDied(t *testing.T) {
 	redis := redistest.Start(t)
 	n := start(t, redis.URL())
@@ -91,7 +91,10 @@ func TestGroupsAfterANodeDied(t *testing.T) {
 		}
 	}
 	k := n.connect(true, ticket.Claims{ClientID: "bob", Device: "web"})
-	wantCounts(t, st, "room", 2, 2)
+	wantCounts(t, st, "room", 2, 1)
+	if on, err := st.Online(context.Background(), []string{"ann"}); err != nil || !on["ann"] {
+		t.Errorf("ann is offline before the lease is over: %v", err)
+	}
 	if err := st.RemoveNode(context.Background(), dead.ID); err != nil { // as when the lease has run out
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 type GroupInfo struct {
 	Group   string
 	Members int
-	Online  int // members with a connection
+	Online  int // members with a connection, or who had one moments ago; without those on nodes that died 2 s ago or earlier
 }
 
 // Member is a member of a group.

@@ -23,7 +23,7 @@ type Node struct {
 	ID          string
 	URL         string // that clients dial
 	Started     time.Time
-	Renewed     time.Time // when it last renewed its lease; it does so every second
+	Renewed     time.Time // when it last renewed its lease; it does so every half a second
 	Connections int
 	Draining    bool // takes no new clients
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// GroupInfo is a group and how many members it has.
+// GroupInfo is a group and how many members it has. Two seconds after a node has died those who were connected to it
+// only are no longer counted as online. Everything else (Online, Members, events) takes the node's lease for the truth.
 type GroupInfo struct {
 	Group   string
 	Members int
@@ -72,8 +73,15 @@ func (s *Store) countGroups(ctx context.Context, names []string) ([]GroupInfo, e
 	for i, name := range names {
 		out[i].Group = name
 	}
+	if len(out) == 0 {
+		return out, nil
+	}
+	on, err := s.onSilentNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for at := 0; at < len(out); at += countAtOnce {
-		if err := s.count(ctx, out[at:min(at+countAtOnce, len(out))]); err != nil {
+		if err := s.count(ctx, out[at:min(at+countAtOnce, len(out))], on); err != nil {
 			return nil, wrap("count members", err)
 		}
 	}
@@ -81,7 +89,7 @@ func (s *Store) countGroups(ctx context.Context, names []string) ([]GroupInfo, e
 }
 
 // count walks through the members of all the groups side by side, a page of each per round.
-func (s *Store) count(ctx context.Context, groups []GroupInfo) error {
+func (s *Store) count(ctx context.Context, groups []GroupInfo, on onSilent) error {
 	type walk struct {
 		info *GroupInfo
 		last string
@@ -105,7 +113,7 @@ func (s *Store) count(ctx context.Context, groups []GroupInfo) error {
 			pages[i] = ids
 			all = append(all, ids...)
 		}
-		online, err := s.Online(ctx, all)
+		online, err := s.present(ctx, all, on)
 		if err != nil {
 			return err
 		}

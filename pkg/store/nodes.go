@@ -29,7 +29,7 @@ const (
 	// leaseTTL is how long a node that renews no more keeps its connections registered. Together with a janitor's
 	// round it must stay below the 20 s in which presence has to be true again after a crash.
 	leaseTTL = 15 * time.Second
-	// liveWithin is how recently a node must have renewed to be offered to clients; it renews every second.
+	// liveWithin is how recently a node must have renewed to be offered to clients; it renews every 500 ms.
 	liveWithin = 3 * time.Second
 )
 
@@ -53,7 +53,7 @@ type RenewState struct {
 	Drain bool // somebody asked it to drain
 }
 
-// RenewNode registers a node (first) or renews its lease, which lasts 15 s. Call it every second.
+// RenewNode registers a node (first) or renews its lease, which lasts 15 s. Call it every 500 ms: see silentAfter.
 func (s *Store) RenewNode(ctx context.Context, n Node, first bool) (RenewState, error) {
 	args := []string{bit(first), millis(leaseTTL), n.URL, strconv.FormatInt(n.Started.UnixMilli(), 10),
 		strconv.Itoa(n.Conns), bit(n.Draining)}

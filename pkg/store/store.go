@@ -75,6 +75,8 @@ type Store struct {
 	groups  groups        // puts sends together
 	hints   hints         // where streams were appended to
 
+	suspects suspects // nodes that may be dead
+
 	cluster                 bool   // more than one server: a script touches one partition
 	historySize, historyTTL string // as scripts take them
 	eventsSize              string

@@ -190,6 +190,18 @@ func (a *API) Leave(ctx context.Context, group string, clients ...string) error 
 	return a.Do(ctx, http.MethodPost, "/v1/groups/"+url.PathEscape(group)+"/members", in, nil)
 }
 
+// Group is what there is to know about a group.
+type Group struct {
+	Members int `json:"members"`
+	Online  int `json:"online"`
+}
+
+// Group counts the members of a group.
+func (a *API) Group(ctx context.Context, group string) (g Group, err error) {
+	err = a.Do(ctx, http.MethodGet, "/v1/groups/"+url.PathEscape(group), nil, &g)
+	return g, err
+}
+
 // OnlineClients lists everybody who is online.
 func (a *API) OnlineClients(ctx context.Context) (ids []string, err error) {
 	for cursor := ""; ; {

@@ -35,7 +35,7 @@ type nodeOut struct {
 	ID          string `json:"id"`
 	URL         string `json:"url" description:"That clients dial."`
 	Started     int64  `json:"started" description:"Unix milliseconds."`
-	Renewed     int64  `json:"renewed" description:"When it last renewed its lease, Unix milliseconds; every second."`
+	Renewed     int64  `json:"renewed" description:"When it last renewed its lease, Unix milliseconds; every half a second."`
 	Connections int    `json:"connections"`
 	Draining    bool   `json:"draining"`
 }

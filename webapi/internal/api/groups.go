@@ -42,7 +42,7 @@ type groupIn struct {
 type groupOut struct {
 	Group   string `json:"group" example:"room-1"`
 	Members int    `json:"members"`
-	Online  int    `json:"online" description:"Members that are online."`
+	Online  int    `json:"online" description:"Members that are online. Two seconds after a node has died its clients are not counted, though they are online until its lease is over, after 15 seconds."`
 }
 
 type oneGroupOut struct {

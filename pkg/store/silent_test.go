@@ -1,0 +1,132 @@
+package store
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// on registers a connection of a client on a node, in a group for good.
+func on(t *testing.T, s *Store, node, client string) Session {
+	t.Helper()
+	se := session(s, client)
+	se.Node, se.Groups = node, []string{"room"}
+	connect(t, s, se, AnyDevice)
+	_, err := s.SyncGroups(ctxb, client, se.Groups)
+	must(t, err)
+	return se
+}
+
+func renew(t *testing.T, s *Store, node string) {
+	t.Helper()
+	_, err := s.RenewNode(ctxb, Node{ID: node}, true)
+	must(t, err)
+}
+
+// silence makes a node's last renewal one of long ago.
+func silence(t *testing.T, s *Store, node string) {
+	t.Helper()
+	old := strconv.FormatInt(time.Now().Add(-2*silentAfter).UnixMilli(), 10)
+	must(t, s.do(ctxb, s.client.B().Hset().Key(s.keys.node(node)).FieldValue().FieldValue("renewed", old).Build()).Error())
+}
+
+func wantOnline(t *testing.T, s *Store, want int) {
+	t.Helper()
+	g, err := s.Group(ctxb, "room")
+	must(t, err)
+	wantEqual(t, "group", g, GroupInfo{Group: "room", Members: 4, Online: want})
+}
+
+// Whoever was connected to a dead node only is not counted; that is no word about presence, which waits for the lease.
+func TestCountsLeaveOutWhoIsOnDeadNodes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		die  func(*testing.T, *Store)
+	}{
+		{"it renews no more", func(t *testing.T, s *Store) { silence(t, s, "b") }},
+		{"its lease is over", func(t *testing.T, s *Store) { must(t, s.RemoveNode(ctxb, "b")) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Store) {
+				renew(t, s, "a")
+				renew(t, s, "b")
+				on(t, s, "b", "ann")
+				on(t, s, "b", "bob")
+				on(t, s, "a", "bob")
+				on(t, s, "a", "carl")
+				disconnect(t, s, on(t, s, "b", "dora")) // in her grace
+				wantOnline(t, s, 4)
+
+				c.die(t, s)
+				time.AfterFunc(silentStill/4, func() { _, _ = s.RenewNode(ctxb, Node{ID: "a"}, true) })
+				wantOnline(t, s, 3)
+				members, _, err := s.Members(ctxb, "room", "", 10)
+				must(t, err)
+				wantEqual(t, "first member", members[0], Member{"ann", true})
+				renew(t, s, "a")
+				began := time.Now()
+				wantOnline(t, s, 3)
+				if took := time.Since(began); took >= silentStill {
+					t.Errorf("it looked twice for a node that it knows: %v", took)
+				}
+				renew(t, s, "b") // it was slow
+				renew(t, s, "a")
+				wantOnline(t, s, 4)
+			})
+		})
+	}
+}
+
+// A client that has just closed its last connection is in its grace.
+func TestNoConnectionIsOnNoSilentNode(t *testing.T) {
+	if (onSilent{nodes: map[string]bool{"a": true}}).all(nil) {
+		t.Error("it counts as lost with a node")
+	}
+}
+
+// Neither a node nor a Redis that stood still for a moment makes anybody seem dead.
+func TestCountsDoNotFlap(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	for _, id := range []string{"ann", "bob", "carl", "dora"} {
+		on(t, s, "a", id)
+	}
+	for range 3 {
+		renew(t, s, "a")
+		silence(t, s, "a")
+		renewed := time.AfterFunc(silentStill/4, func() { _, _ = s.RenewNode(ctxb, Node{ID: "a"}, false) })
+		wantOnline(t, s, 4)
+		renewed.Stop()
+	}
+}
+
+func TestSuspectsAreLookedAtTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var q suspects
+		const now, old, older = int64(100_000), int64(98_500), int64(98_000)
+		look := func(name string, last map[string]int64, wantSilent []string, wantWait time.Duration) {
+			t.Helper()
+			silent, wait := q.look(last, now)
+			if len(silent) != len(wantSilent) || wait != wantWait {
+				t.Errorf("%s: silent %v, wait %v; want %v, %v", name, silent, wait, wantSilent, wantWait)
+			}
+			for _, id := range wantSilent {
+				if !silent[id] {
+					t.Errorf("%s: %s is not silent", name, id)
+				}
+			}
+		}
+		look("all well", map[string]int64{"a": now, "b": now - silentAfter.Milliseconds() + 1}, nil, 0)
+		look("first sight", map[string]int64{"a": now, "b": older, "c": older}, nil, silentStill)
+		<-time.After(silentStill / 2)
+		look("too soon, and a new suspect", map[string]int64{"b": older, "c": older, "d": 0}, nil, silentStill)
+		<-time.After(silentStill / 2)
+		look("one has renewed, if late, and one has lost its lease", map[string]int64{"b": old, "c": 0, "d": 0}, []string{"c"}, silentStill)
+		<-time.After(silentStill)
+		look("all", map[string]int64{"a": now, "b": old, "c": 0, "d": 0}, []string{"b", "c", "d"}, 0)
+		look("well again", map[string]int64{"b": now, "c": now}, nil, 0)
+		look("and suspect again", map[string]int64{"b": old}, nil, silentStill)
+	})
+}
