@@ -34,7 +34,7 @@ func suite() []job {
 		{name: "send"},
 		{name: "send", args: []string{"-kind=batch", "-offline"}},
 		{name: "send", args: []string{"-via=imhelper", "-offline"}},
-		{name: "send", args: []string{"-rate=5000", "-rounds=3", "-duration=5s"}},
+		{name: "send", args: []string{"-rate=5000"}},
 		{name: "fanout"},
 		{name: "broadcast"},
 		{name: "mixed"},

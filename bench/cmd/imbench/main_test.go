@@ -4,32 +4,54 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/imtier/imtier/bench/internal/report"
 )
 
-// programs builds imbench and what it measures, without the race detector, and returns imbench's path.
+// bin is where the programs are built, once.
+var bin string
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "imbench-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(bin) // the system's folder for such things is emptied in time
+	os.Exit(code)
+}
+
+// programs returns imbench's path; imbench and what it measures are built without the race detector.
 func programs(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real processes")
 	}
-	dir := t.TempDir()
+	if err := built(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(bin, "imbench")
+}
+
+var built = sync.OnceValue(func() (all error) {
 	for _, module := range []string{"imserver", "webapi", "bench"} {
-		cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
+		cmd := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "./cmd/...")
 		cmd.Dir = filepath.Join("..", "..", "..", module)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", module, err, out)
+			all = errors.Join(all, fmt.Errorf("build %s: %w\n%s", module, err, out))
 		}
 	}
-	return filepath.Join(dir, "imbench")
-}
+	return all
+})
 
 // imbench runs a benchmark and returns what it found, and its exit code.
 func imbench(t *testing.T, path string, args ...string) (*report.Result, int) {
