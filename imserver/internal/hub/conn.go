@@ -25,6 +25,7 @@ type Conn struct {
 	input    meter        // the reader's alone
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
+	closer   bool         // looked at in every round; the sweep's alone
 	spared   int          // by how much a batch from the log is smaller than usual; the catcher's alone
 	final    atomic.Bool  // told to stay away
 	leaving  leavings
@@ -79,6 +80,9 @@ func (c *Conn) Open(s *socket.Socket) {
 	c.left = nil
 	early, by := c.early, c.by
 	c.mu.Unlock()
+	if c.V1 {
+		c.hub.attention.call(c) // it has to start
+	}
 	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
 	}
@@ -123,6 +127,7 @@ func (c *Conn) endBy(r protocol.Reason, by string) {
 		c.hub.opts.Final(c)
 	}
 	c.sock.EndWith(r, by)
+	c.hub.attention.call(c)
 }
 
 // Ready reports whether the connection has its socket.

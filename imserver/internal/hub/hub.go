@@ -65,6 +65,8 @@ type Hub struct {
 	unsent   unsent
 	held     atomic.Bool // see HoldGroups
 
+	attention attention
+
 	mu      sync.Mutex
 	conns   map[string]*Conn   // by connection id
 	clients map[string][]*Conn // by clientId

@@ -46,6 +46,7 @@ func (c *Conn) onRequest(f *protocol.ClientFrame) {
 		r.open[id] = time.Now().Add(protocol.RequestTimeout)
 	}
 	c.mu.Unlock()
+	c.hub.attention.call(c)
 	switch {
 	case again: // its answer is on the way
 	case full:
@@ -125,15 +126,15 @@ func (c *Conn) sendEarly() {
 	}
 }
 
-// lateRequests returns the requests that have waited for too long. The caller holds mu.
-func (c *Conn) lateRequests(now time.Time) (late []string) {
+// lateRequests returns the requests that have waited for too long, and whether any waits. The caller holds mu.
+func (c *Conn) lateRequests(now time.Time) (late []string, asks bool) {
 	if c.requests == nil {
-		return nil
+		return nil, false
 	}
 	for id, until := range c.requests.open {
 		if now.After(until) {
 			late = append(late, id)
 		}
 	}
-	return late
+	return late, len(c.requests.open) > 0
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
@@ -11,26 +12,65 @@ const (
 	sweepInterval = time.Second
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
+	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
+	// a quarter of a machine with two cores. It is pinged before its interval is over, by up to as many rounds, so there
+	// are few rounds where the interval is short.
+	maxSweepRounds  = 10
+	sweepRoundsPart = 8 // of the ping interval
 )
 
-// sweep looks after all time-outs of all connections, so that none needs a timer of its own.
+// sweep looks after all time-outs of all connections, so that none needs a timer of its own. Those of which something
+// is awaited are looked at in every round, the others in turn.
 func (h *Hub) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
-	var conns []*Conn // kept between rounds: as large as the node is
+	var (
+		closer []*Conn // looked at in every round
+		others turns
+	)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			conns = h.appendConns(conns[:0])
-			for i, c := range conns {
-				h.check(c, now)
-				conns[i] = nil
+			closer = h.checkAll(h.attention.take(closer), now)
+			for _, c := range others.take(h.appendConns, h.sweepRounds()) {
+				if !c.closer && h.check(c, now) {
+					c.closer, closer = true, append(closer, c)
+				}
 			}
 			h.unsent.look(h)
 		}
 	}
+}
+
+// turns says whose turn it is.
+type turns struct {
+	conns []*Conn // all, as they were when the turns began; kept between rounds: as large as the node is
+	next  int
+}
+
+// take returns the next ones of all; each has its turn once in so many rounds. What it returned is forgotten the next time.
+func (t *turns) take(appendAll func([]*Conn) []*Conn, rounds int) []*Conn {
+	clear(t.conns[:t.next]) // they may be gone
+	if t.next == len(t.conns) {
+		t.conns, t.next = appendAll(t.conns[:0]), 0
+	}
+	first := t.next
+	t.next = min(len(t.conns), first+(len(t.conns)+rounds-1)/rounds)
+	return t.conns[first:t.next]
+}
+
+// checkAll looks at connections and returns those that have to be looked at in the next round too.
+func (h *Hub) checkAll(conns []*Conn, now time.Time) []*Conn {
+	rest := conns[:0]
+	for _, c := range conns {
+		if c.closer = h.check(c, now); c.closer {
+			rest = append(rest, c)
+		}
+	}
+	clear(conns[len(rest):])
+	return rest
 }
 
 func (h *Hub) appendConns(to []*Conn) []*Conn {
@@ -42,32 +82,38 @@ func (h *Hub) appendConns(to []*Conn) []*Conn {
 	return to
 }
 
-// pingAfter is how long a connection may be quiet. With the next round it would be longer than the interval.
-func (h *Hub) pingAfter() time.Duration {
-	return max(h.opts.PingInterval-sweepInterval, h.opts.PingInterval/2)
+// sweepRounds is in how many rounds every connection has its turn.
+func (h *Hub) sweepRounds() int {
+	return int(min(max(1, h.opts.PingInterval/sweepRoundsPart/sweepInterval), maxSweepRounds))
 }
 
-// check ends a connection that has been silent, has not started or does not close, and pings one that is quiet.
-func (h *Hub) check(c *Conn, now time.Time) {
-	if !c.ready.Load() {
-		return
+// pingAfter is how long a connection may be quiet. At its next turn it would be longer than the interval.
+func (h *Hub) pingAfter() time.Duration {
+	return max(h.opts.PingInterval-time.Duration(h.sweepRounds())*sweepInterval, h.opts.PingInterval/2)
+}
+
+// check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
+// reports whether something is awaited of the connection or of its peer.
+func (h *Hub) check(c *Conn, now time.Time) (awaited bool) {
+	c.mu.Lock()
+	gone, waiting := c.gone, c.V1 && !c.asked
+	late, asks := c.lateRequests(now)
+	c.mu.Unlock()
+	if gone || !c.ready.Load() {
+		return !gone
 	}
 	if d := c.sock.EndedFor(now); d > 0 {
 		if d > closeGrace {
 			c.sock.Kill()
 		}
-		return
+		return true
 	}
-	c.mu.Lock()
-	waiting := c.V1 && !c.asked
-	late := c.lateRequests(now)
-	c.mu.Unlock()
 	for _, id := range late {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
 	if waiting && now.Sub(time.UnixMilli(c.Since)) > h.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
-		return
+		return true
 	}
 	heard, pinged := c.sock.Heard(), time.UnixMilli(c.pinged.Load())
 	switch {
@@ -76,8 +122,38 @@ func (h *Hub) check(c *Conn, now time.Time) {
 			c.end(protocol.ReasonNoPong)
 			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
+		return true
 	case now.Sub(heard) > h.pingAfter():
 		c.pinged.Store(now.UnixMilli())
 		c.sock.Ping()
+		return true
 	}
+	return waiting || asks
+}
+
+// attention is a list of connections that the sweep has to look at in every round, for as long as something is awaited.
+type attention struct {
+	mu    sync.Mutex
+	conns []*Conn
+}
+
+// call puts a connection on the list. It never blocks.
+func (a *attention) call(c *Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conns = append(a.conns, c)
+}
+
+// take appends to to what has been called since the last time and is not there yet.
+func (a *attention) take(to []*Conn) []*Conn {
+	a.mu.Lock()
+	conns := a.conns
+	a.conns = nil
+	a.mu.Unlock()
+	for _, c := range conns {
+		if !c.closer {
+			c.closer, to = true, append(to, c)
+		}
+	}
+	return to
 }

@@ -1,0 +1,75 @@
+package hub
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
+
+func TestSweepRoundsFitTheInterval(t *testing.T) {
+	for _, tc := range []struct {
+		interval  time.Duration
+		rounds    int
+		pingAfter time.Duration
+	}{
+		{time.Millisecond, 1, 500 * time.Microsecond},
+		{10 * time.Second, 1, 9 * time.Second},
+		{25 * time.Second, 3, 22 * time.Second},
+		{10 * time.Minute, 10, 590 * time.Second},
+	} {
+		h := &Hub{opts: Options{PingInterval: tc.interval}}
+		if rounds, after := h.sweepRounds(), h.pingAfter(); rounds != tc.rounds || after != tc.pingAfter {
+			t.Errorf("%v: %d rounds, pings after %v; want %d and %v", tc.interval, rounds, after, tc.rounds, tc.pingAfter)
+		}
+	}
+}
+
+func TestEveryConnectionHasItsTurn(t *testing.T) {
+	for _, n := range []int{0, 1, 9, 10, 11, 105} {
+		const rounds = 10
+		all := make([]*Conn, n)
+		for i := range all {
+			all[i] = &Conn{}
+		}
+		var (
+			turn turns
+			seen = make(map[*Conn]int)
+		)
+		for range rounds {
+			took := turn.take(func(to []*Conn) []*Conn { return append(to, all...) }, rounds)
+			if most := (n + rounds - 1) / rounds; len(took) > most {
+				t.Errorf("of %d: %d at once, want %d at most", n, len(took), most)
+			}
+			for _, c := range took {
+				seen[c]++
+			}
+		}
+		for i, c := range all {
+			if c == nil || seen[c] == 0 {
+				t.Errorf("connection %d of %d had no turn", i, n)
+			}
+		}
+	}
+}
+
+// Whoever does not start, or does not answer a close frame, is not let off until his turn.
+func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval, o.StartTimeout = time.Hour, 500*time.Millisecond })
+	for i := range 40 {
+		r.connect(fmt.Sprint("quiet", i), false)
+	}
+	begin := time.Now()
+	const late = 6
+	for i := range late {
+		r.dial(r.admit(Info{ClientID: "late", ID: fmt.Sprint("late", i)}), true) // neither starts nor reads
+	}
+	for i := range late {
+		r.expectReason(fmt.Sprint("late", i), protocol.ReasonMisuse)
+	}
+	// Two rounds until the start is missed, then the grace, and a round.
+	if took := time.Since(begin); took > closeGrace+6*sweepInterval {
+		t.Errorf("the last was gone after %v", took)
+	}
+}
