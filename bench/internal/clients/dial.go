@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"github.com/imtier/imtier/bench/internal/machine"
 )
 
 const (
@@ -38,14 +40,24 @@ func newDialers(p Plan) (d dialers, err error) {
 		}
 		d.servers = append(d.servers, to)
 	}
-	for _, text := range p.Sources {
-		ip := net.ParseIP(text).To4()
-		if ip == nil {
-			return d, fmt.Errorf("%q is no IPv4 address to connect from", text)
-		}
-		d.sources = append(d.sources, &syscall.SockaddrInet4{Addr: [4]byte(ip)})
+	d.sources, err = sources(p.Count/len(d.servers), d.servers[0])
+	return d, err
+}
+
+// sources are where so many connections to a server on this machine come from: with most of an address's ports in use,
+// the kernel takes a hundred times as long to find a free one as it takes to connect.
+func sources(connections int, to *dialer) (out []*syscall.SockaddrInet4, err error) {
+	if ip := net.IP(to.addr.Addr[:]); !ip.IsLoopback() {
+		return nil, nil
 	}
-	return d, nil
+	ports, err := machine.Ports()
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range machine.Sources(connections, ports) {
+		out = append(out, &syscall.SockaddrInet4{Addr: [4]byte(net.ParseIP(text).To4())})
+	}
+	return out, nil
 }
 
 // to opens the i-th connection.

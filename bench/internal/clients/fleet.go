@@ -17,7 +17,6 @@ import (
 type Plan struct {
 	URL      string   // ws://host:port/path
 	URLs     []string // instead of URL: connections go to these in turn
-	Sources  []string // loopback addresses to connect from, in turn; the kernel's choice unless given
 	Bare     bool     // no handshake: the other side only accepts and writes
 	Keys     string   // signing keys; empty: the server asks for no token
 	Unsigned bool     // no token is made before the clock starts: they would take memory, and expire

@@ -97,10 +97,14 @@ func Warnings(s Size, m Machine) []string {
 	return nil
 }
 
-// Sources are the addresses from which the clients of one node connect, so that no address runs out of ports.
-func Sources(s Size, m Machine) []string {
-	each := max(1, m.Ports/busySourcePorts)
-	out := make([]string, (s.PerNode+each-1)/each)
+// Sources are loopback addresses from which so many connections to one server come, so that no address runs out of ports.
+// Few connections need none: they may come from where the kernel likes.
+func Sources(connections, ports int) []string {
+	each := max(1, ports/busySourcePorts)
+	if connections <= each {
+		return nil
+	}
+	out := make([]string, (connections+each-1)/each)
 	for i := range out {
 		out[i] = fmt.Sprintf("127.0.1.%d", 1+i)
 	}

@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"math"
+	"net"
 	"strings"
 	"testing"
 )
@@ -53,11 +53,15 @@ func TestFitNeverGrows(t *testing.T) {
 }
 
 func TestSourcesHavePortsToSpare(t *testing.T) {
-	m := large()
-	for _, n := range []int{1, 7_058, 7_059, 18_200} {
-		got := Sources(Size{2, n}, m)
-		if want := int(math.Ceil(float64(n) / 7_058)); len(got) != want {
-			t.Errorf("%d connections a node: %d addresses, want %d", n, len(got), want)
+	for n, want := range map[int]int{0: 0, 1: 0, 7_058: 0, 7_059: 2, 14_117: 3, 18_200: 3} {
+		got := Sources(n, 28_232)
+		if len(got) != want {
+			t.Errorf("%d connections: %q, want %d", n, got, want)
+		}
+		for _, text := range got {
+			if ip := net.ParseIP(text); !ip.IsLoopback() {
+				t.Errorf("%d connections: %q is no loopback address", n, text)
+			}
 		}
 	}
 }

@@ -42,11 +42,9 @@ func Read() (Machine, error) {
 		return m, fmt.Errorf("read the limit of open files: %w", err)
 	}
 	m.Files = int(min(lim.Max, Unlimited)) // Go raises the soft limit by itself
-	ports, err := numbers("/proc/sys/net/ipv4/ip_local_port_range", 2)
-	if err != nil {
+	if m.Ports, err = Ports(); err != nil {
 		return m, err
 	}
-	m.Ports = ports[1] - ports[0] + 1
 	buffers, err := numbers("/proc/sys/net/ipv4/tcp_mem", 3)
 	if err != nil {
 		return m, err
@@ -63,6 +61,15 @@ func Read() (Machine, error) {
 	}
 	m.Tracked, err = tracked()
 	return m, err
+}
+
+// Ports is how many source ports an address has.
+func Ports() (int, error) {
+	ports, err := numbers("/proc/sys/net/ipv4/ip_local_port_range", 2)
+	if err != nil {
+		return 0, err
+	}
+	return ports[1] - ports[0] + 1, nil
 }
 
 // allFiles is what is left of fs.file-max, which does not bind the superuser.

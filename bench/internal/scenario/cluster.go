@@ -47,7 +47,7 @@ type cluster struct {
 }
 
 // start starts all processes; nobody connects yet.
-func (o *Million) start(ctx context.Context, s *stage, size machine.Size, m machine.Machine) (*cluster, error) {
+func (o *Million) start(ctx context.Context, s *stage, size machine.Size) (*cluster, error) {
 	w, err := startWatch()
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (o *Million) start(ctx context.Context, s *stage, size machine.Size, m mach
 		c.cpu.add(clientName, fleet.W.PID())
 		c.nodes, c.fleets = append(c.nodes, srv), append(c.fleets, fleet)
 		c.plans[i] = clients.Plan{
-			URL: srv.URL, Sources: machine.Sources(size, m), Keys: s.keys, Unsigned: true, Count: size.PerNode, Numbers: numbers[i],
+			URL: srv.URL, Keys: s.keys, Unsigned: true, Count: size.PerNode, Numbers: numbers[i],
 			V1: size.PerNode * o.V1 / 100, Parallel: o.Parallel, Resumes: true,
 		}
 	}

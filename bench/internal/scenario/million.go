@@ -59,7 +59,7 @@ func share(size machine.Size) float64 { return min(1, float64(size.Connections()
 // Run measures.
 func (o *Million) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("million", "")
-	size, m, err := o.fit(p)
+	size, err := o.fit(p)
 	res.Title = fmt.Sprintf("%d nodes with %d clients each, %d in all, on one machine", size.Nodes, size.PerNode, size.Connections())
 	if err != nil {
 		return res, err
@@ -67,44 +67,44 @@ func (o *Million) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 	if size.Connections() < o.Nodes*o.PerNode {
 		res.Add("scaled down from", float64(o.Nodes*o.PerNode), "connections", "this machine holds no more")
 	}
-	last, frame, err := o.imtier(ctx, p, size, m, res)
+	last, frame, err := o.imtier(ctx, p, size, res)
 	if err != nil {
 		return res, err
 	}
-	return res, o.bare(ctx, p, size, m, frame, last, res)
+	return res, o.bare(ctx, p, size, frame, last, res)
 }
 
 // fit compares the size with the machine's limits and makes it smaller when it has to be.
-func (o *Million) fit(p *report.Progress) (machine.Size, machine.Machine, error) {
+func (o *Million) fit(p *report.Progress) (machine.Size, error) {
 	want := machine.Size{Nodes: o.Nodes, PerNode: o.PerNode}
 	if o.Nodes < machine.MinNodes || o.Nodes > maxNodes || min(o.PerNode, o.Rounds, o.Rate, o.Directs, o.AtOnce) < 1 {
-		return want, machine.Machine{}, fmt.Errorf("want -nodes from %d to %d, and at least one of everything else", machine.MinNodes, maxNodes)
+		return want, fmt.Errorf("want -nodes from %d to %d, and at least one of everything else", machine.MinNodes, maxNodes)
 	}
 	m, err := machine.Read()
 	if err != nil {
-		return want, m, err
+		return want, err
 	}
 	size, advice := machine.Fit(want, m)
 	for _, a := range append(advice, machine.Warnings(size, m)...) {
 		p.Say("million: %s", a)
 	}
 	if size.PerNode < 1 {
-		return size, m, fmt.Errorf("this machine is too small for %d connections", want.Connections())
+		return size, fmt.Errorf("this machine is too small for %d connections", want.Connections())
 	}
 	if size != want {
 		p.Say("million: scaled down from %d × %d to %d × %d = %d connections", want.Nodes, want.PerNode, size.Nodes, size.PerNode, size.Connections())
 	}
-	return size, m, nil
+	return size, nil
 }
 
 // imtier measures the product. It returns how long broadcasts took to the last client, and a frame of one as it arrived.
-func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.Size, m machine.Machine, res *report.Result) (last []float64, frame []byte, err error) {
+func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.Size, res *report.Result) (last []float64, frame []byte, err error) {
 	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer s.close()
-	c, err := o.start(ctx, s, size, m)
+	c, err := o.start(ctx, s, size)
 	if err != nil {
 		return nil, nil, err
 	}

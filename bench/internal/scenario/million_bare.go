@@ -22,7 +22,7 @@ const (
 
 // bare writes the same frame to as many sockets of as many processes, and compares. imtier is gone by then: both do not
 // fit into memory. There is no handshake, since only writing counts.
-func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Size, m machine.Machine, frame []byte, imtier []float64, res *report.Result) error {
+func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Size, frame []byte, imtier []float64, res *report.Result) error {
 	s := &stage{c: o.Common, p: p}
 	defer s.close()
 	w, err := startWatch()
@@ -46,7 +46,7 @@ func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Siz
 		loops, fleets = append(loops, bare.Fanout{W: worker}), append(fleets, fleet)
 		cpu.add(bareName, worker.PID())
 		cpu.add(clientName, fleet.W.PID())
-		plan := clients.Plan{Bare: true, Count: size.PerNode, Parallel: bareParallel, Sources: machine.Sources(size, m)}
+		plan := clients.Plan{Bare: true, Count: size.PerNode, Parallel: bareParallel}
 		if err := connectBare(ctx, loops[i], fleet, plan); err != nil {
 			return fmt.Errorf("bare loop %d: %w", i, err)
 		}
