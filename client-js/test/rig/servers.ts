@@ -59,8 +59,8 @@ export class Servers {
   private _all: Program[] = [];
   private _killAll = () => this._all.forEach((one) => one.killNow());
 
-  /** Starts Redis, webapi and some imservers. */
-  static async start(count = 2, nodeEnv: Record<string, string> = {}): Promise<Servers> {
+  /** Starts Redis, webapi and some imservers, with more settings for the imservers and for webapi. */
+  static async start(count = 2, nodeEnv: Record<string, string> = {}, webEnv: Record<string, string> = {}): Promise<Servers> {
     const servers = new Servers();
     process.once("exit", servers._killAll);
     const [redis, web, webAdmin, ...ports] = await freePorts(3 + 2 * count) as [number, number, number, ...number[]];
@@ -75,7 +75,7 @@ export class Servers {
       "--port", String(redis), "--bind", "127.0.0.1", "--dir", servers.dir, "--save", "", "--appendonly", "yes", "--daemonize", "no",
     ], {}, () => pings(redis));
     servers.webapi = servers._program("webapi", join(bin, "webapi"), [], {
-      ...common, IM_LISTEN: `127.0.0.1:${web}`, IM_ADMIN_LISTEN: `127.0.0.1:${webAdmin}`, IM_API_KEYS: API_KEY,
+      ...common, IM_LISTEN: `127.0.0.1:${web}`, IM_ADMIN_LISTEN: `127.0.0.1:${webAdmin}`, IM_API_KEYS: API_KEY, ...webEnv,
     }, () => answers(`http://127.0.0.1:${webAdmin}/readyz`));
     for (let i = 0; i < count; i++) {
       const [port, admin] = ports.slice(2 * i) as [number, number];
