@@ -1,7 +1,7 @@
 // Builds dist/: ES modules, CommonJS and one script for pages without a bundler, types for the first two; and the
 // copy that the demo page loads. With --check that copy is compared instead of written.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { demoCopy, dist, root } from "./files.js";
@@ -26,11 +26,11 @@ await Promise.all([
   build({ ...common, entryPoints: ["src/global.ts"], format: "iife", globalName: "imtier", outfile: join(dist, "imtier.global.js") }),
 ]);
 
-const types = join(dist, "esm");
+const types = join(dist, "types");
 const tsc = join(root, "node_modules/typescript/bin/tsc");
-for (const out of [types, join(dist, "cjs")]) {
-  execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", out], { cwd: root, stdio: "inherit" });
-}
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", types], { cwd: root, stdio: "inherit" });
+for (const format of ["esm", "cjs"]) cpSync(types, join(dist, format), { recursive: true });
+rmSync(types, { recursive: true });
 writeFileSync(join(dist, "cjs/package.json"), '{ "type": "commonjs" }\n');
 
 // One file, and readable: whoever learns from the demo page may look into it.
