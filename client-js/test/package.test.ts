@@ -1,7 +1,7 @@
 // What npm pack makes: it installs into a fresh project, works there in all formats, has its types, and is small.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -70,10 +70,28 @@ describe("the package", () => {
 
   it("shows code in its README that type-checks", () => {
     const readme = readFileSync(join(root, "README.md"), "utf8");
-    const first = /```ts\n([^]*?)```/u.exec(readme)![1]!;
-    mkdirSync(join(project, "readme"), { recursive: true });
-    writeFileSync(join(project, "readme/first.mts"), `declare function show(from: string | undefined, data: unknown): void;\n${first}`);
+    const connectUrl = "declare const connectUrl: () => Promise<string>;\n";
+    const imported = 'import { ImClient } from "@imtier/client";\n';
+    // Under each heading the first piece of code, and what it takes for given.
+    const pieces: [heading: string, before: string][] = [
+      ["# @imtier/client", "declare function show(from: string | undefined, data: unknown): void;\n"],
+      ["### React", connectUrl],
+      ["### A message that has to be stored", "declare const im: import('@imtier/client').ImClient, db: { put(table: string, value: object): Promise<void> };\n"],
+      ["### Receipts", `declare const im: import("@imtier/client").ImClient; declare function mark(id: string, state: string): void;
+        declare function show(m: import("@imtier/client").Message): void;
+        declare function whenSeen(m: import("@imtier/client").Message, then: () => void): void;\n`],
+      ["### Node.js", imported + connectUrl],
+      ["### WeChat", `${imported}declare const wx: import("@imtier/client/mini").MiniProgram & { request(options: object): void };\n`],
+    ];
+    const folder = join(project, "readme");
+    mkdirSync(folder, { recursive: true });
+    symlinkSync(join(root, "node_modules/@types"), join(project, "node_modules/@types"));
+    const files = pieces.map(([heading, before], i) => {
+      const [, kind, code] = /```(tsx?)\n([^]*?)```/u.exec(readme.slice(readme.indexOf(`${heading}\n`)))!;
+      writeFileSync(join(folder, `${i}.${kind}`), `${before}${code}\nexport {};\n`);
+      return `readme/${i}.${kind}`;
+    });
     run(process.execPath, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--skipLibCheck", "--strict", "--target", "es2022", "--lib", "es2022,dom",
-      "--module", "nodenext", "--moduleResolution", "nodenext", "readme/first.mts");
+      "--jsx", "react-jsx", "--types", "node", "--module", "esnext", "--moduleResolution", "bundler", ...files);
   });
 });
