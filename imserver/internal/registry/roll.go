@@ -35,19 +35,25 @@ func (r *Roll) Restore(ctx context.Context) error {
 }
 
 // Compare closes connections that were ended or revoked, and registers those again of which Redis knows nothing: it may
-// have lost data.
+// have lost data. Of those that are being admitted Redis may know nothing yet.
 func (r *Roll) Compare(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	admitted := make(map[string]bool)
+	for _, se := range r.Sessions(true) {
+		admitted[se.ConnID] = true
+	}
 	var unknown []store.Session
-	for part := range slices.Chunk(r.Sessions(true), restoreBatch) {
+	for part := range slices.Chunk(r.Sessions(false), restoreBatch) {
 		ended, places, err := r.Store.Compare(ctx, part)
 		if err != nil {
 			return fmt.Errorf("compare connections: %w", err)
 		}
 		r.end(ended)
 		for _, i := range places {
-			unknown = append(unknown, part[i])
+			if admitted[part[i].ConnID] {
+				unknown = append(unknown, part[i])
+			}
 		}
 	}
 	if len(unknown) == 0 {
