@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +24,10 @@ type Options struct {
 	Webhook        Redeliverer           // nil: none is set up
 	Log            *zap.Logger           // required
 	Metrics        prometheus.Registerer // required
+
+	// Of event streams: after how long an idle one says that it lives, default 12s, and how long a client may take to read
+	// a piece, default 30s.
+	EventHeartbeat, EventPatience time.Duration
 }
 
 // API serves the routes. Make one with New, then Handler once.
@@ -58,7 +64,10 @@ func New(o Options) *API {
 		clients{h}.routes(),
 		connections{h}.routes(),
 		revocations{h}.routes(),
-		events{h, make(chan struct{}, maxStreams)}.routes(),
+		events{
+			h: h, room: make(chan struct{}, maxStreams),
+			heartbeat: cmp.Or(o.EventHeartbeat, heartbeat), patience: cmp.Or(o.EventPatience, writeTimeout),
+		}.routes(),
 		deadLetters{h, o.Webhook}.routes(),
 		cluster{h}.routes(),
 	)

@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	// heartbeat is how often an idle stream says that it lives; common proxies cut what is silent for 60 s.
-	heartbeat = 15 * time.Second
+	// heartbeat is after how long an idle stream says that it lives, unless told otherwise. It is looked at every 2 s, and
+	// 15 s are promised; common proxies cut what is silent for 60 s.
+	heartbeat = 12 * time.Second
 	// eventsRetry is how long a client of the stream waits before it connects again.
 	eventsRetry = time.Second
-	// writeTimeout is how long a client may take to read a piece; then it is cut off, and resumes.
+	// writeTimeout is how long a client may take to read a piece, unless told otherwise; then it is cut off, and resumes.
 	writeTimeout = 30 * time.Second
 	// maxStreams bounds the streams of one webapi: each is a reader of all partitions.
 	maxStreams = 100
@@ -28,8 +29,10 @@ const (
 
 // events streams what happens to clients.
 type events struct {
-	h    *imhelper.Helper
-	room chan struct{} // one element per stream
+	h         *imhelper.Helper
+	room      chan struct{} // one element per stream
+	heartbeat time.Duration
+	patience  time.Duration // with a client that does not read
 }
 
 func (e events) routes() []route {
@@ -60,7 +63,8 @@ func (e events) serve(a *API, r *route, b *binder) http.HandlerFunc {
 	count := a.metrics.route(r.id)
 	return func(w http.ResponseWriter, req *http.Request) {
 		start := time.Now()
-		s := &eventStream{w: w, out: http.NewResponseController(w), began: func() { count.observe(r.status, time.Since(start)) }}
+		s := &eventStream{w: w, out: http.NewResponseController(w), heartbeat: e.heartbeat, patience: e.patience}
+		s.began = func() { count.observe(r.status, time.Since(start)) }
 		err := e.stream(req, b, s)
 		switch {
 		case s.last.IsZero() && err != nil && req.Context().Err() == nil:
@@ -105,6 +109,8 @@ type eventStream struct {
 	began func()
 	buf   bytes.Buffer
 	last  time.Time // of the last write; zero: nothing was written yet
+
+	heartbeat, patience time.Duration
 }
 
 // write sends events, each with the place from which to resume. Without events it is a heartbeat, when it is time for one,
@@ -120,7 +126,7 @@ func (s *eventStream) write(events []imhelper.Event, pos string) error {
 		h.Set("X-Accel-Buffering", "no") // nginx
 		h["X-Content-Type-Options"] = noSniff
 		fmt.Fprintf(&s.buf, "retry: %d\n\n", eventsRetry.Milliseconds())
-	case len(events) == 0 && time.Since(s.last) < heartbeat:
+	case len(events) == 0 && time.Since(s.last) < s.heartbeat:
 		return nil
 	}
 	for i := range events {
@@ -139,7 +145,7 @@ func (s *eventStream) write(events []imhelper.Event, pos string) error {
 		fmt.Fprintf(&s.buf, ":\nid: %s\n\n", pos)
 	}
 	// Errors of setting the deadline mean that w cannot do it (a test's recorder).
-	_ = s.out.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = s.out.SetWriteDeadline(time.Now().Add(s.patience))
 	if _, err := s.w.Write(s.buf.Bytes()); err != nil {
 		return errReader
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -266,4 +268,64 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 		}
 	}
 	f.call(http.MethodGet, "/v1/events", "").problem(http.StatusServiceUnavailable, codeUnavailable, "")
+}
+
+// A stream on which nothing happens says so now and then, with a place from which to resume.
+func TestIdleStreamsHaveAHeartbeat(t *testing.T) {
+	const every, scan = 3 * time.Second, 2 * time.Second
+	f := start(t, func(o *Options) { o.EventHeartbeat = every })
+	s := f.stream("", "")
+	watchdog := time.AfterFunc(20*time.Second, s.cancel)
+	defer watchdog.Stop()
+	var last time.Time
+	place := ""
+	for i := range 4 { // what to do after a break, the first place, two heartbeats
+		e, err := s.block()
+		if err != nil || e.name != "" || i > 0 && (e.id == "" || e.id == place) {
+			t.Fatalf("block %d: %+v, %v", i, e, err)
+		}
+		if took := time.Since(last); i > 1 && (took < every-100*time.Millisecond || took > every+2*scan) {
+			t.Errorf("block %d came after %v", i, took)
+		}
+		last, place = time.Now(), e.id
+	}
+	if every, promised := heartbeat+scan, 15*time.Second; every > promised {
+		t.Errorf("by default a heartbeat comes after up to %v, promised are %v", every, promised)
+	}
+}
+
+// Who does not read is cut off, when the kernels hold all that they can.
+func TestAStuckReaderIsCutOff(t *testing.T) {
+	const patience = 500 * time.Millisecond
+	events := make([]imhelper.Event, 100)
+	for i := range events {
+		events[i] = imhelper.Event{Type: "join", ClientID: strings.Repeat("c", 100), Group: strings.Repeat("g", 100)}
+	}
+	ended := make(chan error, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s := &eventStream{w: w, out: http.NewResponseController(w), began: func() {}, heartbeat: heartbeat, patience: patience}
+		for {
+			if err := s.write(events, "1-0-0"); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}))
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errReader) {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it still waits for the reader")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -54,7 +55,8 @@ func (w *Webhook) onEvent(ctx context.Context, e imhelper.Event) error {
 	if n <= len(w.o.Retries) {
 		pause := jitter(w.o.Retries[n-1])
 		if answer != nil {
-			pause = max(pause, answer.after)
+			// No longer than the operator lets an event hold up its partition between two attempts.
+			pause = max(pause, min(answer.after, slices.Max(w.o.Retries)))
 		}
 		w.o.Log.Debug("webhook attempt failed", zap.String("event", id), zap.Int("attempt", n), zap.Duration("retry_in", pause), zap.Error(err))
 		return imhelper.RetryAfter(pause, err)

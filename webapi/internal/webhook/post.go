@@ -16,12 +16,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-const (
-	// maxRetryAfter bounds how long the receiver may put an event off.
-	maxRetryAfter = time.Hour
-	// maxIgnored is how much of an answer that nobody looks at is read, in bytes, so that the connection can be used again.
-	maxIgnored = 64 << 10
-)
+// maxIgnored is how much of an answer that nobody looks at is read, in bytes, so that the connection can be used again.
+const maxIgnored = 64 << 10
 
 // payload is the body of a webhook as the specification recommends it.
 type payload struct {
@@ -107,5 +103,5 @@ func retryAfter(text string, now time.Time) time.Duration {
 	} else if at, err := http.ParseTime(text); err == nil {
 		d = at.Sub(now)
 	}
-	return min(max(d, 0), maxRetryAfter)
+	return max(d, 0)
 }

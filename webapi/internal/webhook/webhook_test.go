@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type rig struct {
 	store  *store.Store
 	helper *imhelper.Helper
 	url    string
+	stops  map[*Webhook]func()
 	probes int // groups that client probe has joined, to see that events are posted
 
 	mu     sync.Mutex
@@ -52,7 +54,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	r := &rig{t: t, stops: make(map[*Webhook]func())}
 	srv := httptest.NewServer(r)
 	t.Cleanup(srv.Close)
 	r.url = srv.URL
@@ -154,7 +156,8 @@ func (r *rig) start(change ...func(*Options)) *Webhook {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); w.Run(ctx) }()
-	r.t.Cleanup(func() { cancel(); <-done })
+	r.stops[w] = func() { cancel(); <-done }
+	r.t.Cleanup(func() { r.stop(w) })
 	last := ""
 	eventually(r.t, "events are posted", func() bool {
 		r.probes++
@@ -166,6 +169,9 @@ func (r *rig) start(change ...func(*Options)) *Webhook {
 	eventually(r.t, "all of these events", func() bool { return slices.Contains(r.of("probe"), last) })
 	return w
 }
+
+// stop ends a webhook and waits.
+func (r *rig) stop(w *Webhook) { r.stops[w]() }
 
 func (r *rig) join(client string, groups ...string) {
 	r.t.Helper()
@@ -274,22 +280,80 @@ func otherPartition(r *rig, client string) string {
 }
 
 func TestRetryAfterIsKept(t *testing.T) {
+	for _, c := range []struct {
+		name, after string
+		longest     time.Duration // of the schedule
+		atLeast     time.Duration
+	}{
+		{"within the schedule", "1", time.Minute, 900 * time.Millisecond},
+		{"beyond it", "3600", 500 * time.Millisecond, 400 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			r.start(func(o *Options) { o.Retries = []time.Duration{time.Millisecond, c.longest, time.Millisecond} })
+			var first sync.Once
+			r.answers(func(w http.ResponseWriter, p post) {
+				status := http.StatusOK
+				if p.client == "ann" {
+					first.Do(func() { w.Header().Set("Retry-After", c.after); status = http.StatusTooManyRequests })
+				}
+				w.WriteHeader(status)
+			})
+			r.join("ann", "1")
+			r.expect("ann", "!1", "1")
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if d := r.posts[len(r.posts)-1].at.Sub(r.posts[len(r.posts)-2].at); d < c.atLeast {
+				t.Errorf("came again after %v", d)
+			}
+		})
+	}
+}
+
+// A receiver that takes a request and says nothing costs an attempt its time-out, and no more: it ends as a dead letter,
+// others are posted meanwhile, and stopping does not wait for it. What is left running the package's leak check finds.
+func TestAReceiverThatNeverAnswers(t *testing.T) {
 	r := newRig(t)
-	r.start()
-	var first sync.Once
+	const timeout = 300 * time.Millisecond
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	w := r.start(func(o *Options) { o.Timeout = timeout })
+	var tries, stuck atomic.Int32
 	r.answers(func(w http.ResponseWriter, p post) {
-		status := http.StatusOK
-		if p.client == "ann" {
-			first.Do(func() { w.Header().Set("Retry-After", "1"); status = http.StatusTooManyRequests })
+		switch p.client {
+		case "ann":
+			tries.Add(1)
+			<-hang
+		case "carl":
+			stuck.Add(1)
+			<-hang
 		}
-		w.WriteHeader(status)
+		w.WriteHeader(http.StatusOK)
 	})
+	began := time.Now()
 	r.join("ann", "1")
-	r.expect("ann", "!1", "1")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if d := r.posts[len(r.posts)-1].at.Sub(r.posts[len(r.posts)-2].at); d < 900*time.Millisecond {
-		t.Errorf("came again after %v", d)
+	r.join(otherPartition(r, "ann"), "x")
+	r.expect(otherPartition(r, "ann"), "x")
+	eventually(t, "a dead letter", func() bool { return testutil.ToFloat64(w.metrics.dead) == 1 })
+	if took := time.Since(began); took < 3*timeout {
+		t.Errorf("given up after %v", took)
+	}
+	letters, _, err := r.helper.DeadLetters(t.Context(), "", 0)
+	if err != nil || len(letters) != 1 || letters[0].Attempts != 3 || !strings.Contains(letters[0].Error, "Timeout") {
+		t.Errorf("letters %+v, %v", letters, err)
+	}
+	if n := tries.Load(); n != 3 {
+		t.Errorf("%d attempts", n)
+	}
+
+	r.stop(w)
+	slow := r.start(func(o *Options) { o.Timeout = MaxTimeout })
+	r.join("carl", "1")
+	eventually(t, "it hangs", func() bool { return stuck.Load() == 1 })
+	began = time.Now()
+	r.stop(slow)
+	if took := time.Since(began); took > MaxTimeout/2 {
+		t.Errorf("stopping took %v", took)
 	}
 }
 
@@ -436,7 +500,7 @@ func TestRequestsAreAnsweredByTheReceiver(t *testing.T) {
 func TestRetryAfterForms(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "99999999": maxRetryAfter,
+		"": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "99999999": 99999999 * time.Second,
 		"Wed, 02 Jan 2030 03:04:35 GMT": 30 * time.Second, "Wed, 02 Jan 2030 03:00:00 GMT": 0,
 	} {
 		if got := retryAfter(text, now); got != want {
