@@ -23,8 +23,8 @@ build: ## bin/imserver, bin/webapi, bin/imdev, bin/imbench
 lint: ## formatting, vet, golangci-lint, tsc, eslint
 	@scripts/lint "$(GO_PACKAGES)" $(NPM_DIRS)
 
-bench: build ## the benchmarks, a table on stdout
-	@scripts/bench
+bench: build ## the benchmarks, a table on stdout; BENCH are further flags
+	@scripts/bench $(BENCH)
 
 million: build ## a million clients on 55 nodes, as many as this machine can hold; MILLION are further flags
 	@bin/imbench million $(MILLION)

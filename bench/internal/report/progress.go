@@ -37,9 +37,6 @@ func NewProgress(f *os.File) *Progress {
 	return &Progress{out: f, begin: time.Now(), terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
-// Quiet tells nobody.
-func Quiet() *Progress { return &Progress{out: io.Discard, begin: time.Now()} }
-
 // Say writes a line that stays.
 func (p *Progress) Say(format string, args ...any) {
 	p.mu.Lock()

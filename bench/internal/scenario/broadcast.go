@@ -46,6 +46,7 @@ func (o *Broadcast) Run(ctx context.Context, p *report.Progress) (*report.Result
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	c := &contest{rounds: o.Rounds, size: o.Size, members: o.PerNode, pause: roundPause, cpu: s.account("publisher")}
 	p.Say("broadcast: opening %d connections to each of %d nodes …", o.PerNode, o.Nodes)
 	im, err := s.everyone(ctx, o.Nodes, c.cpu, clients.Plan{Count: o.PerNode, V1: o.PerNode * o.V1 / 100})

@@ -60,6 +60,7 @@ func (o *Connect) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	var bareRate float64
 	if o.Baseline {
 		p.Say("connect: %d connections to a server that only accepts …", o.N)
@@ -135,10 +136,6 @@ func (o *Connect) imtier(ctx context.Context, s *stage, res *report.Result) (rat
 	if err != nil {
 		return 0, err
 	}
-	start, err := measure.RSS(srv.PID())
-	if err != nil {
-		return 0, err
-	}
 	joins := make([]string, o.Groups)
 	for i := range joins {
 		joins[i] = clients.GroupName(i)
@@ -170,21 +167,11 @@ func (o *Connect) imtier(ctx context.Context, s *stage, res *report.Result) (rat
 		return 0, err
 	}
 	res.Took("handshake", connects)
-	rss, err := measure.RSS(srv.PID())
-	if err != nil {
-		return 0, err
-	}
-	res.Add("resident memory per connection, just after", float64(rss-start)/float64(o.N), "bytes", "imserver; see idle")
 	online, err := countOnline(ctx, st)
 	if err != nil {
 		return 0, err
 	}
-	stats, err := fleet.Stats()
-	if err != nil {
-		return 0, err
-	}
 	res.Check("clients connected and not online in Redis", float64(o.N-online), "", report.AtMost(0), "")
-	res.Add("handshakes refused or broken", float64(stats.Errors), "", "")
 	return rate, nil
 }
 

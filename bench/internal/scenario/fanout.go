@@ -45,6 +45,7 @@ func (o *Fanout) Run(ctx context.Context, p *report.Progress) (*report.Result, e
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	c := &contest{rounds: o.Rounds, size: o.Size, members: o.Members, pause: roundPause, cpu: s.account("publisher")}
 	p.Say("fanout: opening %d connections …", o.Members)
 	im, err := o.imtier(ctx, s, c.cpu)

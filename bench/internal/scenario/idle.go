@@ -77,6 +77,7 @@ func (o *Idle) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 	if err != nil {
 		return res, err
 	}
+	redisEmpty, redisKnown := procs.ReadRedisInfo(s.redis)
 	fleet, err := s.fleet(ctx)
 	if err != nil {
 		return res, err
@@ -105,6 +106,9 @@ func (o *Idle) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 		return res, err
 	}
 	o.report(res, opened, online, start, connected, full)
+	if redisFull, err := procs.ReadRedisInfo(s.redis); err == nil && redisKnown == nil { // else it is somebody's, with a password
+		res.Add("memory of Redis per connection", float64(redisFull.Memory-redisEmpty.Memory)/float64(o.N), "bytes", "sessions, presence, used tokens, events")
+	}
 	if err := o.divide(ctx, res, srv, empty); err != nil {
 		return res, err
 	}

@@ -77,6 +77,7 @@ func (o *Mixed) Run(ctx context.Context, p *report.Progress) (*report.Result, er
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	cpu := s.account("generator")
 	ps, err := s.places(ctx, 1, cpu)
 	if err != nil {

@@ -51,6 +51,7 @@ func (o *Resume) Run(ctx context.Context, p *report.Progress) (*report.Result, e
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	st, err := s.store(ctx)
 	if err != nil {
 		return res, err

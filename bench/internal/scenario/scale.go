@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +35,7 @@ func (o *Scale) Register(fs *flag.FlagSet) error {
 	fs.Var(&o.Nodes, "nodes", "`numbers` of nodes")
 	fs.IntVar(&o.PerNode, "per-node", 1000, "sockets of each of several nodes")
 	fs.Var(&o.Groups, "groups", "`numbers` of groups that each client is a member of")
-	fs.IntVar(&o.Members, "members", 300, "clients that are members of all groups")
+	fs.IntVar(&o.Members, "members", 200, "clients that are members of all groups")
 	fs.IntVar(&o.Deliveries, "deliveries", 100_000, "deliveries to count at each size, about")
 	fs.Float64Var(&o.MaxSpread, "max-spread", 0.15, "most distance of a cost from the middle of the least and the greatest, as a share")
 	return o.Common.Register(fs)
@@ -140,8 +141,12 @@ func (o *Scale) inGroups(ctx context.Context, s *stage, cpu *account, n int) (*s
 	}}, o.Members, err
 }
 
-// joinSenders is how many clients are made members at the same time.
-const joinSenders = 8
+const (
+	// joinSenders is how many clients are made members at the same time, joinLot of how many groups in one call: a call of
+	// thousands would keep Redis busy for longer than callers wait.
+	joinSenders = 4
+	joinLot     = 100
+)
 
 // join makes every client a member of n groups, before it connects.
 func (o *Scale) join(ctx context.Context, st *store.Store, n int) error {
@@ -157,9 +162,11 @@ func (o *Scale) join(ctx context.Context, st *store.Store, n int) error {
 	for w := range joinSenders {
 		wg.Go(func() {
 			for i := w; i < o.Members && ctx.Err() == nil; i += joinSenders {
-				if _, err := st.JoinGroups(ctx, clients.ClientID(i), groups, store.JoinOptions{}); err != nil {
-					once.Do(func() { first = err })
-					return
+				for lot := range slices.Chunk(groups, joinLot) {
+					if _, err := st.JoinGroups(ctx, clients.ClientID(i), lot, store.JoinOptions{}); err != nil {
+						once.Do(func() { first = err })
+						return
+					}
 				}
 			}
 		})

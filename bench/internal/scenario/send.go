@@ -123,7 +123,7 @@ type sending struct {
 	*stage
 	cpu   *account
 	crowd clients.Crowd // empty when nobody is connected
-	nodes []place
+	at    []place
 	api   *procs.Server // nil without webapi
 	kinds []*kind
 	sent  int64 // messages that clients have to get, also while warming up
@@ -140,6 +140,7 @@ func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	x := &sending{stage: s, cpu: s.account("generator")}
 	if err := o.receivers(ctx, x); err != nil {
 		return res, err
@@ -179,13 +180,13 @@ func (o *Send) receivers(ctx context.Context, x *sending) (err error) {
 	if o.Offline {
 		return nil
 	}
-	if x.nodes, err = x.places(ctx, 1, x.cpu); err != nil {
+	if x.at, err = x.places(ctx, 1, x.cpu); err != nil {
 		return err
 	}
-	x.crowd = crowd(x.nodes)
+	x.crowd = crowd(x.at)
 	x.p.Say("send: opening %d connections …", o.N)
 	_, err = x.crowd.Open(func(int) clients.Plan {
-		return clients.Plan{URL: x.nodes[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Parallel: o.Parallel}
+		return clients.Plan{URL: x.at[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Parallel: o.Parallel}
 	})
 	return err
 }

@@ -96,7 +96,7 @@ func (o *Send) profile(ctx context.Context, x *sending, k *kind) (wait func() er
 	if x.api != nil {
 		servers["webapi"] = x.api
 	}
-	for _, n := range x.nodes {
+	for _, n := range x.at {
 		servers["imserver"] = n.srv
 	}
 	if o.Profiles == "" || k.name == kindBare || len(servers) == 0 {

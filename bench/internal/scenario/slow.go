@@ -65,6 +65,7 @@ func (o *Slow) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 		return res, err
 	}
 	defer s.close()
+	defer s.tell(res)
 	st, err := s.store(ctx)
 	if err != nil {
 		return res, err
@@ -96,7 +97,7 @@ func (o *Slow) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 	}
 	res.Check("p99 of the others, times what it was", ms(with.took.Quantile(0.99))/ms(without.took.Quantile(0.99)), "",
 		report.AtMost(o.MaxRatio), "")
-	grown := float64(with.peak-without.peak) / float64(o.Stuck)
+	grown := float64(max(0, with.peak-without.peak)) / float64(o.Stuck)
 	res.Check("memory for one that does not read", grown, "bytes", report.AtMost(float64(o.OutboxKB)*1024),
 		"imserver's peak, less the peak when all read; the limit is IM_OUTBOX_SIZE")
 	res.Check("messages of the others lost or too many", without.missing+with.missing, "", report.AtMost(0), "")

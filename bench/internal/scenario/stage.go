@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
+	"github.com/imtier/imtier/bench/internal/measure"
 	"github.com/imtier/imtier/bench/internal/procs"
 	"github.com/imtier/imtier/bench/internal/report"
 	"github.com/imtier/imtier/pkg/store"
@@ -51,6 +52,7 @@ type stage struct {
 	stops []func()
 
 	ownRedis *procs.Redis // nil when it was there already
+	nodes    []node
 
 	mu     sync.Mutex
 	fleets clients.Crowd // whose progress is shown
@@ -95,7 +97,16 @@ func (s *stage) close() {
 
 // imserver starts the server. It is killed in the end: signing off its connections in order measures nothing.
 func (s *stage) imserver(ctx context.Context, settings ...string) (*procs.Server, error) {
-	return s.server(ctx, s.c.Imserver, settings...)
+	srv, err := s.server(ctx, s.c.Imserver, settings...)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := measure.RSS(srv.PID())
+	if err != nil {
+		return nil, err
+	}
+	s.nodes = append(s.nodes, node{srv, empty})
+	return srv, nil
 }
 
 // webapi starts the other server.
