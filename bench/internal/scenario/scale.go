@@ -45,19 +45,22 @@ const (
 	scalePause = 20 * time.Millisecond // between messages
 	scaleSize  = 150                   // bytes of data
 	scaleV1    = 50                    // percent of the connections that speak imtier.v1
-	// minRounds are made at every size, however large.
-	minRounds = 10
+	// scaleTurns is how often each size is measured, minRounds how many messages at least, in all turns.
+	scaleTurns = 5
+	minRounds  = 10
 )
+
+// part is what grows, and how to start the side that is measured at a size; it also returns the clients of each fleet.
+type part struct {
+	name, unit string
+	sizes      sizes
+	side       func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error)
+}
 
 // Run measures.
 func (o *Scale) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("scale", fmt.Sprintf("processor time for one delivery as imtier grows, %d deliveries at each size", o.Deliveries))
-	for _, part := range []struct {
-		name  string
-		x     string
-		sizes sizes
-		side  func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error)
-	}{
+	for _, pt := range []part{
 		{"sockets of one node", "sockets", o.Sockets, func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error) {
 			sd, err := s.everyone(ctx, 1, cpu, clients.Plan{Count: n, V1: n * scaleV1 / 100})
 			return sd, n, err
@@ -68,18 +71,11 @@ func (o *Scale) Run(ctx context.Context, p *report.Progress) (*report.Result, er
 		}},
 		{"groups of each client", "groups", o.Groups, o.inGroups},
 	} {
-		series := report.Series{Name: part.name, X: part.x, Y: "µs of imserver and redis for one delivery"}
-		for _, n := range part.sizes {
-			p.Say("scale: %d %s …", n, part.x)
-			us, err := o.point(ctx, p, res, n, part.x, part.side)
-			if err != nil {
-				return res, fmt.Errorf("%d %s: %w", n, part.x, err)
-			}
-			series.Points = append(series.Points, report.Point{X: float64(n), Y: us})
+		if len(pt.sizes) == 0 {
+			continue
 		}
-		if len(series.Points) > 0 {
-			res.Series = append(res.Series, series)
-			res.Check("cost of a delivery, spread over "+part.name, spreadOf(series.Points), "", report.AtMost(o.MaxSpread), part.sizes.String())
+		if err := o.measure(ctx, p, res, pt); err != nil {
+			return res, fmt.Errorf("%s: %w", pt.name, err)
 		}
 	}
 	return res, nil
@@ -94,29 +90,43 @@ func spreadOf(points []report.Point) float64 {
 	return (high - low) / (high + low)
 }
 
-// point measures at one size, with processes of its own, and returns the servers' microseconds for one delivery.
-func (o *Scale) point(ctx context.Context, p *report.Progress, res *report.Result, n int, of string,
-	start func(context.Context, *stage, *account, int) (*side, int, error),
-) (float64, error) {
-	s, err := newStage(ctx, o.Common, p)
-	if err != nil {
-		return 0, err
+// measure measures a part. All its sizes run at the same time and are measured in turn: what else the machine does then
+// falls on all of them, and not on one.
+func (o *Scale) measure(ctx context.Context, p *report.Progress, res *report.Result, pt part) error {
+	contests := make([]*contest, len(pt.sizes))
+	for i, n := range pt.sizes {
+		p.Say("scale: %d %s …", n, pt.unit)
+		s, err := newStage(ctx, o.Common, p)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		cpu := s.account("publisher")
+		sd, each, err := pt.side(ctx, s, cpu, n)
+		if err != nil {
+			return err
+		}
+		contests[i] = &contest{sides: []*side{sd}, size: scaleSize, members: each, pause: scalePause, cpu: cpu}
+		contests[i].rounds = max(minRounds, o.Deliveries/(each*len(sd.crowd))) / scaleTurns
 	}
-	defer s.close()
-	cpu := s.account("publisher")
-	sd, each, err := start(ctx, s, cpu, n)
-	if err != nil {
-		return 0, err
+	for turn := range scaleTurns {
+		p.Say("scale: %s, turn %d of %d …", pt.name, turn+1, scaleTurns)
+		for _, c := range contests {
+			if err := c.run(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	c := &contest{sides: []*side{sd}, size: scaleSize, members: each, pause: scalePause, cpu: cpu}
-	c.rounds = max(minRounds, o.Deliveries/(each*len(sd.crowd)))
-	if err := c.run(ctx); err != nil {
-		return 0, err
+	series := report.Series{Name: pt.name, X: pt.unit, Y: "µs of imserver and redis for one delivery"}
+	for i, c := range contests {
+		cost := c.cpu.cost(sideImtier, "delivery", scaleTurns*c.deliveries(c.sides[0]))
+		cost.Work = fmt.Sprintf("%d %s", pt.sizes[i], pt.unit)
+		res.Costs = append(res.Costs, cost)
+		series.Points = append(series.Points, report.Point{X: float64(pt.sizes[i]), Y: cost.Of("imserver") + cost.Of("redis")})
 	}
-	cost := cpu.cost(sd.name, "delivery", c.deliveries(sd))
-	cost.Work = fmt.Sprintf("%d %s", n, of)
-	res.Costs = append(res.Costs, cost)
-	return cost.Of("imserver") + cost.Of("redis"), nil
+	res.Series = append(res.Series, series)
+	res.Check("cost of a delivery, spread over "+pt.name, spreadOf(series.Points), "", report.AtMost(o.MaxSpread), pt.sizes.String())
+	return nil
 }
 
 // inGroups starts clients that are all members of n groups, to which is sent in turn.

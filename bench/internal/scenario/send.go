@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
@@ -260,57 +259,3 @@ func awaitMessages(ctx context.Context, crowd clients.Crowd, want int64) error {
 		}
 	}
 }
-
-// report adds the numbers.
-func (o *Send) report(res *report.Result, x *sending) error {
-	var base *kind
-	for _, k := range x.kinds {
-		if k.name == kindBare {
-			base = k
-		}
-		o.rows(res, k, base)
-		res.Took(k.name+", answered", k.answered)
-		res.Took(k.name+", read by the receiver", k.delivered)
-		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
-	}
-	if o.Offline {
-		return nil
-	}
-	stats, err := x.crowd.Stats()
-	if err != nil {
-		return err
-	}
-	res.Check("messages lost or too many", math.Abs(float64(x.sent-stats.Messages)), "", report.AtMost(0),
-		fmt.Sprintf("of %s", report.Number(float64(x.sent))))
-	return nil
-}
-
-// rows adds what there is to say of one kind.
-func (o *Send) rows(res *report.Result, k, base *kind) {
-	if o.Rate > 0 {
-		if k.arrives {
-			res.Check(k.name+", p99 until read by the receiver", ms(k.delivered.Quantile(0.99)), "ms", report.AtMost(ms(o.MaxP99)),
-				"from when the send was to begin")
-		}
-		res.Add(k.name+", p99 until answered", ms(k.answered.Quantile(0.99)), "ms", "")
-		res.Add(k.name, measure.Median(k.rates), "sends/s", "")
-		return
-	}
-	rate := measure.Median(k.rates)
-	if k.name == kindBatch {
-		res.Check(k.name, rate, "sends/s", report.AtLeast(o.MinBatch), fmt.Sprintf("durable, %d at a time", k.each))
-		return
-	}
-	res.Add(k.name, rate, "sends/s", "")
-	if base == nil || k == base {
-		return
-	}
-	ratios := make([]float64, len(k.rates))
-	for i := range ratios {
-		ratios[i] = k.rates[i] / base.rates[i]
-	}
-	least := map[string]float64{kindDurable: o.MinDurable, kindEphemeral: o.MinEphemeral}[k.name]
-	res.Check(k.name+", share of the bare handler", measure.Median(ratios), "", report.AtLeast(least), "median of the rounds' ratios")
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
