@@ -13,8 +13,9 @@ import (
 const (
 	readSize  = 64 << 10 // bytes of one read
 	eventSize = 256      // events of one wait
-	// wakeInterval is how often the loop looks whether it should end, in milliseconds.
-	wakeInterval = 100
+	// wakeInterval is how often the loop looks whether it should end, in milliseconds: of many processes each costs the
+	// machine something every time.
+	wakeInterval = 1000
 )
 
 // conn is one client; after it was added the loop's alone. There may be a million of them on the machine.

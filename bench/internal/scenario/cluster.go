@@ -22,6 +22,9 @@ const maxNodes = protocol.DefaultPartitions
 // pongTimeout is the imservers' IM_PONG_TIMEOUT: while a million sockets are written to, clients take turns.
 const pongTimeout = time.Minute
 
+// progressSteps is how often is told how many connections are open.
+const progressSteps = 10
+
 // Names of processes in tables.
 const (
 	nodeName   = "imserver"
@@ -141,8 +144,10 @@ func (o *Million) connect(ctx context.Context, c *cluster, res *report.Result) e
 				return
 			}
 			open, again = open+c.size.PerNode, again+opened.Retries
-			c.p.Say("million: %d of %d connections, %.0f/s, %.2f GB", open, c.size.Connections(),
-				float64(open)/time.Since(begin).Seconds(), inGB(c.watch.now().unavailable))
+			if n := c.size.Connections(); open*progressSteps/n > (open-c.size.PerNode)*progressSteps/n {
+				c.p.Say("million: %d of %d connections, %.0f/s, %.2f GB", open, n,
+					float64(open)/time.Since(begin).Seconds(), inGB(c.watch.now().unavailable))
+			}
 		})
 	}
 	wg.Wait()
