@@ -30,6 +30,8 @@ type Plan struct {
 	Resumes  bool     // imtier.v1 clients keep their positions, and the next Open continues there
 	Messages int64    // how many messages have to arrive before Open is over
 	Room     int      // bytes of each socket's receive buffer; 0: as the kernel thinks right
+
+	Limit time.Duration // of what is waited for after the last handshake; 0: 5 minutes
 }
 
 // Opened is how opening went.
@@ -53,7 +55,7 @@ type Stats struct {
 }
 
 const (
-	// openTimeout bounds the opening of a fleet.
+	// openTimeout bounds the opening of a fleet unless its plan does.
 	openTimeout = 5 * time.Minute
 	openPoll    = 5 * time.Millisecond
 	goneTimeout = time.Minute
@@ -137,7 +139,11 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 	if err := f.dialAll(d, p, tokens); err != nil {
 		return Opened{}, err
 	}
-	err = f.until("all connections are open and started", openTimeout, func() bool {
+	limit := p.Limit
+	if limit == 0 {
+		limit = openTimeout
+	}
+	err = f.until("all connections are open and started, and have their messages", limit, func() bool {
 		return f.loop.open.Load() == int64(p.Count) && f.loop.started.Load() == int64(p.V1) &&
 			f.rec.total.Load()-had >= p.Messages
 	})

@@ -13,13 +13,11 @@ type place struct {
 
 // What precedes a position in the frames.
 var (
-	inboxStream = []byte(`"stream":"inbox"`)
-	allStream   = []byte(`"stream":"all"`)
-	posMark     = []byte(`"pos":"`)
-	inboxMark   = []byte(`"inbox":"`) // in the answer to start
-	allMark     = []byte(`"all":"`)
-	unrecovered = []byte(`:false`)
-	dataMark    = []byte(`"data":`)
+	inboxMessage = []byte(`{"type":"message","stream":"inbox","pos":"`)
+	allMessage   = []byte(`{"type":"message","stream":"all","pos":"`)
+	inboxMark    = []byte(`"inbox":"`) // in the answer to start
+	allMark      = []byte(`"all":"`)
+	unrecovered  = []byte(`:false`)
 )
 
 // start is the frame that begins there; where the server thinks for those who have no place yet.
@@ -44,17 +42,18 @@ func (p *place) started(payload []byte) (recovered bool) {
 	return !bytes.Contains(payload, unrecovered)
 }
 
-// message takes a message's position. It reports whether the message is a new one; one without a position is.
+// message takes a message's position. It reports whether the message is a new one; one without a position is. It runs for
+// every delivery, so it looks at the beginning only, which is as imservers write it.
 func (p *place) message(payload []byte) (fresh bool) {
-	head, _, _ := bytes.Cut(payload, dataMark)
-	at := &p.inbox
-	switch {
-	case bytes.Contains(head, allStream):
-		at = &p.all
-	case !bytes.Contains(head, inboxStream):
-		return true
+	at := &p.all
+	rest, ours := bytes.CutPrefix(payload, allMessage)
+	if !ours {
+		at = &p.inbox
+		if rest, ours = bytes.CutPrefix(payload, inboxMessage); !ours {
+			return true
+		}
 	}
-	pos, ok := position(head, posMark)
+	pos, ok := positionIn(rest)
 	if !ok {
 		return true
 	}
@@ -66,10 +65,18 @@ func (p *place) message(payload []byte) (fresh bool) {
 // position reads the one behind mark.
 func position(payload, mark []byte) (pos protocol.Position, ok bool) {
 	_, rest, found := bytes.Cut(payload, mark)
-	end := bytes.IndexByte(rest, '"')
-	if !found || end < 0 {
+	if !found {
 		return pos, false
 	}
-	pos, err := protocol.ParsePosition(string(rest[:end]))
+	return positionIn(rest)
+}
+
+// positionIn reads the position that ends at the first quote.
+func positionIn(text []byte) (pos protocol.Position, ok bool) {
+	end := bytes.IndexByte(text, '"')
+	if end < 0 {
+		return pos, false
+	}
+	pos, err := protocol.ParsePosition(string(text[:end]))
 	return pos, err == nil
 }

@@ -46,7 +46,7 @@ func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Siz
 		loops, fleets = append(loops, bare.Fanout{W: worker}), append(fleets, fleet)
 		cpu.add(bareName, worker.PID())
 		cpu.add(clientName, fleet.W.PID())
-		plan := clients.Plan{Bare: true, Count: size.PerNode, Parallel: bareParallel}
+		plan := clients.Plan{Bare: true, Count: size.PerNode, Parallel: bareParallel, Resumes: true} // so that clients do the same with a message
 		if err := connectBare(ctx, loops[i], fleet, plan); err != nil {
 			return fmt.Errorf("bare loop %d: %w", i, err)
 		}

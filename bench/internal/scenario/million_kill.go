@@ -45,7 +45,7 @@ func (o *Million) kill(ctx context.Context, c *cluster, res *report.Result) erro
 	if err := o.missed(ctx, c); err != nil {
 		return fmt.Errorf("messages to the clients of the killed node: %w", err)
 	}
-	plan.Messages = c.sent[0] - before
+	plan.Messages, plan.Limit = c.sent[0]-before, arriveLimit
 	sent := time.Since(killed)
 	opened, err := fleet.Open(plan)
 	if err != nil {
