@@ -18,6 +18,24 @@ func (b *book) club(key, pos string) { b.got(b.alice, 1, "group:club", key, pos)
 
 const club = "group:club"
 
+// awayFromClub is alice, who misses a message of the club while she is away, and begins behind it.
+func (b *book) awayFromClub(left bool) {
+	b.move(true, true)
+	b.joined(1, club, "5-0")
+	b.toClub("a", "5-1")
+	b.club("a", "5-1")
+	b.p.Calm(b.tick())
+	b.toClub("b", "5-2")
+	if left {
+		b.move(false, true)
+		b.move(true, true)
+	}
+	b.silent(ledger.ByCursor, "0-0")
+	b.alice.Add(ledger.Entry{At: b.tick(), Conn: 2, What: ledger.Started, Stream: club, Pos: "5-2", Recovered: true, Way: ledger.ByCursor})
+	b.toClub("c", "5-3")
+	b.got(b.alice, 2, club, "c", "5-3")
+}
+
 func TestCompareMemberships(t *testing.T) {
 	t.Parallel()
 	run(t, []comparison{
@@ -66,6 +84,9 @@ func TestCompareMemberships(t *testing.T) {
 			b.club("b", "5-2")
 		}, nil},
 
+		{"left and joined while away, and says nothing of where it stopped", func(b *book) { b.awayFromClub(true) }, nil},
+
+		{"away, and says nothing of where it stopped", func(b *book) { b.awayFromClub(false) }, []Rule{SilentGap}},
 		{"never let in", func(b *book) {
 			b.toClub("a", "5-1")
 			b.club("a", "5-1")

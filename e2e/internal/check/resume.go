@@ -35,11 +35,19 @@ func (v *view) knows(e ledger.Entry, pos protocol.Position) bool {
 			top = p.pos
 		}
 	}
-	if !following {
+	if !following || v.mayHaveLeft(e, since) {
 		return false
 	}
 	stored := slices.ContainsFunc(v.sent.calms, func(at time.Time) bool {
 		return at.After(since) && at.Before(e.At) && !v.sent.lost(at, e.At)
 	})
 	return stored || !v.sent.lost(since, e.At) && !top.Less(pos)
+}
+
+// mayHaveLeft tells whether somebody made the client leave a group after it had begun to follow its stream. Where it had come
+// in the membership before is forgotten then, whether or not it heard of it.
+func (v *view) mayHaveLeft(e ledger.Entry, since time.Time) bool {
+	return slices.ContainsFunc(v.sent.changes, func(c ledger.Change) bool {
+		return !c.Join && c.Client == v.id && "group:"+c.Group == e.Stream && c.Called.Before(e.At) && (!c.OK || c.Returned.After(since))
+	})
 }

@@ -140,17 +140,22 @@ func (w *Watch) Check(truth map[string]bool, within time.Duration) {
 	w.wantOnline(t, truth)
 }
 
-// Violations are what is wrong with the events after a while.
-func (w *Watch) Violations(truth map[string]bool, within time.Duration) (found []check.Violation) {
-	for deadline := time.Now().Add(within); ; {
+// Violations are what is wrong with the events after a while. Events may go on: what is under way gets its time, also in the
+// end.
+func (w *Watch) Violations(truth map[string]bool, within time.Duration) []check.Violation {
+	w.settle(truth, within)
+	<-time.After(quiet)
+	return w.settle(truth, within)
+}
+
+// settle waits until nothing is wrong, and returns what still is.
+func (w *Watch) settle(truth map[string]bool, within time.Duration) (found []check.Violation) {
+	for deadline := time.Now().Add(within); ; <-time.After(10 * poll) {
 		found = check.Presence(w.events(), WatchGroups, w.Before, truth)
 		if len(found) == 0 || time.Now().After(deadline) {
-			break
+			return found
 		}
-		<-time.After(10 * poll)
 	}
-	<-time.After(quiet)
-	return check.Presence(w.events(), WatchGroups, w.Before, truth)
 }
 
 // wantOnline compares GET /v1/clients with the truth.
