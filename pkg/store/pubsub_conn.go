@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"time"
 )
@@ -140,13 +141,22 @@ func newPubSubReader(conn net.Conn) *pubsubReader {
 
 // silenceGuard fails a read for which Redis has been silent too long. It looks at the clock once per read from the
 // socket, not once per message.
+//
+// A process that got no processor for a while finds both: its time is up, and bytes have come. Taking that for silence
+// would cost a new subscription and a comparison of everything, on a machine that has too much to do already. So it
+// looks once more.
 type silenceGuard struct{ net.Conn }
 
-func (g silenceGuard) Read(p []byte) (int, error) {
-	if err := g.SetReadDeadline(time.Now().Add(subSilence)); err != nil {
-		return 0, err
+func (g silenceGuard) Read(p []byte) (n int, err error) {
+	for _, patience := range [...]time.Duration{subSilence, subLastLook} {
+		if err := g.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			return 0, err
+		}
+		if n, err = g.Conn.Read(p); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
 	}
-	return g.Conn.Read(p)
+	return n, err
 }
 
 var errPubSubProtocol = errors.New("unexpected answer on a pub/sub connection")

@@ -50,7 +50,8 @@ type subscription struct {
 
 const (
 	subPingGap    = time.Second             // between pings, which also prove that the channel is quiet, not dead
-	subSilence    = 2500 * time.Millisecond // without a byte from Redis: the connection is dead
+	subSilence    = 2200 * time.Millisecond // without a byte from Redis, and then
+	subLastLook   = 300 * time.Millisecond  // without one that was late: the connection is dead
 	subWrite      = 2 * time.Second         // one write
 	subChunk      = 100                     // channels in one SUBSCRIBE
 	backoffFirst  = 50 * time.Millisecond
