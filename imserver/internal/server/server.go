@@ -29,7 +29,7 @@ type Admitter interface {
 	Admit(ctx context.Context, se store.Session) (*hub.Conn, error)
 }
 
-// Options of a server; all are required.
+// Options of a server; all but Parker are required.
 type Options struct {
 	Keys       ticket.Keys
 	Admitter   Admitter
@@ -46,7 +46,7 @@ type Options struct {
 	MaxMessage int // bytes
 	OutboxCap  int // bytes
 	Ping       time.Duration
-	Parker     *socket.Parker
+	Parker     *socket.Parker // nil where the system has none
 	Log        *zap.Logger
 }
 
