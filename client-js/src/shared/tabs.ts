@@ -160,9 +160,12 @@ export class Tabs implements Upstream {
     this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
   }
 
-  /** What the leading tab's connection does. */
+  /**
+   * What the leading tab's connection does. A browser may grant the lock before it brings what the last leader said with
+   * it still: of that, only that all have to stay away counts for a tab that leads.
+   */
   private _follow(change: StateChange, session: string | undefined): void {
-    if (this._connection) return;
+    if (this._connection && change.state !== "closed") return;
     this._session = session;
     if (change.state === "open" && !this._joined) return; // the welcome comes
     if (change.state === "closed") this._leave();

@@ -148,9 +148,12 @@ var init_tabs = __esm({
         const started = { type: "started", pos: this._owner.tops(), recovered: {} };
         this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
       }
-      /** What the leading tab's connection does. */
+      /**
+       * What the leading tab's connection does. A browser may grant the lock before it brings what the last leader said with
+       * it still: of that, only that all have to stay away counts for a tab that leads.
+       */
       _follow(change, session) {
-        if (this._connection) return;
+        if (this._connection && change.state !== "closed") return;
         this._session = session;
         if (change.state === "open" && !this._joined) return;
         if (change.state === "closed") this._leave();

@@ -1,0 +1,89 @@
+// Tabs that share a socket, where the order matters in which a browser lets them know things. Real browsers: e2e/browser.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { ImClient, type StateChange } from "../src/index.js";
+import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
+import { FakeServer } from "./rig/fakeServer.js";
+import { FakeTabs } from "./rig/fakeTabs.js";
+
+describe("tabs, of which the leading one is told to stay away", () => {
+  let server: FakeServer;
+  let browser: FakeTabs;
+  let tabs: { im: ImClient; states: StateChange[] }[];
+
+  async function open(): Promise<void> {
+    const im = new ImClient({ connectUrl: server.connectUrl, WebSocket: server.Socket, shared: true });
+    const states: StateChange[] = [];
+    im.on("state", (change) => void states.push(change));
+    tabs.push({ im, states });
+    const opened = im.connect();
+    for (let i = 0; i < 10; i++) {
+      await advance(50);
+      browser.deliver();
+    }
+    await opened;
+  }
+
+  beforeEach(async () => {
+    stopTime();
+    server = new FakeServer();
+    browser = new FakeTabs();
+    browser.install();
+    tabs = [];
+    for (let i = 0; i < 3; i++) await open();
+    assert.equal(server.open.length, 1);
+  });
+  afterEach(async () => {
+    for (const { im } of tabs) im.close();
+    await settle();
+    browser.remove();
+    restoreTime();
+  });
+
+  /** Every tab is closed for the server's reason, and nothing connects again. */
+  async function allStayAway(): Promise<void> {
+    for (let i = 0; i < 10; i++) {
+      browser.deliver();
+      await advance(1_000);
+    }
+    for (const { states } of tabs) {
+      const change = states.at(-1)!;
+      assert.ok(change.state === "closed", change.state);
+      assert.deepEqual(change.reason, { by: "server", code: 4500, name: "forced offline", text: "go" });
+    }
+    assert.equal(server.open.length, 0);
+  }
+
+  it("stay away when that comes before the lock", async () => {
+    server.drop(4500, "go");
+    browser.deliver();
+    await allStayAway();
+    assert.equal(server.sockets.length, 1);
+  });
+
+  it("stay away when the next one leads already", async () => {
+    server.drop(4500, "go");
+    await settle();
+    await allStayAway();
+    assert.equal(server.sockets.length, 1);
+  });
+
+  it("stay away when the next one has connected already", async () => {
+    server.drop(4500, "go");
+    await advance(1_000);
+    assert.equal(server.sockets.length, 2);
+    await allStayAway();
+  });
+
+  it("come back when one of them is told to", async () => {
+    server.drop(4500, "go");
+    await allStayAway();
+    for (const { im } of tabs) void im.connect();
+    for (let i = 0; i < 10; i++) {
+      await advance(50);
+      browser.deliver();
+    }
+    assert.deepEqual(tabs.map(({ im }) => im.state), ["open", "open", "open"]);
+    assert.equal(server.open.length, 1);
+  });
+});
