@@ -52,8 +52,8 @@ func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
-		if len(s.open) != 0 {
-			t.Errorf("%d connections are noted after the end", len(s.open))
+		if len(s.guests.here)+s.guests.silent.Len() != 0 {
+			t.Errorf("%d connections are noted after the end", len(s.guests.here))
 		}
 	})
 	return r

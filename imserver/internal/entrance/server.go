@@ -29,14 +29,11 @@ type Server struct {
 	handler  http.Handler
 	log      *log.Logger
 	patience time.Duration // headerTimeout, shorter in tests
+	guests   *guests
 
 	next    chan net.Conn // to a worker that has nothing to do
 	done    chan struct{} // closed when workers need not wait any more
 	workers sync.WaitGroup
-
-	mu     sync.Mutex
-	open   map[net.Conn]struct{} // neither hijacked nor closed
-	closed bool
 }
 
 // Listen opens addr (host:port; port 0 takes a free one) for handler. It starts nothing: call Serve, or Close. The log
@@ -50,7 +47,8 @@ func Listen(addr string, handler http.Handler, log *log.Logger) (*Server, error)
 	}
 	return &Server{
 		listener: listener, handler: handler, log: log, patience: headerTimeout,
-		next: make(chan net.Conn), done: make(chan struct{}), open: make(map[net.Conn]struct{}),
+		guests: newGuests(),
+		next: make(chan net.Conn), done: make(chan struct{}),
 	}, nil
 }
 
@@ -102,26 +100,5 @@ func (s *Server) accept(ctx context.Context) error {
 // more than once.
 func (s *Server) Close() {
 	_ = s.listener.Close() // a second close is harmless
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for c := range s.open {
-		_ = c.Close() // whoever reads it finds out
-	}
-}
-
-// enter notes a connection until leave; false after Close.
-func (s *Server) enter(c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.open[c] = struct{}{}
-	}
-	return !s.closed
-}
-
-func (s *Server) leave(c net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
+	s.guests.close()
 }

@@ -9,6 +9,10 @@ import (
 
 // hand gives a connection to a worker that waits, or to a new one: nobody waits for a slow client's worker.
 func (s *Server) hand(c net.Conn) {
+	if !s.guests.enter(c) {
+		_ = c.Close() // the server is closed
+		return
+	}
 	select {
 	case s.next <- c:
 	default:
@@ -37,12 +41,8 @@ func (s *Server) work(c net.Conn) {
 
 // serve answers the one request of a connection.
 func (s *Server) serve(c net.Conn) {
-	if !s.enter(c) {
-		_ = c.Close() // the server is closed
-		return
-	}
 	in := takeInput(c)
-	w := &response{conn: c, in: in, left: s.leave}
+	w := &response{conn: c, in: in, left: s.guests.leave}
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Printf("panic serving %v: %v\n%s", c.RemoteAddr(), p, debug.Stack())
@@ -51,12 +51,13 @@ func (s *Server) serve(c net.Conn) {
 			}
 		}
 		if !w.hijacked {
-			s.leave(c)
+			s.guests.leave(c)
 		}
 		in.release()
 	}()
 	_ = c.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does reading
 	r, status := in.request()
+	s.guests.speak(c)
 	switch {
 	case status == 0:
 		_ = c.Close() // it sent nothing, or went away
