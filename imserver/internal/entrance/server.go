@@ -48,7 +48,7 @@ func Listen(addr string, handler http.Handler, log *log.Logger) (*Server, error)
 	return &Server{
 		listener: listener, handler: handler, log: log, patience: headerTimeout,
 		guests: newGuests(),
-		next: make(chan net.Conn), done: make(chan struct{}),
+		next:   make(chan net.Conn), done: make(chan struct{}),
 	}, nil
 }
 
