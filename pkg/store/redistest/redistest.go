@@ -8,6 +8,7 @@ package redistest
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,7 +27,14 @@ const (
 	startTimeout = 15 * time.Second // for a server to answer PING, on a busy machine
 	dialTimeout  = 5 * time.Second  // for a connection, on a busy machine
 	portAttempts = 5                // a free port may be taken by another process before the server binds it
+
+	// Ports below those from which connections get theirs: one of these would find the port of a server that is down.
+	lowestPort = 10_000
+	ports      = 20_000
 )
+
+// accepting is what the server logs when its port is its own and its data is read.
+const accepting = "Ready to accept connections"
 
 // Server is a redis-server that belongs to one test.
 type Server struct {
@@ -56,8 +64,7 @@ func Args(args ...string) Option {
 // Dir uses a folder of the caller's instead of a temporary one.
 func Dir(dir string) Option { return func(s *Server) { s.dir = dir } }
 
-// At runs the server on an address of the caller's, for a test that restarts it: while it is down nothing else must
-// take a port of the range from which outgoing connections get theirs.
+// At runs the server on an address of the caller's.
 func At(addr string) Option {
 	return func(s *Server) { s.Addr, s.fixed = addr, true }
 }
@@ -150,6 +157,7 @@ func (s *Server) start() error {
 	}, s.args...)
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = childAttr()
+	logged := len(s.log())
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -166,8 +174,11 @@ func (s *Server) start() error {
 	defer tick.Stop()
 	deadline := time.After(startTimeout)
 	for {
-		if answer, err := roundTrip(s.Addr, "PING"); err == nil && ready(answer) {
-			return nil
+		// Another server would answer as well, if it was quicker to take the port.
+		if strings.Contains(s.log()[logged:], accepting) {
+			if answer, err := roundTrip(s.Addr, "PING"); err == nil && ready(answer) {
+				return nil
+			}
 		}
 		select {
 		case <-tick.C:
@@ -217,15 +228,20 @@ func (s *Server) log() string {
 	return string(b)
 }
 
-// freeAddr asks the kernel for a port that nobody listens on.
+// freeAddr finds a port that nobody listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var last error
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(ports))))
+		if err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal(last)
+	return ""
 }
 
 // roundTrip sends a command and returns the first line of the answer; of a bulk string, the string.
