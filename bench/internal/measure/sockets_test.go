@@ -6,7 +6,23 @@ import (
 	"time"
 )
 
+// The machine's other processes fill and empty sockets meanwhile, so one look may show anything, also less than before:
+// what is kept from being read has to show once.
 func TestSocketBytesSeesWhatNobodyReads(t *testing.T) {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		sent, grown := stuff(t)
+		if sent > 256<<10 && grown >= sent/4 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are on their way, memory grew by %d", sent, grown)
+		}
+	}
+}
+
+// stuff sends until nothing fits, to a peer that does not read.
+func stuff(t *testing.T) (sent, grown int64) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -21,13 +37,13 @@ func TestSocketBytesSeesWhatNobodyReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetWriteDeadline(time.Now().Add(time.Second))
+	if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
 	n, _ := c.Write(make([]byte, 4<<20)) // until nothing fits
 	after, err := SocketBytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if grown := after - before; grown < int64(n)/4 { // others come and go meanwhile
-		t.Errorf("%d bytes are on their way, memory grew by %d", n, grown)
-	}
+	return int64(n), after - before
 }
