@@ -52,6 +52,7 @@ export class Connection implements Upstream, LinkOwner {
   private _openedAt = 0;
   private _bySession = false; // how the link under way was dialled
   private _triedSession = false; // in this attempt
+  private _woken = false; // during this attempt, which may fail for what is over
   private _timer: ReturnType<typeof setTimeout> | undefined; // of connectUrl, or of the wait
 
   constructor(options: ConnectionOptions, owner: UpstreamOwner) {
@@ -76,7 +77,10 @@ export class Connection implements Upstream, LinkOwner {
   }
 
   wake(): void {
-    if (this._state === "waiting" && !this._options.offline() && Date.now() - this._dialledAt >= CALM_MS) this._dial();
+    if (!this._options.offline()) {
+      this._woken = this._state === "connecting";
+      if (this._state === "waiting") this._hurry();
+    }
     this._link?.probe();
   }
 
@@ -131,7 +135,7 @@ export class Connection implements Upstream, LinkOwner {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
     this._set({ state: "connecting" });
-    this._triedSession = false;
+    this._triedSession = this._woken = false;
     if (!this._resume(SESSION_FIRST_MS)) this._fresh();
   }
 
@@ -205,9 +209,22 @@ export class Connection implements Upstream, LinkOwner {
     if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
     this._openedAt = 0;
     const wait = this._options.offline() ? longestWait(Infinity) : backoff(this._attempt);
+    this._attempt++;
+    if (this._woken) this._hurry();
+    else this._wait(wait);
+  }
+
+  /** Dials as soon as CALM_MS allow. */
+  private _hurry(): void {
+    const wait = this._dialledAt + CALM_MS - Date.now();
+    if (wait > 0) this._wait(wait);
+    else this._dial();
+  }
+
+  private _wait(ms: number): void {
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._dial(), wait);
-    this._set({ state: "waiting", retryAt: Date.now() + wait, attempt: ++this._attempt });
+    this._timer = setTimeout(() => this._dial(), ms);
+    this._set({ state: "waiting", retryAt: Date.now() + ms, attempt: this._attempt });
   }
 
   private _set(change: StateChange): void {

@@ -659,6 +659,34 @@ describe("a connection that may be dead", () => {
     assert.equal(im.state, "open");
   });
 
+  it("tries again soon when the network comes back just after an attempt, or during one", async () => {
+    for (const during of [false, true]) {
+      let wake = () => {};
+      await open({ host: { watch: (w) => { wake = w; return () => {}; }, offline: () => false } });
+      const random = mock.method(Math, "random", () => 0.99);
+      server.refuse = true;
+      server.drop();
+      await advance(9_000); // the waits are long by now
+      await advance((states.at(-1) as { retryAt: number }).retryAt - Date.now() - 10);
+      server.refuse = false;
+      server.hang = true;
+      await advance(50);
+      assert.equal(im.state, "connecting");
+      if (during) wake();
+      server.hang = false;
+      server.last.end(1006);
+      await settle();
+      assert.equal(im.state, "waiting");
+      if (!during) wake();
+      const { retryAt } = states.at(-1) as { retryAt: number };
+      assert.ok(retryAt - Date.now() <= 1_000, `the next attempt is in ${retryAt - Date.now()} ms`);
+      await advance(1_100);
+      assert.equal(im.state, "open");
+      random.mock.restore();
+      im.close();
+    }
+  });
+
   it("leaves no timer when it is closed", async () => {
     await open();
     server.publish("inbox", "a");

@@ -468,6 +468,8 @@ var Connection = class {
     this._bySession = false;
     // how the link under way was dialled
     this._triedSession = false;
+    // in this attempt
+    this._woken = false;
     this._options = options;
     this._owner = owner;
   }
@@ -486,7 +488,10 @@ var Connection = class {
     this._set({ state: "closed", reason });
   }
   wake() {
-    if (this._state === "waiting" && !this._options.offline() && Date.now() - this._dialledAt >= CALM_MS) this._dial();
+    if (!this._options.offline()) {
+      this._woken = this._state === "connecting";
+      if (this._state === "waiting") this._hurry();
+    }
     this._link?.probe();
   }
   /** The URL to resume by if this connection ended now. */
@@ -532,7 +537,7 @@ var Connection = class {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
     this._set({ state: "connecting" });
-    this._triedSession = false;
+    this._triedSession = this._woken = false;
     if (!this._resume(SESSION_FIRST_MS)) this._fresh();
   }
   /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
@@ -600,9 +605,20 @@ var Connection = class {
     if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
     this._openedAt = 0;
     const wait = this._options.offline() ? longestWait(Infinity) : backoff(this._attempt);
+    this._attempt++;
+    if (this._woken) this._hurry();
+    else this._wait(wait);
+  }
+  /** Dials as soon as CALM_MS allow. */
+  _hurry() {
+    const wait = this._dialledAt + CALM_MS - Date.now();
+    if (wait > 0) this._wait(wait);
+    else this._dial();
+  }
+  _wait(ms) {
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._dial(), wait);
-    this._set({ state: "waiting", retryAt: Date.now() + wait, attempt: ++this._attempt });
+    this._timer = setTimeout(() => this._dial(), ms);
+    this._set({ state: "waiting", retryAt: Date.now() + ms, attempt: this._attempt });
   }
   _set(change) {
     if (change.state === this._state && change.state !== "waiting") return;
