@@ -39,11 +39,12 @@ func start(t *testing.T, change ...func(*Options)) (*Helper, *redistest.Server) 
 	return h, redis
 }
 
-func (h *Helper) register(t *testing.T, id, url string) {
+func (h *Helper) register(t *testing.T, redis *redistest.Server, id, url string) {
 	t.Helper()
 	if _, err := h.store.RenewNode(t.Context(), store.Node{ID: id, URL: url, Started: time.Now(), Conns: 3}, true); err != nil {
 		t.Fatal(err)
 	}
+	redis.KeepNode(id)
 	h.nodes.forget()
 }
 
@@ -180,8 +181,8 @@ func TestPreConnectSpreadsPartitionsAndMovesFew(t *testing.T) {
 }
 
 func TestPreConnectFollowsTheNodes(t *testing.T) {
-	h, _ := start(t)
-	h.register(t, "a", "wss://a.test/ws?zone=1")
+	h, redis := start(t)
+	h.register(t, redis, "a", "wss://a.test/ws?zone=1")
 	c, err := h.PreConnect(t.Context(), ConnectRequest{ClientID: "alice", TTL: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +203,7 @@ func TestPreConnectFollowsTheNodes(t *testing.T) {
 	for i := range groups {
 		groups[i] = fmt.Sprintf("%0128d", i)
 	}
-	h.register(t, "b", "ws://b.test/ws")
+	h.register(t, redis, "b", "ws://b.test/ws")
 	if _, err := h.PreConnect(t.Context(), ConnectRequest{ClientID: "alice", Groups: groups}); !errors.Is(err, ErrTooBig) {
 		t.Errorf("a URL that is too long: %v", err)
 	}
@@ -301,7 +302,7 @@ func TestPruneGroupRemovesWhoIsOffline(t *testing.T) {
 }
 
 func TestMembershipsAndPresence(t *testing.T) {
-	h, _ := start(t)
+	h, redis := start(t)
 	ctx := t.Context()
 	if n, err := h.Join(ctx, "a", "g1", "g2", "g1"); err != nil || n != 2 {
 		t.Errorf("joined %d, %v", n, err)
@@ -317,7 +318,7 @@ func TestMembershipsAndPresence(t *testing.T) {
 	if err != nil || !slices.Equal(groups, []string{"g1", "g3"}) {
 		t.Errorf("in %v, %v", groups, err)
 	}
-	h.register(t, "n", "ws://n.test/ws")
+	h.register(t, redis, "n", "ws://n.test/ws")
 	conn := h.online(t, "a")
 	on, err := h.Online(ctx, "a", "b")
 	if err != nil || !on["a"] || on["b"] || len(on) != 2 {

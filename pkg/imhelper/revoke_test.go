@@ -10,9 +10,9 @@ import (
 )
 
 func TestRevokeKeepsOut(t *testing.T) {
-	h, _ := start(t)
+	h, redis := start(t)
 	ctx := t.Context()
-	h.register(t, "n", "ws://n/ws")
+	h.register(t, redis, "n", "ws://n/ws")
 	u, err := h.PreConnect(ctx, ConnectRequest{ClientID: "ann", Policy: "max:3"})
 	if err != nil || u.JTI == "" {
 		t.Fatalf("%+v %v", u, err)

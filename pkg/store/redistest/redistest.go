@@ -146,6 +146,14 @@ func (s *Server) Do(args ...string) string {
 	return answer
 }
 
+// KeepNode makes the lease of a registered node last, fresh, as long as the server: for a test that has no imserver to
+// renew it, and may take longer than a lease on a busy machine.
+func (s *Server) KeepNode(id string) {
+	s.t.Helper()
+	s.Do("HSET", "im:node:"+id, "renewed", "99999999999999") // milliseconds: centuries ahead
+	s.Do("PERSIST", "im:node:"+id)
+}
+
 func (s *Server) start() error {
 	host, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {

@@ -76,6 +76,7 @@ func (f *fixture) node(id string) {
 	if _, err := f.store.RenewNode(f.t.Context(), n, true); err != nil {
 		f.t.Fatal(err)
 	}
+	f.redis.KeepNode(id)
 }
 
 // connected registers a connection as an imserver would.

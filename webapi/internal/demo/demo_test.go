@@ -37,7 +37,8 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	ctx := context.Background()
-	s, err := store.Open(ctx, store.Options{URL: redistest.Start(t).URL(), Partitions: 8, OfflineGrace: -1})
+	redis := redistest.Start(t)
+	s, err := store.Open(ctx, store.Options{URL: redis.URL(), Partitions: 8, OfflineGrace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,32 +47,15 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runNode(t, s, store.Node{ID: "n1", URL: "ws://node.example/ws", Started: time.Now()})
+	if _, err := s.RenewNode(ctx, store.Node{ID: "n1", URL: "ws://node.example/ws", Started: time.Now()}, true); err != nil {
+		t.Fatal(err)
+	}
+	redis.KeepNode("n1") // who is on a silent one does not count as online
 	d, err := New(im, Options{Secret: []byte("secret"), OnError: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &rig{t, s, im, d, d.Handler()}
-}
-
-// runNode registers a node and renews its lease until the test ends: who is on a silent one does not count as online.
-func runNode(t *testing.T, s *store.Store, n store.Node) {
-	t.Helper()
-	if _, err := s.RenewNode(t.Context(), n, true); err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	t.Cleanup(running.Wait)
-	running.Go(func() {
-		for {
-			select {
-			case <-t.Context().Done(): // before the cleanups
-				return
-			case <-time.After(200 * time.Millisecond):
-				_, _ = s.RenewNode(t.Context(), n, false) // the next one may succeed
-			}
-		}
-	})
 }
 
 // user is somebody who chose a nickname, and the connection a test gave them.

@@ -35,7 +35,8 @@ type rig struct {
 func newRig(t *testing.T, o Options) *rig {
 	t.Helper()
 	ctx := t.Context()
-	s, err := store.Open(ctx, store.Options{URL: redistest.Start(t).URL(), Partitions: 8})
+	redis := redistest.Start(t)
+	s, err := store.Open(ctx, store.Options{URL: redis.URL(), Partitions: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +48,7 @@ func newRig(t *testing.T, o Options) *rig {
 	if _, err := s.RenewNode(ctx, store.Node{ID: "n1", URL: "ws://node.example/ws", Started: time.Now()}, true); err != nil {
 		t.Fatal(err)
 	}
+	redis.KeepNode("n1")
 	return &rig{t, im, s, New(im, o)}
 }
 
