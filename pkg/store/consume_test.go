@@ -145,18 +145,22 @@ func TestHintsWakeTheConsumer(t *testing.T) {
 	consume(t, s, "g", "one", b)
 	connect(t, s, session(s, "first"), AnyDevice)
 	eventually(t, "the consumer works", func() bool { return b.count() == 1 })
-	fast := 0
-	for i := range 10 {
-		began := time.Now()
-		connect(t, s, session(s, fmt.Sprint("c", i)), AnyDevice)
-		eventually(t, "the event", func() bool { return b.count() == i+2 })
-		if time.Since(began) < eventScan/4 {
-			fast++
+	for round := range 5 { // a busy machine may be slow, but not always
+		fast := 0
+		for i := range 10 {
+			began := time.Now()
+			connect(t, s, session(s, fmt.Sprint("c", round, i)), AnyDevice)
+			eventually(t, "the event", func() bool { return b.count() == 10*round+i+2 })
+			if time.Since(began) < eventScan/4 {
+				fast++
+			}
 		}
+		if fast >= 8 {
+			return
+		}
+		t.Logf("%d of 10 events came before a scan would have found them", fast)
 	}
-	if fast < 8 {
-		t.Fatalf("%d of 10 events came before a scan would have found them", fast)
-	}
+	t.Error("events are found by scans")
 }
 
 func TestRefusedEventsComeAgainInOrder(t *testing.T) {

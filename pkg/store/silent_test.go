@@ -20,17 +20,24 @@ func on(t *testing.T, s *Store, node, client string) Session {
 	return se
 }
 
+// renew makes a node one that renews all the time, until silence.
 func renew(t *testing.T, s *Store, node string) {
 	t.Helper()
 	_, err := s.RenewNode(ctxb, Node{ID: node}, true)
 	must(t, err)
+	renewedAt(t, s, node, time.Now().Add(time.Hour))
 }
 
 // silence makes a node's last renewal one of long ago.
 func silence(t *testing.T, s *Store, node string) {
 	t.Helper()
-	old := strconv.FormatInt(time.Now().Add(-2*silentAfter).UnixMilli(), 10)
-	must(t, s.do(ctxb, s.client.B().Hset().Key(s.keys.node(node)).FieldValue().FieldValue("renewed", old).Build()).Error())
+	renewedAt(t, s, node, time.Now().Add(-2*silentAfter))
+}
+
+func renewedAt(t *testing.T, s *Store, node string, at time.Time) {
+	t.Helper()
+	ms := strconv.FormatInt(at.UnixMilli(), 10)
+	must(t, s.do(ctxb, s.client.B().Hset().Key(s.keys.node(node)).FieldValue().FieldValue("renewed", ms).Build()).Error())
 }
 
 func wantOnline(t *testing.T, s *Store, want int) {
@@ -61,19 +68,22 @@ func TestCountsLeaveOutWhoIsOnDeadNodes(t *testing.T) {
 				wantOnline(t, s, 4)
 
 				c.die(t, s)
-				time.AfterFunc(silentStill/4, func() { _, _ = s.RenewNode(ctxb, Node{ID: "a"}, true) })
 				wantOnline(t, s, 3)
 				members, _, err := s.Members(ctxb, "room", "", 10)
 				must(t, err)
 				wantEqual(t, "first member", members[0], Member{"ann", true})
-				renew(t, s, "a")
-				began := time.Now()
-				wantOnline(t, s, 3)
-				if took := time.Since(began); took >= silentStill {
-					t.Errorf("it looked twice for a node that it knows: %v", took)
+				quickest := time.Hour // of some: any one may find a busy machine
+				for range 20 {
+					began := time.Now()
+					wantOnline(t, s, 3)
+					if quickest = min(quickest, time.Since(began)); quickest < silentStill {
+						break
+					}
+				}
+				if quickest >= silentStill {
+					t.Errorf("it looks twice for a node that it knows: %v", quickest)
 				}
 				renew(t, s, "b") // it was slow
-				renew(t, s, "a")
 				wantOnline(t, s, 4)
 			})
 		})
@@ -93,12 +103,22 @@ func TestCountsDoNotFlap(t *testing.T) {
 	for _, id := range []string{"ann", "bob", "carl", "dora"} {
 		on(t, s, "a", id)
 	}
-	for range 3 {
+	for rounds := 0; rounds < 3; {
 		renew(t, s, "a")
 		silence(t, s, "a")
-		renewed := time.AfterFunc(silentStill/4, func() { _, _ = s.RenewNode(ctxb, Node{ID: "a"}, false) })
-		wantOnline(t, s, 4)
-		renewed.Stop()
+		began := time.Now()
+		renewed := make(chan time.Duration, 1)
+		time.AfterFunc(silentStill/4, func() {
+			_, _ = s.RenewNode(ctxb, Node{ID: "a"}, false)
+			renewed <- time.Since(began)
+		})
+		g, err := s.Group(ctxb, "room")
+		must(t, err)
+		if <-renewed >= silentStill {
+			continue // the machine was too busy for this to be a moment
+		}
+		wantEqual(t, "group", g, GroupInfo{Group: "room", Members: 4, Online: 4})
+		rounds++
 	}
 }
 
