@@ -85,11 +85,15 @@ func (b *Bus) hold(ctx context.Context, sts ...protocol.Stream) (release func(),
 func (b *Bus) prune(ctx context.Context) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
+	last := int64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if n := b.o.Hub.Forgotten(); n != last { // else every channel has a stream, and to visit all would be for nothing
+			last = n // read before the visit: what is forgotten during it is looked for the next time
 			b.pruneOnce()
 		}
 	}

@@ -63,7 +63,7 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 	if !is || h.holds(f.t.stream) { // ReleaseGroups calls again
 		return finished, nil
 	}
-	limit := connBatch - c.spared
+	limit := connBatch - int(c.spared)
 	entries, err := h.opts.Log.After(ctx, f.t.stream, from, limit)
 	if err != nil {
 		return unfinished, err
@@ -128,7 +128,7 @@ func (c *Conn) adapt(limit int, entries []Entry, last protocol.Position, ok bool
 			next++
 		}
 	}
-	c.spared = connBatch - next
+	c.spared = int32(connBatch - next)
 }
 
 // firstOfNew reports whether entries begin a stream that was empty at from and has lost nothing since: no life of

@@ -13,40 +13,39 @@ import (
 // Conn is one connection of a client. It exists before its socket does, so that nothing is missed between the
 // registration in Redis and the first frame.
 type Conn struct {
-	// Fixed after Hub.Register.
-	Info
-	V1  bool // speaks imtier.v1
-	hub *Hub
+	// What a delivery reads comes first, what the sweep reads next: each within a cache line. With many nodes on a machine
+	// none of it is in any cache when a broadcast comes by.
+	sock    *socket.Socket // fixed after Open; read by others only after ready
+	hub     *Hub           // fixed after Register, as Info is
+	leaving leavings
+	ready   atomic.Bool
+	V1      bool        // speaks imtier.v1; fixed after Open
+	awaited atomic.Bool // was given a message that somebody wants a receipt for
+	final   atomic.Bool // told to stay away
 
-	// Fixed after Open; read by others only after ready.
-	sock  *socket.Socket
-	ready atomic.Bool
-
-	input    meter        // the reader's alone
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
+	requests *requests    // nil until the first one; guarded by mu
+	mu       sync.Mutex
+	asked    bool // start has arrived
+	started  bool // takes messages
+	gone     bool // detached from everything; nothing may be attached any more
+	closer   bool // looked at in every round; the sweep's alone
+
+	Info
+
+	follows  []*follow    // guarded by mu
+	input    meter        // the reader's alone
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
-	closer   bool         // looked at in every round; the sweep's alone
-	spared   int          // by how much a batch from the log is smaller than usual; the catcher's alone
-	final    atomic.Bool  // told to stay away
-	leaving  leavings
-	awaited  atomic.Bool // was given a message that somebody wants a receipt for
-
-	mu      sync.Mutex
-	follows []*follow
-	asked   bool // start has arrived
-	started bool // takes messages
-	gone    bool // detached from everything; nothing may be attached any more
-
-	requests *requests // nil until the first one
+	spared   int32        // by how much a batch from the log is smaller than usual; the catcher's alone
 }
 
 // Info is what is registered about a connection.
 type Info struct {
+	Since    int64 // Unix milliseconds when it was opened
 	ClientID string
 	ID       string
 	Device   string
 	IP       string
-	Since    int64 // Unix milliseconds when it was opened
 	Meta     json.RawMessage
 	Origin   string // the first connection of the session that this one resumes, itself if none; requests go by it
 

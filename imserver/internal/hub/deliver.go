@@ -39,8 +39,12 @@ func (h *Hub) Release(st protocol.Stream) {
 func (s *shard) drop(t *topic) {
 	if t.unused() && s.topics[t.stream] == t {
 		delete(s.topics, t.stream)
+		s.hub.forgotten.Add(1)
 	}
 }
+
+// Forgotten is how many streams have ceased to have a topic here: as long as it stays the same, there are no fewer.
+func (h *Hub) Forgotten() int64 { return h.forgotten.Load() }
 
 // Settle gives a held topic the tail that was read after subscribing. A topic that is settled stays as it is, unless it is
 // empty and Redis has lived again since.

@@ -65,6 +65,8 @@ type Hub struct {
 	unsent   unsent
 	held     atomic.Bool // see HoldGroups
 
+	forgotten atomic.Int64 // topics
+
 	attention attention
 
 	mu      sync.Mutex
@@ -73,7 +75,6 @@ type Hub struct {
 	empty   chan struct{}      // closed when draining and no connection is left
 	drained bool               // what is opened from now on is ended at once
 	ending  int                // connections out of conns whose end has not been reported yet
-
 }
 
 // Counters counts what happened since the start.

@@ -180,8 +180,8 @@ func TestBatchesShrinkToWhatTheSocketTakes(t *testing.T) {
 	}{
 		{6, false, 6}, {6, true, 12}, {12, true, 24}, {20, true, 48}, {20, true, 50}, {0, false, 1}, {1, true, 2},
 	} {
-		c.adapt(connBatch-c.spared, entries, at(10, step.last), step.ok)
-		if got := connBatch - c.spared; got != step.want {
+		c.adapt(connBatch-int(c.spared), entries, at(10, step.last), step.ok)
+		if got := connBatch - int(c.spared); got != step.want {
 			t.Fatalf("after %+v the batch is %d", step, got)
 		}
 	}

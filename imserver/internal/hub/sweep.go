@@ -13,9 +13,9 @@ const (
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
 	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
-	// a quarter of a machine with two cores. It is pinged before its interval is over, by up to as many rounds, so there
-	// are few rounds where the interval is short.
-	maxSweepRounds  = 10
+	// a quarter of a machine with two cores, and every tenth round still a fortieth. It is pinged before its interval is over,
+	// by up to as many rounds, so there are few rounds where the interval is short.
+	maxSweepRounds  = 30
 	sweepRoundsPart = 8 // of the ping interval
 )
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/imtier/imtier/pkg/protocol"
 )
 
 // The heart of fan-out: while it is under way in slices, members come and go at any point. Whoever was a member when
@@ -114,5 +116,21 @@ func TestContinues(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// Who looks for channels that nobody needs any more goes by this.
+func TestForgottenStreamsAreCounted(t *testing.T) {
+	h := New(Options{})
+	st := protocol.InboxOf("alice")
+	h.Hold(st)
+	h.Hold(st)
+	h.Release(st)
+	if n := h.Forgotten(); n != 0 {
+		t.Errorf("%d streams are forgotten while one is held", n)
+	}
+	h.Release(st)
+	if n := h.Forgotten(); n != 1 {
+		t.Errorf("%d streams are forgotten, want 1", n)
 	}
 }

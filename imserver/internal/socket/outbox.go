@@ -27,45 +27,49 @@ const flushTimeout = 30 * time.Second
 // Every call of send and Write hands over whole frames, which is why two writers may share it under one lock:
 // coder/websocket's own writes are control frames only, and fit its buffer (see controlBuffer).
 type outbox struct {
+	// What sending touches is 32 bytes, the first: with a million connections on a machine none of it is in any cache when
+	// a broadcast comes by.
+	mu       sync.Mutex
+	fd       int32    // fixed; open as long as closed is not set. -1: this kind of connection has no descriptor, everything goes through the flusher
+	sealed   bool     // the close frame is in; nothing more is taken
+	closed   bool     // the descriptor is closed or broken; set before it is
+	refused  bool     // since the last time kept was empty
+	flushing bool     // the flusher runs
+	bytes    int      // in kept; 0 when that is empty
+	cap      int      // bytes kept at most, beyond the first frame; fixed
+	kept     [][]byte // in order; the first may be the rest of a frame
+
 	net.Conn
-	raw  syscall.RawConn // nil: this kind of connection has no descriptor, everything goes through the flusher
-	cap  int             // bytes kept at most, beyond the first frame
+	raw  syscall.RawConn // of fd; nil when that is -1
 	room func()          // called from the flusher when everything kept is sent, after a frame was refused
 	wake func()          // called when the connection was closed from this side; must not block
 
 	// The reader's alone.
 	front   []byte // bytes that net/http had read before the upgrade
-	metered bool   // left counts
 	left    int    // bytes that may be read
+	metered bool   // left counts
 
-	mu       sync.Mutex
-	kept     [][]byte // in order; the first may be the rest of a frame
-	bytes    int      // in kept
-	refused  bool     // since the last time kept was empty
-	flushing bool     // the flusher runs
-	sealed   bool     // the close frame is in; nothing more is taken
-	closed   bool     // the descriptor is closed or broken
-	idle     sync.WaitGroup
-
-	// The argument and result of tryWrite, which is one closure for the life of the connection, so that a write
-	// allocates nothing.
-	try struct {
-		buf []byte
-		n   int
-		err error
-	}
-	tryFn func(fd uintptr) bool
+	idle sync.WaitGroup
 }
 
-func newOutbox(c net.Conn, capBytes int, front []byte, room, wake func()) *outbox {
-	o := &outbox{Conn: c, cap: capBytes, front: front, room: room, wake: wake}
-	if sc, ok := c.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			o.raw = raw
-			o.tryFn = o.tryOnce
-		}
+// noFD is the descriptor of a connection that has none.
+const noFD = -1
+
+// open makes an outbox of a connection that nobody uses yet. From now on it must be closed by Close only.
+func (o *outbox) open(c net.Conn, capBytes int, front []byte, room, wake func()) {
+	o.Conn, o.cap, o.front, o.room, o.wake, o.fd = c, capBytes, front, room, wake, noFD
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return
 	}
-	return o
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	fd := int32(noFD)
+	if raw.Control(func(d uintptr) { fd = int32(d) }) == nil {
+		o.raw, o.fd = raw, fd
+	}
 }
 
 // Read serves what net/http had read ahead, then the connection.
@@ -155,41 +159,22 @@ func (o *outbox) take(frame []byte) error {
 	return nil
 }
 
-// writeNow gives the kernel what it takes at once; nothing when something is kept already. The caller holds mu.
+// writeNow gives the kernel what it takes at once; nothing when something is kept already. The caller holds mu, which
+// keeps the descriptor open.
 func (o *outbox) writeNow(p []byte) (int, error) {
-	if o.raw == nil || len(o.kept) > 0 || len(p) == 0 {
+	if o.closed {
+		return 0, ErrClosed
+	}
+	if o.fd == noFD || o.bytes > 0 || len(p) == 0 {
 		return 0, nil
 	}
-	o.try.buf = p
-	err := o.raw.Write(o.tryFn)
-	n, tryErr := o.try.n, o.try.err
-	o.try.buf, o.try.n, o.try.err = nil, 0, nil
-	if err == nil {
-		err = tryErr
-	}
+	n, err := sendNow(int(o.fd), p)
 	if err != nil {
 		o.closed = true
 		_ = o.hangUp()
 		return 0, ErrClosed
 	}
 	return n, nil
-}
-
-// tryOnce is one write(2) on the non-blocking descriptor. It returns true always: never wait.
-func (o *outbox) tryOnce(fd uintptr) bool {
-	for {
-		n, err := syscall.Write(int(fd), o.try.buf)
-		switch err {
-		case nil:
-			o.try.n = n
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-		default:
-			o.try.err = err
-		}
-		return true
-	}
 }
 
 // keep queues the rest of a frame and sees to it that a flusher runs. The caller holds mu.
@@ -210,7 +195,7 @@ func (o *outbox) flush() {
 		o.mu.Lock()
 		if o.closed || len(o.kept) == 0 {
 			o.flushing = false
-			_ = o.Conn.SetWriteDeadline(time.Time{}) // or a later write of the loop would find it expired
+			_ = o.Conn.SetWriteDeadline(time.Time{}) // no timer stays behind; fails only when closed
 			wake := o.refused && !o.closed
 			o.refused = false
 			o.kept = nil // give the memory of a burst back

@@ -49,7 +49,7 @@ func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error)
 	}
 	// Accept has put a reader of its own in front, for bytes that were read ahead: here outbox.Read serves those,
 	// and an idle connection need not keep what is empty.
-	s.br.Reset(s.out)
+	s.br.Reset(&s.out)
 	ws.SetReadLimit(int64(o.MaxMessage))
 	s.ws = ws
 	first := hw.answer.Bytes()
@@ -93,11 +93,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	front := append([]byte(nil), ahead...)
-	out := newOutbox(c, h.o.OutboxCap, front, h.s.roomAgain, h.s.unpark)
+	out := &h.s.out
+	out.open(c, h.o.OutboxCap, front, h.s.roomAgain, h.s.unpark)
 	if out.raw != nil {
 		h.s.park.parker = h.o.Parker
 	}
-	h.s.out = out
 	h.s.br = bufio.NewReaderSize(out, readBuffer)
 	return out, bufio.NewReadWriter(h.s.br, bufio.NewWriterSize(out, controlBuffer)), nil
 }
