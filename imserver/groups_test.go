@@ -11,8 +11,9 @@ import (
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
-// countsWithin is how soon a group's counts have to be right after somebody came or went.
-const countsWithin = 2 * time.Second
+// countsWithin is how soon a group's counts have to be right after somebody came or went. It takes a second or two, and
+// a busy machine longer; who waits for the lease of a dead node takes 15 s. Measured are the counts in e2e.
+const countsWithin = 10 * time.Second
 
 func wantCounts(t *testing.T, st *store.Store, group string, members, online int) {
 	t.Helper()

