@@ -84,7 +84,7 @@ func TestSendWaitsForEveryReceiver(t *testing.T) {
 		}, 20 * time.Second, []State{StateRead, StateRead}},
 		"some": {ReceiptRead, func(to []string, pos []protocol.Position, id string) {
 			h.ack(t, to[0], pos[0])
-		}, 700 * time.Millisecond, []State{StateDelivered, StateQueued}},
+		}, 3 * time.Second, []State{StateDelivered, StateQueued}},
 		"none": {ReceiptDelivered, func([]string, []protocol.Position, string) {}, 100 * time.Millisecond, []State{StateQueued, StateQueued}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestSendWaitsForEveryReceiver(t *testing.T) {
 			if got := states(r); !slices.Equal(got, c.want) {
 				t.Errorf("states %v, want %v", got, c.want)
 			}
-			if c.wait < time.Second && took < c.wait || c.wait > time.Second && took > c.wait/2 {
+			if all := slices.Contains(c.want, StateQueued); all && took < c.wait || !all && took > c.wait/2 {
 				t.Errorf("it took %v of %v", took, c.wait)
 			}
 			hist, err := h.History(t.Context(), protocol.InboxOf("sender"), HistoryQuery{})
@@ -197,7 +197,7 @@ func TestLostNotificationCostsTimeOnly(t *testing.T) {
 		<-h.waits.ended
 		h.ack(t, "a", pos)
 	})
-	r, err := h.Send(t.Context(), waiting(ReceiptDelivered, 500*time.Millisecond, "a"))
+	r, err := h.Send(t.Context(), waiting(ReceiptDelivered, 3*time.Second, "a"))
 	wg.Wait()
 	if err != nil || r.Results[0].State != StateDelivered {
 		t.Errorf("%+v, %v", r, err)
