@@ -1,6 +1,7 @@
 // Real Chromium windows with the demo page.
 import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
+import { startImdev } from "./imdev.js";
 
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -13,6 +14,20 @@ export function startBrowser() {
   const executablePath = process.env["CHROMIUM"] ?? PLACES.find((path) => existsSync(path));
   if (!executablePath) throw new Error("no Chromium found: install it, or set CHROMIUM to its path");
   return chromium.launch({ executablePath, args: FLAGS });
+}
+
+/**
+ * Starts imdev and Chromium, both or none.
+ * @returns {Promise<[import("./imdev.js").Imdev, import("playwright-core").Browser]>}
+ */
+export async function startBoth() {
+  const server = await startImdev();
+  try {
+    return [server, await startBrowser()];
+  } catch (error) {
+    await server.stop(); // or the test would wait for it
+    throw error;
+  }
 }
 
 /**

@@ -38,11 +38,16 @@ export async function startImdev({ args = [] } = {}) {
       });
     }
   });
-  const { web, node } = await ready;
-  const imdev = new Imdev(child, web, node, output);
-  // The addresses are printed as soon as they are known.
-  await eventually("the API answers", () => imdev.url("rig").catch(() => undefined), START_MS);
-  return imdev;
+  try {
+    const { web, node } = await ready;
+    const imdev = new Imdev(child, web, node, output);
+    // The addresses are printed as soon as they are known.
+    await eventually("the API answers", () => imdev.url("rig").catch(() => undefined), START_MS);
+    return imdev;
+  } catch (error) {
+    child.kill("SIGKILL"); // or the test would wait for it
+    throw error;
+  }
 }
 
 export class Imdev {

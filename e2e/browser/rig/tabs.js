@@ -88,16 +88,20 @@ export class Publisher {
   /** @type {string[]} */
   ids = [];
   #stopped = false;
+  /** @type {unknown} */
+  #failure;
 
   /** @param {import("./imdev.js").Imdev} server @param {string} to @param {string} prefix @param {number} perSecond */
   constructor(server, to, prefix, perSecond) {
-    this.done = this.#run(server, to, prefix, 1000 / perSecond);
+    // A test that fails leaves it running until the server is gone: that is told to whoever stops it, and to nobody else.
+    this.done = this.#run(server, to, prefix, 1000 / perSecond).catch((error) => (this.#failure = error));
   }
 
   /** Ends, and returns the last id. */
   async stop() {
     this.#stopped = true;
     await this.done;
+    if (this.#failure) throw this.#failure;
     return /** @type {string} */ (this.ids.at(-1));
   }
 

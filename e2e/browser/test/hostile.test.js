@@ -1,20 +1,19 @@
 // Text that wants to be markup, and names that want to be somebody else's.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { enter, openPage, openPerson, openRoom, say, sees, startBrowser } from "../rig/browser.js";
-import { startImdev } from "../rig/imdev.js";
+import { enter, openPage, openPerson, openRoom, say, sees, startBoth } from "../rig/browser.js";
 
 const MARKUP = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>`;
 const NAME = `<b onclick=x>"Eve'&`;
 
 describe("hostile text", () => {
-  /** @type {Awaited<ReturnType<typeof startImdev>>} */
+  /** @type {import("../rig/imdev.js").Imdev} */
   let server;
   /** @type {import("playwright-core").Browser} */
   let browser;
 
   before(async () => {
-    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    [server, browser] = await startBoth();
   });
   after(async () => {
     await browser?.close();

@@ -1,17 +1,16 @@
 // The page without a mouse, and on a phone.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { enter, openPage, online, say, sees, startBrowser } from "../rig/browser.js";
-import { startImdev } from "../rig/imdev.js";
+import { enter, openPage, online, say, sees, startBoth } from "../rig/browser.js";
 
 describe("the page for everybody", () => {
-  /** @type {Awaited<ReturnType<typeof startImdev>>} */
+  /** @type {import("../rig/imdev.js").Imdev} */
   let server;
   /** @type {import("playwright-core").Browser} */
   let browser;
 
   before(async () => {
-    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    [server, browser] = await startBoth();
   });
   after(async () => {
     await browser?.close();

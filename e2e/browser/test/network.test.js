@@ -1,9 +1,8 @@
 // The SDK in a browser whose network is slow, and goes away.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { startBrowser } from "../rig/browser.js";
+import { startBoth } from "../rig/browser.js";
 import { eventually } from "../rig/eventually.js";
-import { startImdev } from "../rig/imdev.js";
 import { newWindow, Publisher, Tab } from "../rig/tabs.js";
 
 describe("a bad network", () => {
@@ -13,7 +12,7 @@ describe("a bad network", () => {
   let browser;
 
   before(async () => {
-    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    [server, browser] = await startBoth();
   });
   after(async () => {
     await browser?.close();
@@ -53,10 +52,8 @@ describe("a bad network", () => {
     await eventually("it waits", async () => (await tab.notes()).states.at(-1) === "waiting");
     await new Promise((resolve) => setTimeout(resolve, 3000));
     assert.equal((await tab.notes()).states.at(-1), "waiting");
-    const begin = Date.now();
     await network(false);
-    await eventually("it is open", async () => (await tab.notes()).states.at(-1) === "open");
-    assert.ok(Date.now() - begin < 3000, `took ${Date.now() - begin} ms`);
+    await eventually("it is open, before the 30 s are over that it would wait", async () => (await tab.notes()).states.at(-1) === "open");
     await tab.has(await publisher.stop());
     const { ids, gaps } = await tab.notes();
     assert.deepEqual([ids, gaps], [publisher.ids, []]);
@@ -64,22 +61,27 @@ describe("a bad network", () => {
 
   it("asks whether the server is there when the page is looked at again, and acknowledges before the page goes", async () => {
     const { tab } = await open("looked-at");
-    await server.call("POST", "/v1/messages", { to: "looked-at", id: "m", data: 1 });
-    await tab.has("m");
-    const sent = await tab.page.evaluate(() => {
-      const socket = /** @type {any} */ (window).sockets.at(-1);
-      /** @type {string[]} */
-      const types = [];
-      socket.send = (/** @type {string} */ text) => {
-        types.push(JSON.parse(text).type);
-        WebSocket.prototype.send.call(socket, text);
+    await tab.page.evaluate(() => {
+      const page = /** @type {any} */ (window);
+      const socket = page.sockets.at(-1);
+      const look = () => {
+        /** @type {string[]} */
+        const types = [];
+        socket.send = (/** @type {string} */ text) => {
+          types.push(JSON.parse(text).type);
+          WebSocket.prototype.send.call(socket, text);
+        };
+        document.dispatchEvent(new Event("visibilitychange"));
+        dispatchEvent(new Event("pagehide"));
+        page.im.close(); // ends watching
+        document.dispatchEvent(new Event("visibilitychange"));
+        return types;
       };
-      document.dispatchEvent(new Event("visibilitychange"));
-      dispatchEvent(new Event("pagehide"));
-      /** @type {any} */ (window).im.close(); // ends watching
-      document.dispatchEvent(new Event("visibilitychange"));
-      return types;
+      // Right after the message was handled: some time later it is acknowledged anyway.
+      page.looked = new Promise((resolve) => page.im.on("message", () => void setTimeout(() => resolve(look()))));
     });
+    await server.call("POST", "/v1/messages", { to: "looked-at", id: "m", data: 1 });
+    const sent = await tab.page.evaluate(() => /** @type {any} */ (window).looked);
     assert.deepEqual(sent, ["ping", "ack"]);
   });
 

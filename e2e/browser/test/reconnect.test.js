@@ -1,12 +1,11 @@
 // The page comes back by itself, unless it was told to stay away.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { enter, online, openPerson, openRoom, say, sees, startBrowser } from "../rig/browser.js";
+import { enter, online, openPerson, openRoom, say, sees, startBoth } from "../rig/browser.js";
 import { eventually } from "../rig/eventually.js";
-import { startImdev } from "../rig/imdev.js";
 
 describe("reconnecting", () => {
-  /** @type {Awaited<ReturnType<typeof startImdev>>} */
+  /** @type {import("../rig/imdev.js").Imdev} */
   let server;
   /** @type {import("playwright-core").Browser} */
   let browser;
@@ -16,7 +15,7 @@ describe("reconnecting", () => {
   let bo;
 
   before(async () => {
-    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    [server, browser] = await startBoth();
     ada = await enter(browser, server.web, "Ada");
     bo = await enter(browser, server.web, "Bo");
     await openRoom(ada, "Lounge");
@@ -62,10 +61,13 @@ describe("reconnecting", () => {
       asked++;
       return route.continue();
     });
+    const before = (await urls(bo.page)).length;
     await cut(bo.page);
-    await bo.page.locator("#status:not([data-state=open])").waitFor();
+    // It may be back before anybody sees that it was away.
+    await eventually("another connection", async () => (await urls(bo.page)).length > before);
     await online(bo.page);
     await bo.page.unroute("**/demo/connect");
+    assert.match((await urls(bo.page))[before] ?? "", /[?&]session=/u);
     assert.equal(asked, 0);
   });
 

@@ -1,9 +1,8 @@
 // Several tabs of one browser with one socket.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { startBrowser } from "../rig/browser.js";
+import { startBoth } from "../rig/browser.js";
 import { eventually } from "../rig/eventually.js";
-import { startImdev } from "../rig/imdev.js";
 import { newWindow, Publisher, Tab } from "../rig/tabs.js";
 
 describe("tabs that share a socket", () => {
@@ -17,7 +16,7 @@ describe("tabs that share a socket", () => {
   let n = 0;
 
   before(async () => {
-    [server, browser] = await Promise.all([startImdev(), startBrowser()]);
+    [server, browser] = await startBoth();
   });
   after(async () => {
     await browser?.close();
