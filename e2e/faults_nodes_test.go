@@ -30,10 +30,10 @@ func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
 	for _, c := range l.Clients {
 		starts[c.ID()] = c.Starts()
 	}
-	begin := time.Now()
+	begin, watch := time.Now(), rig.NewStopwatch()
 	n.Proxy.Set(m)
 	noticed := rig.Eventually(t, patience, "the node is not ready", func() bool { return !n.IsReady(t.Context()) })
-	within(t, noticed, 6*time.Second, "noticing")
+	within(t, watch.Less(noticed), 6*time.Second, "noticing")
 	<-time.After(d - time.Since(begin))
 	n.Proxy.Set(proxy.Pass)
 	within(t, caughtUp(l), 5*time.Second, "catching up")
@@ -106,7 +106,8 @@ func TestFaultsCutOffWebAPI(t *testing.T) {
 func TestFaultsStopNode(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{})
 	for node := range l.Nodes {
-		if code, took, err := l.Nodes[node].Stop(t.Context()); code != 0 || err != nil || took > 10*time.Second {
+		watch := rig.NewStopwatch()
+		if code, took, err := l.Nodes[node].Stop(t.Context()); code != 0 || err != nil || watch.Less(took) > 10*time.Second {
 			t.Errorf("node %d ended with %d after %v, %v", node+1, code, took, err)
 		}
 		caughtUp(l)

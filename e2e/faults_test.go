@@ -30,21 +30,25 @@ func length[T any](full, short T) T {
 	return short
 }
 
-// inflict breaks, repairs, and returns how long everybody took afterwards to have everything.
+// inflict breaks, repairs, and returns how long everybody took afterwards to have everything, as caughtUp does.
 func inflict(l *rig.Load, name string, d time.Duration) time.Duration {
 	l.T.Helper()
 	fault.ByName(name).Inflict(l, fault.Step{Length: d})
 	return caughtUp(l)
 }
 
+// caughtUp returns how long everybody takes to have everything, without the time for which there was no processor.
 func caughtUp(l *rig.Load) time.Duration {
 	l.T.Helper()
+	watch := rig.NewStopwatch()
 	took, all := l.Mark(time.Minute)
 	if !all {
 		l.T.Errorf("after %v not everybody has everything", took)
 	}
-	l.T.Logf("everybody has everything %v after the repair", took.Round(10*time.Millisecond))
-	return took
+	own := watch.Less(took)
+	l.T.Logf("everybody has everything %v after the repair, %v of it without waiting for a processor",
+		took.Round(10*time.Millisecond), own.Round(10*time.Millisecond))
+	return own
 }
 
 // within fails the test when something took too long. A busy machine gets half as much again, and a second.

@@ -54,7 +54,7 @@ func killOneOfThree(t *testing.T, clients int) {
 	if len(back) == 0 || len(gone) == 0 {
 		t.Fatalf("%d of %d clients on the first node", len(victims), clients)
 	}
-	killed := time.Now()
+	killed, watch := time.Now(), rig.NewStopwatch()
 	r.Nodes[0].Kill()
 	crowd.Connect(back...)
 	t.Logf("%d clients are elsewhere %v after the kill", len(back), time.Since(killed).Round(10*time.Millisecond))
@@ -66,7 +66,7 @@ func killOneOfThree(t *testing.T, clients int) {
 		}
 	}
 	t.Logf("%d clients are offline %v after the kill", len(gone), last.Sub(killed).Round(10*time.Millisecond))
-	if took := last.Sub(killed); took > offlineWithin {
+	if took := watch.Less(last.Sub(killed)); took > offlineWithin {
 		t.Errorf("it took %v until all were offline", took)
 	}
 	<-time.After(length(10*time.Second, time.Second)) // an event too many would come now
@@ -99,9 +99,11 @@ func TestFaultsGroupCountsAfterAKill(t *testing.T) {
 	victims := crowd.On(r.Nodes[0])
 	keep(t, r.DialVia(r.Nodes[1].Addr, victims[0], client.Raw)) // this one has a device elsewhere
 
+	pausing, watch := time.Now(), rig.NewStopwatch()
 	r.Nodes[0].Pause()
 	resumed := make(chan struct{})
 	time.AfterFunc(500*time.Millisecond, func() { r.Nodes[0].Resume(); close(resumed) })
+	wrong := 0
 	for slow := true; slow; {
 		select {
 		case <-resumed:
@@ -109,16 +111,25 @@ func TestFaultsGroupCountsAfterAKill(t *testing.T) {
 		default:
 		}
 		if n := online(); n != len(all) {
-			t.Errorf("%d online while a node is slow, want %d", n, len(all))
+			t.Logf("%d online while a node is slow, want %d", n, len(all))
+			wrong++
 		}
 	}
+	// A busy machine makes the pause a longer one, and other nodes seem dead.
+	t.Logf("the pause took %v, a process waited %v for a processor", time.Since(pausing), watch.Starved())
+	if took := time.Since(pausing); wrong > 0 && took < time.Second && watch.Starved() < 300*time.Millisecond {
+		t.Errorf("%d wrong counts in a pause of %v", wrong, took)
+	}
+	rig.Eventually(t, patience, "all are counted", func() bool { return online() == len(all) })
 
 	killed := time.Now()
+	watch = rig.NewStopwatch()
 	r.Nodes[0].Kill()
 	want := len(all) - len(victims) + 1
 	rig.Eventually(t, patience, "the count is right", func() bool { return online() == want })
 	took := time.Since(killed)
 	t.Logf("of %d online %d are left %v after the kill", len(all), want, took.Round(10*time.Millisecond))
+	took = watch.Less(took)
 	if took > countsWithin {
 		t.Errorf("it took %v", took)
 	}
@@ -180,7 +191,7 @@ func TestFaultsHalfOpen(t *testing.T) {
 	}
 	<-time.After(2 * (pingEvery + pongWithin)) // those that answer are left alone
 	w.Check(truth, patience)
-	cut := time.Now()
+	cut, watch := time.Now(), rig.NewStopwatch()
 	p.Set(proxy.Drop)
 	for id := range truth {
 		truth[id] = id == "direct"
@@ -194,7 +205,7 @@ func TestFaultsHalfOpen(t *testing.T) {
 	}
 	limit := pingEvery + pongWithin + graceOfRigs + 2*time.Second
 	t.Logf("all are offline %v after the network died, allowed are %v", last.Sub(cut).Round(10*time.Millisecond), limit)
-	if last.Sub(cut) > limit {
+	if watch.Less(last.Sub(cut)) > limit {
 		t.Errorf("it took %v until all were offline", last.Sub(cut))
 	}
 }

@@ -38,7 +38,9 @@ func TestStoppedNodeSaysGoodbye(t *testing.T) {
 			codes[i] = client.CloseCode(err)
 		})
 	}
+	watch := rig.NewStopwatch()
 	code, took, err := r.Nodes[0].Stop(t.Context())
+	took = watch.Less(took)
 	wg.Wait()
 	if err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v", code, err)
