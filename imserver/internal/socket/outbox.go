@@ -40,9 +40,8 @@ type outbox struct {
 	kept     [][]byte // in order; the first may be the rest of a frame
 
 	net.Conn
-	raw  syscall.RawConn // of fd; nil when that is -1
-	room func()          // called from the flusher when everything kept is sent, after a frame was refused
-	wake func()          // called when the connection was closed from this side; must not block
+	room func() // called from the flusher when everything kept is sent, after a frame was refused
+	wake func() // called when the connection was closed from this side; must not block
 
 	// The reader's alone.
 	front   []byte // bytes that net/http had read before the upgrade
@@ -66,10 +65,17 @@ func (o *outbox) open(c net.Conn, capBytes int, front []byte, room, wake func())
 	if err != nil {
 		return
 	}
-	fd := int32(noFD)
-	if raw.Control(func(d uintptr) { fd = int32(d) }) == nil {
-		o.raw, o.fd = raw, fd
+	_ = raw.Control(func(fd uintptr) { o.fd = int32(fd) }) // fails only when closed; so will reading
+}
+
+// with calls f with the descriptor, which stays open until f returns.
+func (o *outbox) with(f func(fd int) error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return net.ErrClosed
 	}
+	return f(int(o.fd))
 }
 
 // Read serves what net/http had read ahead, then the connection.

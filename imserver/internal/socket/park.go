@@ -10,9 +10,8 @@ import (
 // the socket out of parked starts that reader; so there is never a second one.
 type parking struct {
 	parker *Parker // nil: the reader stays, and waits in its read
-	slot   int     // of the Parker, its descriptor; the Parker's, once armed
-	armed  bool    // the Parker knows the descriptor; the reader's alone
 	parked atomic.Bool
+	armed  bool // the Parker knows the descriptor; the reader's alone
 }
 
 // wait hands the connection to the Parker, when it has one and nothing is left to read. It reports whether it did:

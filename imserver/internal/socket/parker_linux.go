@@ -90,12 +90,7 @@ func (p *Parker) wake(events []syscall.EpollEvent) {
 // arm asks for one event of a socket, as soon as it can be read, has ended or broken. It fails when the descriptor is
 // closed, or when the kernel watches no more (fs.epoll.max_user_watches).
 func (p *Parker) arm(s *Socket) error {
-	var err error
-	closed := s.out.raw.Control(func(fd uintptr) { err = p.watch(int(fd), s) })
-	if closed != nil {
-		return closed
-	}
-	return err
+	return s.out.with(func(fd int) error { return p.watch(fd, s) })
 }
 
 func (p *Parker) watch(fd int, s *Socket) error {
@@ -116,7 +111,7 @@ func (p *Parker) watch(fd int, s *Socket) error {
 		p.slots[fd] = slot{}
 		return err
 	}
-	s.park.slot, s.park.armed = fd, true
+	s.park.armed = true
 	return nil
 }
 
@@ -134,7 +129,7 @@ func (p *Parker) forget(s *Socket) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.slots[s.park.slot].s == s {
-		p.slots[s.park.slot] = slot{}
+	if at := &p.slots[s.out.fd]; at.s == s {
+		*at = slot{}
 	}
 }

@@ -53,9 +53,9 @@ func TestStaleEvents(t *testing.T) {
 	_, s, _ := connect(t, setup{o: Options{Parker: parker}, alone: true})
 	eventually(t, "it is parked", s.park.parked.Load)
 	parker.mu.Lock()
-	turn := parker.slots[s.park.slot].turn
+	turn := parker.slots[s.out.fd].turn
 	parker.mu.Unlock()
-	parker.wake([]syscall.EpollEvent{{Events: syscall.EPOLLIN, Fd: int32(s.park.slot), Pad: turn - 1}})
+	parker.wake([]syscall.EpollEvent{{Events: syscall.EPOLLIN, Fd: s.out.fd, Pad: turn - 1}})
 	if !s.park.parked.Load() {
 		t.Error("woken by an event of an earlier descriptor")
 	}

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -71,13 +72,14 @@ func TestBytesBeforeServe(t *testing.T) {
 	p, s, rec := connect(t, setup{hold: true})
 	p.send(text("before"))
 	eventually(t, "the bytes are there", func() bool {
-		there := false
-		err := s.out.raw.Control(func(fd uintptr) {
+		return s.out.with(func(fd int) error {
 			var b [1]byte
-			n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-			there = n > 0 && err == nil
-		})
-		return err == nil && there
+			n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK)
+			if err == nil && n == 0 {
+				err = io.EOF
+			}
+			return err
+		}) == nil
 	})
 	s.Serve(rec)
 	eventually(t, "the message", func() bool { return len(rec.got()) == 1 })
@@ -244,7 +246,7 @@ type noDescriptor struct{ net.Conn }
 
 func TestConnectionsWithoutADescriptor(t *testing.T) {
 	p, s, rec := connect(t, setup{wrap: func(c net.Conn) net.Conn { return noDescriptor{c} }})
-	if s.out.raw != nil {
+	if s.out.fd != noFD {
 		t.Fatal("the descriptor is not hidden")
 	}
 	p.send(text("a"), ping("x"), text("b"))

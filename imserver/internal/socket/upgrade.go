@@ -95,7 +95,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	front := append([]byte(nil), ahead...)
 	out := &h.s.out
 	out.open(c, h.o.OutboxCap, front, h.s.roomAgain, h.s.unpark)
-	if out.raw != nil {
+	if out.fd != noFD {
 		h.s.park.parker = h.o.Parker
 	}
 	h.s.br = bufio.NewReaderSize(out, readBuffer)
