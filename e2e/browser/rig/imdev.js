@@ -83,9 +83,15 @@ export class Imdev {
     return text ? JSON.parse(text) : undefined;
   }
 
-  /** A fresh URL for a client. @param {string} clientId @param {object} [more] @returns {Promise<string>} */
-  async url(clientId, more = {}) {
-    return (await this.call("POST", "/v1/connect", { clientId, ...more })).url;
+  /** A fresh URL for a client, when there is a node: on a busy machine it may be silent for a moment. @param {string} clientId @param {object} [more] @returns {Promise<string>} */
+  url(clientId, more = {}) {
+    return eventually("a node", async () => {
+      try {
+        return (await this.call("POST", "/v1/connect", { clientId, ...more })).url;
+      } catch (error) {
+        if (!String(error).includes("/v1/connect: 503 ")) throw error;
+      }
+    }, START_MS);
   }
 
   async stop() {
