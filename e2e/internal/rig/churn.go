@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,12 +86,8 @@ func (c *Churn) toggle(s *slot, rng *rand.Rand) {
 func (c *Churn) come(s *slot) error {
 	ctx, cancel := context.WithTimeout(c.r.T.Context(), startTimeout)
 	defer cancel()
-	url, err := c.r.API.Connect(ctx, api.ConnectRequest{ClientID: s.client, Device: s.device})
-	if err != nil {
-		return err
-	}
-	_, query, _ := strings.Cut(url, "?")
-	conn, err := client.Dial(ctx, "ws://"+c.r.Nodes[s.node].Addr+"/ws?"+query, client.Raw)
+	req := api.ConnectRequest{ClientID: s.client, Device: s.device}
+	conn, err := c.r.open(ctx, req, c.r.Nodes[s.node].Addr, client.Raw)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -71,15 +73,7 @@ func (r *Rig) DialVia(addr, id string, kind client.Kind, groups ...string) *clie
 	r.T.Helper()
 	ctx, cancel := context.WithTimeout(r.T.Context(), startTimeout)
 	defer cancel()
-	url, err := r.API.Connect(ctx, api.ConnectRequest{ClientID: id, Groups: groups})
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	if addr != "" {
-		_, query, _ := strings.Cut(url, "?")
-		url = "ws://" + addr + "/ws?" + query
-	}
-	conn, err := client.Dial(ctx, url, kind)
+	conn, err := r.open(ctx, api.ConnectRequest{ClientID: id, Groups: groups}, addr, kind)
 	if err != nil {
 		r.T.Fatal(err)
 	}
@@ -120,3 +114,35 @@ func Count(c *client.Client, key string) (n int) {
 
 // Data is what a rig's messages carry.
 func Data(key string) map[string]string { return map[string]string{"key": key} }
+
+// open connects with a fresh URL, to another address than the URL's if that is not empty. A program that lost sight of
+// Redis for a moment, as on a busy machine, answers 503: then it tries again.
+func (r *Rig) open(ctx context.Context, req api.ConnectRequest, addr string, kind client.Kind) (*client.Conn, error) {
+	tick := time.NewTicker(firstPause)
+	defer tick.Stop()
+	for {
+		url, err := r.API.Connect(ctx, req)
+		if err == nil {
+			if addr != "" {
+				_, query, _ := strings.Cut(url, "?")
+				url = "ws://" + addr + "/ws?" + query
+			}
+			var conn *client.Conn
+			if conn, err = client.Dial(ctx, url, kind); err == nil {
+				return conn, nil
+			}
+		}
+		var problem *api.Problem
+		var refused *client.Refused
+		away := errors.As(err, &problem) && problem.Status == http.StatusServiceUnavailable ||
+			errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable
+		if !away {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}
