@@ -1,4 +1,5 @@
 const EVERY_MS = 25;
+const PATIENCE_MS = 20_000; // a browser on a busy machine
 
 /**
  * Waits until a condition holds, and returns what it gave.
@@ -8,7 +9,7 @@ const EVERY_MS = 25;
  * @param {number} [withinMs]
  * @returns {Promise<NonNullable<Awaited<T>>>}
  */
-export async function eventually(what, condition, withinMs = 10_000) {
+export async function eventually(what, condition, withinMs = PATIENCE_MS) {
   const end = Date.now() + withinMs;
   for (;;) {
     const found = await condition();

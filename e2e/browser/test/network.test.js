@@ -53,7 +53,7 @@ describe("a bad network", () => {
     await new Promise((resolve) => setTimeout(resolve, 3000));
     assert.equal((await tab.notes()).states.at(-1), "waiting");
     await network(false);
-    await eventually("it is open, before the 30 s are over that it would wait", async () => (await tab.notes()).states.at(-1) === "open");
+    await eventually("it is open, before the 30 s are over that it would wait otherwise", async () => (await tab.notes()).states.at(-1) === "open");
     await tab.has(await publisher.stop());
     const { ids, gaps } = await tab.notes();
     assert.deepEqual([ids, gaps], [publisher.ids, []]);
