@@ -95,22 +95,23 @@ func (s *Store) takeAppended(c *appending, reply rueidis.RedisResult) taken {
 		c.fail(err)
 		return settled
 	}
-	if text, err := msg.ToString(); err == nil {
-		fences := strings.Split(text, "\n")
+	if fences, err := msg.AsStrSlice(); err == nil {
 		for i, p := range c.parts[:min(len(fences), len(c.parts))] {
 			s.lives.learn(p, parseFence(fences[i]))
 		}
 		return refusedFence
 	}
-	rows, err := msg.ToArray()
-	if err != nil || len(rows) != c.n {
+	text, err := msg.ToString()
+	if err != nil || strings.Count(text, "\n") != c.n-1 {
 		c.fail(errBadAppendReply)
 		return settled
 	}
 	for n, at := 0, 0; n < len(c.jobs); n++ {
 		j := c.jobs[n]
 		for k, i := range j.at {
-			if pos, ok := takeRow(j, i, rows[at]); ok {
+			var line string
+			line, text, _ = strings.Cut(text, "\n")
+			if pos, ok := takeLine(j, i, line); ok {
 				s.hints.learn(j.streams[k], c.life.fence, pos, c.given[at], c.made)
 			}
 			at++
@@ -121,26 +122,23 @@ func (s *Store) takeAppended(c *appending, reply rueidis.RedisResult) taken {
 
 const errBadAppendReply = scriptError("unexpected reply of the append script")
 
-// takeRow reads what became of one stream of a job.
-func takeRow(j *job, i int, row rueidis.RedisMessage) (pos protocol.Position, ok bool) {
-	text, err := row.ToString()
+// takeLine reads what became of one stream of a job.
+func takeLine(j *job, i int, line string) (pos protocol.Position, ok bool) {
 	switch {
-	case err != nil:
-		j.fail(err)
+	case strings.HasPrefix(line, "!"):
+		j.fail(scriptError(line[1:]))
 		return pos, false
-	case strings.HasPrefix(text, "!"):
-		j.fail(scriptError(text[1:]))
-		return pos, false
-	case text == "":
+	case line == "":
 		j.fail(errBadAppendReply)
 		return pos, false
 	}
-	if pos, err = protocol.ParsePosition(text[1:]); err != nil {
+	pos, err := protocol.ParsePosition(line[1:])
+	if err != nil {
 		j.fail(err)
 		return pos, false
 	}
 	r := &j.result.Receipts[i]
-	r.Pos, r.Online = pos, text[0] == '1'
+	r.Pos, r.Online = pos, line[0] == '1'
 	return pos, true
 }
 

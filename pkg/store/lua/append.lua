@@ -6,9 +6,9 @@
 -- ARGV  1 e    2 entries kept per stream    3 stream TTL, ms; then, for every message,
 --       kind: i, g or a    channel    envelope    n: how many streams
 --       and for each stream its address and the epoch that it was last seen in, or empty: then its expiry is renewed too
--- returns for every stream "1<position>", or "0<position>" when the client is not online or the stream is no inbox, or
---         "!<error>" when Redis refused it;
---         or, having done nothing, the fences as one string, one a line, when one of them is not this script's.
+-- returns one string with a line for every stream: "1<position>", or "0<position>" when the client is not online or the
+--         stream is no inbox, or "!<error>" when Redis refused it;
+--         or, having done nothing, the fences as a list, when one of them is not this script's.
 --
 -- LIFE, the fence this copy of the script belongs to, is defined in a line that the loader puts in front; see
 -- fence.go. XADD comes before PUBLISH: on a read-only replica and out of memory XADD fails, while PUBLISH would
@@ -24,7 +24,7 @@ for i = 1, partitions do
     for j = 1, partitions do
       fences[j] = fences[j] or '0'
     end
-    return table.concat(fences, '\n')
+    return fences
   end
 end
 
@@ -67,25 +67,31 @@ local function append(key, epoch, envelope)
   return pos
 end
 
+-- What this does for every message counts: each table, each call of Redis and each string is a part of a microsecond.
 local out, o = {}, 0
 local k, a = partitions + 1, 4
+local to_one = 'M\n' .. LIFE .. '\n1\n' -- how most pushes begin
 while argv[a] do
-  local inbox, channel, envelope, n = argv[a] == 'i', argv[a + 1], argv[a + 2], tonumber(argv[a + 3])
+  local inbox, channel, envelope, n = argv[a] == 'i', argv[a + 1], argv[a + 2], argv[a + 3]
   a = a + 4
   local online
   if inbox then
     online = keys[k]
     k = k + 1
   end
-  local push, p = { 'M', LIFE, 0 }, 3
-  for _ = 1, n do
-    local key, addr = keys[k], argv[a]
-    local pos = append(key, argv[a + 1], envelope)
+  local push, p = n ~= '1' and { 'M', LIFE, 0 }, 3
+  for _ = 1, tonumber(n) do
+    local addr = argv[a]
+    local pos = append(keys[k], argv[a + 1], envelope)
     o = o + 1
     if type(pos) == 'string' then
-      push[p + 1], push[p + 2] = addr, pos
-      p = p + 2
       out[o] = (inbox and call('ZSCORE', online, addr) and '1' or '0') .. pos
+      if push then
+        push[p + 1], push[p + 2] = addr, pos
+        p = p + 2
+      else
+        call('PUBLISH', channel, to_one .. addr .. '\n' .. pos .. '\n' .. envelope)
+      end
     else
       out[o] = '!' .. pos.err
     end
@@ -98,4 +104,4 @@ while argv[a] do
     call('PUBLISH', channel, table.concat(push, '\n'))
   end
 end
-return out
+return table.concat(out, '\n')
