@@ -16,9 +16,12 @@ import (
 // called at the same time by different goroutines, which are promised none.
 
 const (
-	// maxGroups is how many groups are at Redis at the same time: a second one is on its way while the first is
-	// answered, and more of them would be smaller.
-	maxGroups = 2
+	// maxGroups is how many groups are at Redis at the same time. While it works on one the next one grows, and the larger
+	// a group is the less each of its sends costs.
+	maxGroups = 1
+	// maxFullGroups is the same while a full group waits, which would be no larger for waiting longer: so that Redis has
+	// something to do while batches are made and their answers are read.
+	maxFullGroups = 4
 	// maxGroup is how many jobs a group takes; a single PublishMany may have more.
 	maxGroup = maxPipeline
 )
@@ -27,7 +30,28 @@ const (
 type groups struct {
 	mu      sync.Mutex
 	waiting []*delivery // the oldest first
+	jobs    int         // of those that wait
 	running int         // goroutines that take groups to Redis; none when nothing waits
+}
+
+// add lets a delivery wait, and reports whether another goroutine has to take groups to Redis.
+func (g *groups) add(d *delivery) (start bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = append(g.waiting, d)
+	g.jobs += len(d.jobs)
+	if start = g.running < g.most(); start {
+		g.running++
+	}
+	return start
+}
+
+// most is how many goroutines may take groups to Redis at the moment. The caller holds mu.
+func (g *groups) most() int {
+	if g.jobs >= maxGroup {
+		return maxFullGroups
+	}
+	return maxGroups
 }
 
 // delivery is one PublishMany.
@@ -46,21 +70,18 @@ func (s *Store) deliver(ctx context.Context, jobs []*job) error {
 	if s.cluster { // a group would wait for the slowest of its nodes
 		return s.deliverAlone(ctx, d)
 	}
-	g := &s.groups
-	g.mu.Lock()
-	g.waiting = append(g.waiting, d)
-	start := g.running < maxGroups
-	if start {
-		g.running++
-	}
-	g.mu.Unlock()
-	if start {
+	if s.groups.add(d) {
 		go s.runGroups()
+	}
+	gone := ctx.Done()
+	if gone == nil { // one channel costs less than two, and the store's own time bounds the wait
+		<-d.done
+		return nil
 	}
 	select {
 	case <-d.done:
 		return nil
-	case <-ctx.Done():
+	case <-gone:
 		return ctx.Err()
 	}
 }
@@ -72,7 +93,7 @@ func (s *Store) deliverAlone(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// runGroups takes groups to Redis until nothing waits.
+// runGroups takes groups to Redis until nothing waits, or others are enough.
 func (s *Store) runGroups() {
 	for {
 		runtime.Gosched() // goroutines that are about to send can join
@@ -94,13 +115,12 @@ func (s *Store) runGroups() {
 	}
 }
 
-// take returns the next group, or nil when nothing waits: then the goroutine that asked has to end.
+// take returns the next group, or nil when the goroutine that asked has to end: nothing waits, or others are enough.
 func (g *groups) take() []*delivery {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
+	if len(g.waiting) == 0 || g.running > g.most() {
 		g.running--
-		g.waiting = nil
 		return nil
 	}
 	n, jobs := 1, len(g.waiting[0].jobs)
@@ -110,5 +130,9 @@ func (g *groups) take() []*delivery {
 	}
 	group := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
+	g.jobs -= jobs
+	if len(g.waiting) == 0 {
+		g.waiting = nil // or the array would keep what was sent
+	}
 	return group
 }

@@ -67,6 +67,30 @@ func TestSendsAtTheSameTimeKeepTheirOrder(t *testing.T) {
 	})
 }
 
+// Single sends wait for the group before theirs; what fills a group by itself does not, up to a limit.
+func TestFullGroupsAreAtRedisTogether(t *testing.T) {
+	var g groups
+	single := func() *delivery { return &delivery{jobs: make([]*job, 1)} }
+	full := func() *delivery { return &delivery{jobs: make([]*job, maxGroup)} }
+	for i, c := range []struct {
+		d     *delivery
+		start bool
+	}{{single(), true}, {single(), false}, {full(), true}, {full(), true}, {full(), true}, {full(), false}, {single(), false}} {
+		if got := g.add(c.d); got != c.start {
+			t.Errorf("delivery %d: another goroutine is to start: %v", i, got)
+		}
+	}
+	// The two before the first full one are a group; the one behind the last is left to a single goroutine.
+	for i, want := range []int{2, 1, 1, 1, 1, 0, 0, 0, 1, 0} {
+		if got := g.take(); len(got) != want {
+			t.Errorf("group %d has %d deliveries, want %d", i, len(got), want)
+		}
+	}
+	if g.running != 0 || g.jobs != 0 {
+		t.Errorf("in the end %d run, %d jobs wait", g.running, g.jobs)
+	}
+}
+
 // Sends that need another script do not overtake, and are not overtaken, within one call.
 func TestOneCallKeepsItsOrderWhateverTheSends(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
