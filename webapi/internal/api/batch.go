@@ -23,7 +23,7 @@ const maxBatchBody = 16 << 20
 
 func (b batches) routes() []route {
 	r := serve(route{
-		method: http.MethodPost, path: "/v1/batch", id: "batch", tag: "Sending", maxBody: maxBatchBody,
+		method: http.MethodPost, path: "/v1/batch", id: "batch", tag: "Sending", maxBody: maxBatchBody, timeout: untimed,
 		summary: "Make up to 1000 sends at once",
 		detail: "Each send is the body of a single send with `kind`. Sends to the same receiver or group keep their order. " +
 			"Each succeeds or fails by itself: its place in `results` holds what the single route would answer, or a problem.",
@@ -36,8 +36,18 @@ type batchIn struct {
 	Sends []batchItem `json:"sends" required:"true" minItems:"1" maxItems:"1000"`
 }
 
+// Kinds of items.
+const (
+	kindDirect    = "direct"
+	kindGroup     = "group"
+	kindBroadcast = "broadcast"
+)
+
 // batchItem is one of directItem, groupItem and broadcastItem, decoded when its kind is known.
-type batchItem struct{ json.RawMessage }
+type batchItem struct {
+	json.RawMessage
+	direct *directBody // instead, when it has been decoded already
+}
 
 type directItem struct {
 	Kind string `json:"kind" required:"true" enum:"direct"`
@@ -121,9 +131,8 @@ func (b batches) failed(err error) *Problem {
 }
 
 func (i batchItem) decode() (item imhelper.BatchItem, err error) {
-	var usual directItem // tried first: to look for the kind is to decode everything
-	if decodeStrict(i.RawMessage, &usual) == nil && usual.Kind == "direct" {
-		msg, err := usual.message()
+	if i.direct != nil {
+		msg, err := i.direct.message()
 		return imhelper.BatchItem{Direct: &msg}, err
 	}
 	var head struct {
@@ -136,21 +145,21 @@ func (i batchItem) decode() (item imhelper.BatchItem, err error) {
 		return item, &imhelper.FieldError{Field: "kind", Problem: "is missing: one of direct, group and broadcast"}
 	}
 	switch *head.Kind {
-	case "direct":
+	case kindDirect:
 		var in directItem
 		if err := decodeStrict(i.RawMessage, &in); err != nil {
 			return item, err
 		}
 		msg, err := in.message()
 		return imhelper.BatchItem{Direct: &msg}, err
-	case "group":
+	case kindGroup:
 		var in groupItem
 		if err := decodeStrict(i.RawMessage, &in); err != nil {
 			return item, err
 		}
 		msg, err := in.message(in.Group)
 		return imhelper.BatchItem{Group: &msg}, err
-	case "broadcast":
+	case kindBroadcast:
 		var in broadcastItem
 		if err := decodeStrict(i.RawMessage, &in); err != nil {
 			return item, err

@@ -20,8 +20,11 @@ import (
 const (
 	// bodyTimeout is how long a client may take to send a body: the largest takes 30 s at 4 Mbit/s.
 	bodyTimeout = 30 * time.Second
-	// maxKeptBuffer bounds the buffers that are kept for later requests; a rare large body is given back.
-	maxKeptBuffer = 64 << 10
+	// firstRoom bounds what is allocated for a body before any of it has come.
+	firstRoom = 64 << 10
+	// maxKeptBuffer bounds the buffers that are kept for later requests: batches of short messages fit; a rare larger body
+	// is given back.
+	maxKeptBuffer = 512 << 10
 )
 
 // buffers are reused: what is decoded from one is copied out of it.
@@ -49,8 +52,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error 
 		}
 	}()
 	body := io.Reader(r.Body)
-	if r.ContentLength < 0 { // otherwise net/http ends the body where it was said to end
+	if r.ContentLength < 0 {
 		body = http.MaxBytesReader(w, r.Body, limit)
+	} else { // net/http ends the body where it was said to end; room only for what will soon be there
+		buf.Grow(int(min(r.ContentLength, firstRoom)) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(body); err != nil {
 		var big *http.MaxBytesError
@@ -64,6 +69,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error 
 	}
 	if !utf8.Valid(buf.Bytes()) { // encoding/json would replace bad bytes, and a name would become another one
 		return problem(http.StatusBadRequest, codeInvalidJSON, "the body is not valid UTF-8")
+	}
+	if u, ok := v.(usual); ok && u.readUsual(buf.Bytes()) {
+		return nil
 	}
 	return decodeStrict(buf.Bytes(), v)
 }

@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,8 +36,12 @@ func call[In, Out any](r *route, b *binder, f func(context.Context, *In) (Out, e
 			return out, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), r.timeout)
-	defer cancel()
+	ctx := context.WithoutCancel(req.Context())
+	if r.timeout != untimed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+	}
 	return f(ctx, &in)
 }
 
@@ -68,13 +72,29 @@ func (r *route) answer(w http.ResponseWriter, out any) {
 		w.WriteHeader(r.status)
 		return
 	}
-	body, err := json.Marshal(out)
+	buf := answers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= maxKeptBuffer {
+			answers.Put(buf)
+		}
+	}()
+	body, err := appendJSON((*buf)[:0], out)
 	if err != nil { // an output type that does not encode is a mistake of ours: the recoverer reports it
 		panic("encode the answer of " + r.id + ": " + err.Error())
 	}
+	*buf = body
 	h["Content-Type"] = jsonType
 	h["X-Content-Type-Options"] = noSniff
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > countedByServer {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(body) // the client may be gone
 }
+
+// countedByServer is up to which size, in bytes, net/http itself finds out how long an answer is, and cheaper than by a
+// header of ours: it holds that much back in any case.
+const countedByServer = 2048
+
+// answers are buffers that are used again: net/http has copied or written what a handler gave it when that returns.
+var answers = sync.Pool{New: func() any { return new([]byte) }}

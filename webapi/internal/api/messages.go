@@ -21,17 +21,17 @@ func (m messages) routes() []route {
 	maxBody := int64(m.h.MaxMessage())*4/3 + 1<<20
 	return []route{
 		serve(route{
-			method: http.MethodPost, path: "/v1/messages", id: "sendMessage", tag: "Sending", maxBody: maxBody, timeout: waitTimeout,
+			method: http.MethodPost, path: "/v1/messages", id: "sendMessage", tag: "Sending", maxBody: maxBody, timeout: untimed,
 			summary: "Send a message to one or many clients",
 			detail: "When it is answered the message is kept for every receiver, and reaches each of them that is " +
 				"connected or comes back within the retention. Repeat a failed send with the same `id`: it is not made twice.",
 		}, m.send),
 		serve(route{
-			method: http.MethodPost, path: "/v1/groups/{group}/messages", id: "sendGroupMessage", tag: "Sending", maxBody: maxBody,
+			method: http.MethodPost, path: "/v1/groups/{group}/messages", id: "sendGroupMessage", tag: "Sending", maxBody: maxBody, timeout: untimed,
 			summary: "Send a message to the members of a group",
 		}, m.sendGroup),
 		serve(route{
-			method: http.MethodPost, path: "/v1/broadcast", id: "broadcast", tag: "Sending", maxBody: maxBody,
+			method: http.MethodPost, path: "/v1/broadcast", id: "broadcast", tag: "Sending", maxBody: maxBody, timeout: untimed,
 			summary: "Send a message to everybody",
 		}, m.broadcast),
 	}
@@ -96,6 +96,11 @@ func (m messages) send(ctx context.Context, in *directBody) (*sendOut, error) {
 	msg, err := in.message()
 	if err != nil {
 		return nil, err
+	}
+	if msg.Wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, waitTimeout)
+		defer cancel()
 	}
 	r, err := m.h.Send(ctx, msg)
 	if err != nil {

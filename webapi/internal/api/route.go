@@ -24,7 +24,7 @@ type route struct {
 	access       access
 	status       int           // of success
 	maxBody      int64         // bytes; default maxPlainBody
-	timeout      time.Duration // default opTimeout
+	timeout      time.Duration // default opTimeout; or untimed
 	noStore      bool          // the answer is a secret
 	contentType  string        // of success; default JSON
 	problems     []int         // statuses beyond those that every route has
@@ -39,6 +39,9 @@ const (
 	// opTimeout bounds one request's work. It does not end with the client's connection: a send is finished, or
 	// fails, whether or not somebody waits for the answer. Below the 3 s that a caller may count on.
 	opTimeout = 2800 * time.Millisecond
+	// untimed is for the routes that are called most: all they do is one call of the store, which ends it in time by
+	// itself, and a timer for each request is not free.
+	untimed time.Duration = -1
 	// bulkTimeout is for routes that make many round trips: each of them is bounded by the store.
 	bulkTimeout = 30 * time.Second
 
