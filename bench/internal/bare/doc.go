@@ -4,4 +4,5 @@
 //	Accept   net/http and coder/websocket take connections and do nothing with them
 //	Fanout   accepts WebSockets and writes one frame to all of them with write(2) in a plain loop
 //	Handler  a chi route that parses the body of a send and answers; nothing is sent anywhere
+//	Script   Redis keeps a message and announces it, called without anything around it
 package bare

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/load"
 	"github.com/imtier/imtier/bench/internal/measure"
@@ -30,8 +32,8 @@ type Send struct {
 	Baseline     bool
 	Profiles     string // folder for CPU profiles of the programs; empty: none
 
-	MinDurable, MinEphemeral, MinBatch float64
-	MaxP99                             time.Duration
+	MinDurable, MinEphemeral, MinBatch, MinBatchShare float64
+	MaxP99                                            time.Duration
 }
 
 // Ways to send, and kinds of sends; also names of rows.
@@ -40,6 +42,7 @@ const (
 	viaImhelper = "imhelper"
 
 	kindBare      = "bare handler"
+	kindScript    = "bare script"
 	kindDurable   = "durable"
 	kindEphemeral = "ephemeral"
 	kindBatch     = "batch"
@@ -49,6 +52,8 @@ const (
 const (
 	sendKey  = "bench-key"
 	sendSize = 150 // bytes of data
+	// envelopeSize is about what imtier keeps of a message besides its data.
+	envelopeSize = 60
 	// Requests under way at the same time, unless told otherwise.
 	httpSenders   = 64
 	helperSenders = 256
@@ -70,11 +75,12 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	fs.Float64Var(&o.Rate, "rate", 0, "sends a second, each at its own time, and their latency is what counts; 0: as fast as they are answered")
 	fs.IntVar(&o.Rounds, "rounds", 5, "how often each kind is measured, in turn")
 	fs.DurationVar(&o.Duration, "duration", 2*time.Second, "of each measurement")
-	fs.BoolVar(&o.Baseline, "baseline", true, "compare with a bare chi handler that parses the same body and answers; webapi only")
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare sends through webapi with a bare chi handler that parses the same body and answers, and batches with a script that does the least")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store CPU profiles of webapi and imserver, of each kind's first round")
 	fs.Float64Var(&o.MinDurable, "min-durable", 0.45, "least share of the bare handler's rate, durable sends through webapi")
 	fs.Float64Var(&o.MinEphemeral, "min-ephemeral", 0.55, "least share of the bare handler's rate, ephemeral sends through webapi")
 	fs.Float64Var(&o.MinBatch, "min-batch", 60000, "least durable sends a second in batches")
+	fs.Float64Var(&o.MinBatchShare, "min-batch-share", 0.59, "least share of the bare script's rate, durable sends in batches")
 	fs.DurationVar(&o.MaxP99, "max-p99", 5*time.Millisecond, "most time that 99 of 100 sends take until the receiver has read them, with -rate")
 	return o.Common.Register(fs)
 }
@@ -151,6 +157,9 @@ func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 	if err := build(ctx, x); err != nil {
 		return res, err
 	}
+	if err := o.script(ctx, x); err != nil {
+		return res, err
+	}
 	p.Say("send: %d rounds of %d kinds, %v each …", o.Rounds, len(x.kinds), o.Duration)
 	for round := range o.Rounds + 1 {
 		for _, k := range x.kinds {
@@ -200,6 +209,20 @@ func (o *Send) wants(kind string) bool {
 func (o *Send) paced(p load.Plan, each int) load.Plan {
 	p.Rate, p.Duration = o.Rate/float64(each), o.Duration
 	return p
+}
+
+// script adds what batches are compared with.
+func (o *Send) script(ctx context.Context, x *sending) error {
+	if !o.Baseline || !o.wants(kindBatch) || o.Rate > 0 {
+		return nil
+	}
+	p, err := bare.Script(ctx, x.redis, max(o.N, o.BatchSize), o.BatchSize, clients.Data(0, sendSize+envelopeSize))
+	if err != nil {
+		return fmt.Errorf("%s: %w", kindScript, err)
+	}
+	k := newKind(kindScript, o.BatchSize, false, o.paced(load.Plan{Open: p.Open, Senders: o.BatchSenders}, o.BatchSize))
+	x.kinds = slices.Insert(x.kinds, len(x.kinds)-1, k) // right before the batches, which are last
+	return nil
 }
 
 // measure runs one round of a kind and waits until everything has arrived, so that nothing disturbs the next one. Round

@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/measure"
@@ -11,12 +12,8 @@ import (
 
 // report adds the numbers.
 func (o *Send) report(res *report.Result, x *sending) error {
-	var base *kind
 	for _, k := range x.kinds {
-		if k.name == kindBare {
-			base = k
-		}
-		o.rows(res, k, base)
+		o.rows(res, k, x.kinds)
 		res.Took(k.name+", answered", k.answered)
 		res.Took(k.name+", read by the receiver", k.delivered)
 		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
@@ -34,7 +31,7 @@ func (o *Send) report(res *report.Result, x *sending) error {
 }
 
 // rows adds what there is to say of one kind.
-func (o *Send) rows(res *report.Result, k, base *kind) {
+func (o *Send) rows(res *report.Result, k *kind, all []*kind) {
 	if o.Rate > 0 {
 		if k.arrives {
 			res.Check(k.name+", p99 until read by the receiver", ms(k.delivered.Quantile(0.99)), "ms", report.AtMost(ms(o.MaxP99)),
@@ -47,18 +44,27 @@ func (o *Send) rows(res *report.Result, k, base *kind) {
 	rate := measure.Median(k.rates)
 	if k.name == kindBatch {
 		res.Check(k.name, rate, "sends/s", report.AtLeast(o.MinBatch), fmt.Sprintf("durable, %d at a time", k.each))
+	} else {
+		res.Add(k.name, rate, "sends/s", "")
+	}
+	to, least := kindBare, o.MinDurable
+	switch k.name {
+	case kindEphemeral:
+		least = o.MinEphemeral
+	case kindBatch:
+		to, least = kindScript, o.MinBatchShare
+	case kindBare, kindScript:
 		return
 	}
-	res.Add(k.name, rate, "sends/s", "")
-	if base == nil || k == base {
+	at := slices.IndexFunc(all, func(b *kind) bool { return b.name == to })
+	if at < 0 {
 		return
 	}
 	ratios := make([]float64, len(k.rates))
 	for i := range ratios {
-		ratios[i] = k.rates[i] / base.rates[i]
+		ratios[i] = k.rates[i] / all[at].rates[i]
 	}
-	least := map[string]float64{kindDurable: o.MinDurable, kindEphemeral: o.MinEphemeral}[k.name]
-	res.Check(k.name+", share of the bare handler", measure.Median(ratios), "", report.AtLeast(least), "median of the rounds' ratios")
+	res.Check(k.name+", share of the "+to, measure.Median(ratios), "", report.AtLeast(least), "median of the rounds' ratios")
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
