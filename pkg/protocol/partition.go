@@ -1,9 +1,6 @@
 package protocol
 
-import (
-	"hash/fnv"
-	"strconv"
-)
+import "strconv"
 
 const (
 	// DefaultPartitions is how many partitions the address space has unless set otherwise.
@@ -12,14 +9,19 @@ const (
 	MaxPartitions = 4096
 
 	slots = 16384
+
+	// FNV-1a's, 64 bits.
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
 )
 
 // Partition maps an address (a clientId or a group) to one of n partitions: FNV-1a, 64 bits, folded. The
 // function is part of the stored data's format and never changes.
 func Partition(addr string, n int) int {
-	h := fnv.New64a()
-	h.Write([]byte(addr)) // a hash.Hash never fails
-	v := h.Sum64()
+	v := uint64(fnvOffset)
+	for i := range len(addr) { // hash/fnv would allocate, and this is called several times for every message
+		v = (v ^ uint64(addr[i])) * fnvPrime
+	}
 	v ^= v >> 32
 	return int(v % uint64(n))
 }

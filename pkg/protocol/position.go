@@ -31,7 +31,10 @@ func ParsePosition(s string) (Position, error) {
 }
 
 // String is "<epoch>-<seq>", which is also the id of the entry in the Redis stream.
-func (p Position) String() string { return string(p.Append(nil)) }
+func (p Position) String() string {
+	var b [2*20 + 1]byte // two numbers of 64 bits
+	return string(p.Append(b[:0]))
+}
 
 // Append appends the position's text to b.
 func (p Position) Append(b []byte) []byte {
