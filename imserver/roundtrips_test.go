@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
 	"github.com/imtier/imtier/pkg/ticket"
 )
@@ -64,8 +65,9 @@ func (m *monitor) until(texts ...string) (out []string) {
 	}
 }
 
-// A connect is one call of one script: the URL's use, revocations, policy, presence and its event. Groups take more: one
-// pipeline that reads where their streams end, and for memberships that are new claim, index and truth, a pipeline each.
+// A connect is one call of one script: the URL's use, revocations, policy, presence and its event, groups and where they end.
+// Only for groups that the URL does not name the node may have to ask, in one pipeline more: when it does not follow them
+// yet, or for a raw connection.
 func TestAConnectIsOneRoundTrip(t *testing.T) {
 	redis := redistest.Start(t)
 	n := start(t, redis.URL())
@@ -78,7 +80,13 @@ func TestAConnectIsOneRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	n.connect(true, ticket.Claims{ClientID: id(), Groups: []string{"room-1", "room-2"}}) // the scripts are known, the groups followed
+	eve, elsewhere := id(), near(st, "room-1") // a group that the node does not follow, on a channel that it does
+	if _, err := st.JoinGroups(t.Context(), eve, []string{"room-1", elsewhere}, store.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	warm := id() // the scripts are known, the groups followed
+	n.connect(true, ticket.Claims{ClientID: warm, Groups: []string{"room-1", "room-2"}})
+	n.connect(false, ticket.Claims{ClientID: warm})
 	m := overhear(t, redis)
 	expect := func(what string, want int, texts ...string) {
 		t.Helper()
@@ -95,7 +103,25 @@ func TestAConnectIsOneRoundTrip(t *testing.T) {
 	bob := id()
 	in := ticket.Claims{ClientID: bob, Groups: []string{"room-1", "room-2"}}
 	n.connect(true, in)
-	expect("two groups that are new", 1+2+1+2+1, bob, "room-")
+	expect("two groups that are new", 1, bob, "room-")
 	n.connect(true, in)
-	expect("two groups", 1+2, bob, "room-")
+	expect("two groups", 1, bob, "room-")
+	n.connect(false, in)
+	expect("two groups, raw", 1, bob, "room-")
+	n.connect(true, ticket.Claims{ClientID: bob})
+	expect("two groups that the URL does not name", 1, bob, "room-")
+	n.connect(false, ticket.Claims{ClientID: bob})
+	expect("two groups that the URL does not name, raw", 1+2, bob, "room-")
+
+	n.connect(true, ticket.Claims{ClientID: eve})
+	expect("one of two groups is new to the node", 1+1, eve, "room-", elsewhere)
+}
+
+// near names another group of a group's partition.
+func near(st *store.Store, group string) string {
+	for i := 0; ; i++ {
+		if other := fmt.Sprint("near-", i); st.Partition(other) == st.Partition(group) {
+			return other
+		}
+	}
 }

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
@@ -81,4 +83,48 @@ func BenchmarkTails(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkConnect lets clients in, 64 at a time, and tells what Redis spends on each.
+func BenchmarkConnect(b *testing.B) {
+	for _, groups := range []int{0, 3} {
+		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
+			s := open(b, Options{URL: redistest.Start(b).URL(), Partitions: 256})
+			rooms := names("room-", groups)
+			var next atomic.Int64
+			b.SetParallelism(32)
+			b.ReportAllocs()
+			spent := usedByRedis(b, s)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					se := session(s, fmt.Sprint("client-", next.Add(1)))
+					se.Rate, se.Groups = 10, rooms
+					if _, err := s.Connect(context.Background(), se); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64((usedByRedis(b, s)-spent).Nanoseconds())/1e3/float64(b.N), "redis-µs/op")
+		})
+	}
+}
+
+// usedByRedis is the processor time that Redis has used.
+func usedByRedis(b *testing.B, s *Store) time.Duration {
+	b.Helper()
+	info, err := s.do(context.Background(), s.client.B().Info().Section("cpu").Build()).ToString()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var sum float64
+	for _, field := range []string{"used_cpu_sys", "used_cpu_user"} {
+		f, err := strconv.ParseFloat(infoField(info, field), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum += f
+	}
+	return time.Duration(sum * float64(time.Second))
 }

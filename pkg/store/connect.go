@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -22,7 +23,8 @@ var preludeLua string
 //go:embed lua/connect.lua
 var connectLua string
 
-var connectScript = newScript("connect", preludeLua+connectLua)
+var connectScript = newScript("connect", preludeLua+fmt.Sprintf("local REPLACED, HANDED_OVER, ENDED_FOR = '%d', '%d', '%s'\n",
+	protocol.ReasonReplaced.Code(), protocol.ReasonHandedOver.Code(), seconds(endedFor))+connectLua)
 
 // Session is one connection as the URL and the node describe it.
 type Session struct {
@@ -44,6 +46,7 @@ type Session struct {
 
 	MayRequest bool   // not stored: for the node
 	Origin     string // not stored: the first connection of the session, ConnID if it is not resumed
+	Positions  bool   // not stored: the client knows positions, so that it may be given again what it has had
 
 	Rate   int          // connects per second that the client may make; 0 does not limit. Connect only
 	Policy DevicePolicy // what the client's connections are measured by when this one comes; empty means any
@@ -56,6 +59,10 @@ type Connected struct {
 	Groups  []Membership                 // everything the client is a member of
 	Cursors map[string]protocol.Position // what this device acknowledged, by the stream's wire name
 	Acked   protocol.Position            // how far any of the client's devices acknowledged the inbox
+
+	// Tails are where the streams of groups end, of those that the session joined and for which nothing is left to do.
+	// SyncGroups tells of others.
+	Tails map[string]protocol.Position
 }
 
 // record is a connection as it is stored. Scripts rely on meta being the last field.
@@ -74,6 +81,9 @@ type record struct {
 // nil, the client is online and nobody else can use the URL. ErrURLUsed when somebody did, or when the session is over;
 // ErrRevoked when the client or the URL is revoked; ErrTooOften when the client connects more often than Rate allows, and
 // then nothing is used up. When it fails with ErrUnavailable the URL may be used up all the same.
+//
+// Memberships that come with the session begin in the same step, unless Redis is a Cluster: there SyncGroups completes
+// them. To follow the groups of Tails from there on, subscribe to their channels before.
 func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 	if se.Resume == "" && (se.JTI == "" || se.JTITTL <= 0) {
 		return nil, errors.New("connect: the session has no jti or no time to remember it")
@@ -127,6 +137,12 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 	if err != nil {
 		return call{}, fmt.Errorf("connect %s: meta: %w", se.ClientID, err)
 	}
+	event, err := json.Marshal(Event{Type: EventOnline, ClientID: se.ClientID, Device: se.Device, Node: se.Node, Meta: se.Meta})
+	if err != nil {
+		return call{}, fmt.Errorf("connect %s: event: %w", se.ClientID, err)
+	}
+	// The script knows the time. In a name quotation marks are escaped, so what is found is the field.
+	before, after, _ := strings.Cut(string(event), `"time":0`)
 	p, k := s.keys.partition(se.ClientID), s.keys
 	used, revoked := k.jti(se.ClientID, se.JTI), k.revokedClient(se.ClientID)
 	if se.Resume != "" {
@@ -138,25 +154,28 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 	}
 	args := []string{
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
-		se.ClientID, se.ConnID, string(rec), k.endedPrefix(p), seconds(endedFor),
-		k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
-		mode(se.UntilOffline), strconv.Itoa(protocol.ReasonReplaced.Code()),
-		se.Resume, strconv.Itoa(protocol.ReasonHandedOver.Code()), strconv.Itoa(se.Rate),
+		se.ClientID, se.ConnID, string(rec), se.Device, string(policy), before + `"time":`, after,
+		k.endedPrefix(p), k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
+		mode(se.UntilOffline), se.Resume, strconv.Itoa(se.Rate),
 	}
-	return call{
-		keys: []string{
-			used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
-			k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
-			k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p), revoked, revokedURL,
-			k.connects(se.ClientID),
-		},
-		args: append(args, se.Groups...),
-	}, nil
+	keys := []string{
+		used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
+		k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
+		k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p), revoked, revokedURL,
+		k.connects(se.ClientID),
+	}
+	if !s.cluster { // there a script touches one partition
+		for _, group := range se.Groups {
+			p := k.partition(group)
+			keys = append(keys, k.members(group), k.grouplist(p), k.stream(protocol.GroupOf(group)), k.epoch(p))
+		}
+	}
+	return call{keys: keys, args: append(args, se.Groups...)}, nil
 }
 
 // parseConnected reads what connect.lua returns after its first value.
 func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
-	if len(reply) != 6 {
+	if len(reply) != 7 {
 		return nil, fmt.Errorf("connect.lua returned %d values", len(reply))
 	}
 	online, err := reply[0].AsInt64()
@@ -165,19 +184,19 @@ func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
 	truth, err3 := reply[3].AsStrMap()
 	cursors, err4 := reply[4].AsStrMap()
 	inboxes, err5 := reply[5].AsStrSlice()
-	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
+	tails, err6 := reply[6].AsStrMap()
+	if err := errors.Join(err, err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	c := &Connected{
-		Online:  online == 1,
-		Inbox:   Tail{Pos: tail, Fence: fence},
-		Groups:  memberships(truth),
-		Cursors: make(map[string]protocol.Position, len(cursors)),
+		Online: online == 1,
+		Inbox:  Tail{Pos: tail, Fence: fence},
+		Groups: memberships(truth),
 	}
-	for stream, text := range cursors {
-		if c.Cursors[stream], err = protocol.ParsePosition(text); err != nil {
-			return nil, err
-		}
+	c.Cursors, err = positionsOf(cursors)
+	c.Tails, err1 = positionsOf(tails)
+	if err := errors.Join(err, err1); err != nil {
+		return nil, err
 	}
 	for _, text := range inboxes {
 		pos, err := protocol.ParsePosition(text)
@@ -189,6 +208,22 @@ func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
 		}
 	}
 	return c, nil
+}
+
+// positionsOf reads what a script returned about several streams or groups; nil when that is nothing.
+func positionsOf(texts map[string]string) (map[string]protocol.Position, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]protocol.Position, len(texts))
+	for name, text := range texts {
+		pos, err := protocol.ParsePosition(text)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = pos
+	}
+	return out, nil
 }
 
 // position reads a position that a script returned.

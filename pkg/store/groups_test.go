@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -97,7 +98,7 @@ func TestMembershipModes(t *testing.T) {
 		connect(t, s, se, AnyDevice)
 		se = session(s, "bob")
 		se.Groups = []string{"room"}
-		if m := connect(t, s, se, AnyDevice).Groups[0]; m.UntilOffline || m.Synced {
+		if m := connect(t, s, se, AnyDevice).Groups[0]; m.UntilOffline || !m.Synced {
 			t.Fatalf("made lasting by a URL: %+v", m)
 		}
 	})
@@ -158,8 +159,12 @@ func TestJoinIsAnnouncedAfterTheIndex(t *testing.T) {
 	})
 }
 
+// asCluster makes a Store write no more than one partition in a step, as it does on a Cluster.
+func asCluster(s *Store) *Store { s.cluster = true; return s }
+
 func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
+		asCluster(s)
 		_, err := s.Join(ctxb, "old", []string{"anna"}, JoinOptions{})
 		must(t, err)
 		old, err := s.PublishGroup(ctxb, message("1"), "old", false)
@@ -169,8 +174,8 @@ func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 		se := session(s, "anna")
 		se.Groups = []string{"new", "old"}
 		c := connect(t, s, se, AnyDevice)
-		if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced {
-			t.Fatalf("groups at connect: %+v", c.Groups)
+		if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced || len(c.Tails) != 0 {
+			t.Fatalf("groups at connect: %+v, tails %v", c.Groups, c.Tails)
 		}
 		tails, err := s.SyncGroups(ctxb, "anna", []string{"new", "old", "left meanwhile"})
 		must(t, err)
@@ -181,6 +186,87 @@ func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 		must(t, err)
 		if !groups[0].Synced || groups[0].Pos != fresh.Pos {
 			t.Fatalf("groups afterwards: %+v", groups)
+		}
+	})
+}
+
+// On one server a connect leaves nothing to be done for the groups of its URL.
+func TestConnectJoinsInOneStep(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		_, err := s.Join(ctxb, "old", []string{"anna"}, JoinOptions{})
+		must(t, err)
+		began, err := s.GroupsOf(ctxb, "anna")
+		must(t, err)
+		old, err := s.PublishGroup(ctxb, message("1"), "old", false)
+		must(t, err)
+		fresh, err := s.PublishGroup(ctxb, message("2"), "new", false)
+		must(t, err)
+		must(t, s.do(ctxb, s.client.B().Zrem().Key(s.keys.members("old")).Member("anna").Build()).Error()) // lost
+		heard := listen(t, s, "anna")
+
+		se := session(s, "anna")
+		se.Groups, se.UntilOffline = []string{"new", "old", "empty"}, true
+		c := connect(t, s, se, AnyDevice)
+		empty := c.Tails["empty"]
+		wantEqual(t, "tails", c.Tails, map[string]protocol.Position{"new": fresh.Pos, "old": old.Pos, "empty": empty})
+		wantEqual(t, "tail of a group without messages", empty, protocol.Position{Epoch: c.Inbox.Fence})
+		want := []Membership{
+			{Group: "empty", UntilOffline: true, Pos: empty, Synced: true},
+			{Group: "new", UntilOffline: true, Pos: fresh.Pos, Synced: true},
+			{Group: "old", Pos: began[0].Pos, Synced: true},
+		}
+		wantEqual(t, "groups", c.Groups, want)
+		for _, g := range se.Groups {
+			wantEqual(t, "index of "+g, indexOf(t, s, g), []string{"anna"})
+			info, err := s.Group(ctxb, g)
+			must(t, err)
+			wantEqual(t, "members of "+g, info.Members, 1)
+		}
+		list, _, err := s.Groups(ctxb, "", 10)
+		must(t, err)
+		wantEqual(t, "groups that there are", len(list), 3)
+		wantEqual(t, "marks", marks(t, s), 0)
+		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"join old", "online", "join new", "join empty"})
+		eventually(t, "the client's other connections are told", func() bool {
+			return slices.Equal(heard.lines(), []string{
+				"J\nanna\nnew\n" + fresh.Pos.String() + "\n", "J\nanna\nempty\n" + empty.String() + "\n",
+			})
+		})
+		_, err = s.LeaveGroups(ctxb, "anna", se.Groups)
+		must(t, err)
+		list, _, err = s.Groups(ctxb, "", 10)
+		must(t, err)
+		wantEqual(t, "groups afterwards", len(list), 0)
+
+		if _, err := s.Connect(ctxb, se); !errors.Is(err, ErrURLUsed) {
+			t.Errorf("a second use of the URL: %v", err)
+		}
+		wantEqual(t, "index after a second use", indexOf(t, s, "new"), []string{})
+	})
+}
+
+// A join that is under way is its owner's to finish, who knows where the membership begins.
+func TestConnectLeavesAJoinToItsOwner(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, truth := range []string{"o -", "o +"} {
+			token := newToken()
+			todo, _, err := s.writeTruth(ctxb, opJoin, truth, token, []pair{{"anna", "room"}})
+			must(t, err)
+			se := session(s, "anna")
+			se.Groups = []string{"room"}
+			c := connect(t, s, se, AnyDevice)
+			if m := c.Groups[0]; m.Synced || m.UntilOffline || len(c.Tails) != 0 {
+				t.Errorf("at connect: %+v, tails %v", m, c.Tails)
+			}
+			wantEqual(t, "index", indexOf(t, s, "room"), []string{})
+			_, err = s.settle(ctxb, token, todo)
+			must(t, err)
+			groups, err := s.GroupsOf(ctxb, "anna")
+			must(t, err)
+			wantEqual(t, "with history", groups[0].History, truth == "o +")
+			wantEqual(t, "marks", marks(t, s), 0)
+			_, err = s.Leave(ctxb, "room", []string{"anna"})
+			must(t, err)
 		}
 	})
 }

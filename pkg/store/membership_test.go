@@ -51,7 +51,7 @@ func TestJoinsAndLeavesRace(t *testing.T) {
 			for range 60 {
 				client, group := clients[rnd.IntN(3)], groups[rnd.IntN(2)]
 				var err error
-				switch rnd.IntN(6) {
+				switch rnd.IntN(7) {
 				case 0, 1:
 					_, err = s.Join(ctxb, group, []string{client}, JoinOptions{})
 				case 2, 3:
@@ -60,6 +60,10 @@ func TestJoinsAndLeavesRace(t *testing.T) {
 					_, err = s.SyncGroups(ctxb, client, groups)
 				case 5:
 					_, err = s.reconcile(ctxb, []pair{{client, group}})
+				case 6:
+					se := session(s, client)
+					se.Groups = []string{group}
+					_, err = s.Connect(ctxb, se)
 				}
 				if err != nil {
 					t.Error(err)

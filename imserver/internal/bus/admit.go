@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -13,9 +14,15 @@ import (
 // returned connection holds everything from that moment on until it is opened or abandoned.
 func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 	inbox := protocol.InboxOf(se.ClientID)
-	b.o.Hub.Hold(inbox)
-	defer b.o.Hub.Release(inbox)
-	if err := b.subscribe(ctx, inbox); err != nil {
+	sts := []protocol.Stream{inbox}
+	for _, g := range se.Groups {
+		sts = append(sts, protocol.GroupOf(g))
+	}
+	for _, st := range sts {
+		b.o.Hub.Hold(st)
+		defer b.o.Hub.Release(st)
+	}
+	if err := b.subscribe(ctx, sts...); err != nil {
 		return nil, err
 	}
 	c := b.o.Hub.Register(hub.Info{
@@ -32,7 +39,7 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 		c.Abandon()
 		return nil, fmt.Errorf("register: %w", err)
 	}
-	if err := b.attach(ctx, c, inbox, reg); err != nil {
+	if err := b.attach(ctx, c, se, reg); err != nil {
 		c.Abandon()
 		return nil, err
 	}
@@ -55,34 +62,46 @@ func (b *Bus) missedReplies(ctx context.Context, c *hub.Conn) error {
 	return err
 }
 
-func (b *Bus) attach(ctx context.Context, c *hub.Conn, inbox protocol.Stream, reg *store.Connected) error {
+// attach makes a connection that is registered follow its streams. Of groups that the registration did not tell the end of
+// Redis is asked, unless this node follows them and knows. It may not have come as far as Redis: a connection that takes no
+// positions may have been given elsewhere what is still to arrive here, so for that Redis is asked all the same.
+func (b *Bus) attach(ctx context.Context, c *hub.Conn, se store.Session, reg *store.Connected) error {
+	inbox := protocol.InboxOf(c.ClientID)
 	c.Cursors, c.Acked, c.Joined = reg.Cursors, reg.Acked, make(map[string]protocol.Position, len(reg.Groups))
 	b.o.Hub.Settle(inbox, reg.Inbox.Pos)
 	b.o.Hub.Attach(c, inbox, &reg.Inbox.Pos)
 	b.o.Hub.Attach(c, protocol.AllStream(), nil)
-	if len(reg.Groups) == 0 {
-		return nil
-	}
 
-	names := make([]string, len(reg.Groups))
-	sts := make([]protocol.Stream, len(reg.Groups))
-	for i, m := range reg.Groups {
-		names[i], sts[i] = m.Group, protocol.GroupOf(m.Group)
+	var ask []string
+	var sts []protocol.Stream
+	for _, m := range reg.Groups {
+		st := protocol.GroupOf(m.Group)
 		if m.Synced || m.History { // else it is announced, perhaps only when this connection follows the group already
-			c.Joined[sts[i].String()] = m.Pos
+			c.Joined[st.String()] = m.Pos
 		}
-		b.o.Hub.Hold(sts[i])
-		defer b.o.Hub.Release(sts[i])
+		known := b.o.Hub.Hold(st)
+		defer b.o.Hub.Release(st)
+		if tail, ok := reg.Tails[m.Group]; ok {
+			b.o.Hub.Settle(st, tail)
+			b.o.Hub.Attach(c, st, &tail)
+		} else if known && m.Synced && se.Positions && !slices.Contains(se.Groups, m.Group) {
+			b.o.Hub.AttachSince(c, st, m.Pos)
+		} else {
+			ask, sts = append(ask, m.Group), append(sts, st)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
 	}
 	if err := b.subscribe(ctx, sts...); err != nil {
 		return err
 	}
-	tails, err := b.o.Store.SyncGroups(ctx, c.ClientID, names)
+	tails, err := b.o.Store.SyncGroups(ctx, c.ClientID, ask)
 	if err != nil {
 		return fmt.Errorf("follow groups: %w", err)
 	}
 	for i, st := range sts {
-		tail, ok := tails[names[i]]
+		tail, ok := tails[ask[i]]
 		if !ok {
 			continue // left meanwhile
 		}

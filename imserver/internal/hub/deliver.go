@@ -83,6 +83,18 @@ func (h *Hub) Attach(c *Conn, st protocol.Stream, pos *protocol.Position) bool {
 	return !c.left[st] && h.attach(c, st, pos, nil)
 }
 
+// AttachSince makes a connection that is not open yet follow a held stream from where this node is, which may not have come
+// as far as the log; but not from before pos, since what was said until then is not for it.
+func (h *Hub) AttachSince(c *Conn, st protocol.Stream, pos protocol.Position) bool {
+	s := h.shard(st)
+	s.mu.Lock()
+	if t := s.topics[st]; t != nil && pos.Less(t.tail) {
+		pos = t.tail // a position that it passes meanwhile is read from the log
+	}
+	s.mu.Unlock()
+	return h.Attach(c, st, &pos)
+}
+
 // Join makes a connection follow a held group from after pos, and tells it before anything of the group reaches it.
 func (h *Hub) Join(c *Conn, st protocol.Stream, pos protocol.Position) bool {
 	c.mu.Lock()

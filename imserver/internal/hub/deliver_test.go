@@ -300,3 +300,29 @@ func TestAGapIsToldToThoseWhomTheMessageLeavesOut(t *testing.T) {
 	r.publish(ann, message("b"))
 	k.expect("inbox", "a", "gap 10-1 11-1", "b")
 }
+
+// A node may not have come as far as the log. Who follows from where it is gets what is on its way here, but nothing from
+// before its membership.
+func TestFollowingFromWhereTheNodeIs(t *testing.T) {
+	r := newRig(t)
+	began := r.tail(chess)
+	r.connect("bob", true, "chess").expect("group:chess")
+	r.publish(chess, message("before"))
+	r.connect("eve", true, "chess").expect("group:chess")
+	onItsWay := []arrival{r.log.add(chess, message("a")), r.log.add(chess, message("b"))}
+	follow := func(id string, since protocol.Position) *client {
+		c := r.admit(Info{ClientID: id, ID: "c-" + id})
+		r.hub.AttachSince(c, chess, since)
+		k := r.dial(c, true).read()
+		k.send(`{"type":"start"}`)
+		k.wait("started", func(all []got) bool { return len(all) > 0 && all[len(all)-1].Type == "started" })
+		return k
+	}
+	member, newcomer := follow("ann", began), follow("dan", onItsWay[0].pos)
+	for _, a := range onItsWay {
+		r.deliver(a)
+	}
+	r.publish(chess, message("c"))
+	newcomer.expect("group:chess", "b", "c")
+	member.expect("group:chess", "a", "b", "c")
+}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -21,7 +22,7 @@ func (s *Server) entry(r *http.Request, from netip.Addr) (store.Session, *refusa
 		if err != nil {
 			return store.Session{}, refusalOfToken(err)
 		}
-		se := s.session(from, t.ClientID, t.Device)
+		se := s.session(r, from, t.ClientID, t.Device)
 		se.Resume, se.JTI, se.Meta, se.Origin, se.MayRequest = t.ConnID, t.JTI, t.Meta, t.Origin, t.MayRequest
 		return withPolicy(se, t.Policy)
 	}
@@ -33,7 +34,7 @@ func (s *Server) entry(r *http.Request, from netip.Addr) (store.Session, *refusa
 	if err != nil {
 		return store.Session{}, refusalOfToken(err)
 	}
-	se := s.session(from, c.ClientID, c.Device)
+	se := s.session(r, from, c.ClientID, c.Device)
 	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
 	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
 	se.Origin, se.MayRequest = se.ConnID, c.MayRequest
@@ -60,7 +61,7 @@ func refusalOfToken(err error) *refusal {
 }
 
 // session is what a new connection registers, whoever it is.
-func (s *Server) session(from netip.Addr, clientID, device string) store.Session {
+func (s *Server) session(r *http.Request, from netip.Addr, clientID, device string) store.Session {
 	ip := ""
 	if from.IsValid() {
 		ip = from.String()
@@ -68,6 +69,7 @@ func (s *Server) session(from netip.Addr, clientID, device string) store.Session
 	return store.Session{
 		ClientID: clientID, Device: device, ConnID: protocol.NewConnID(s.o.Partition(clientID)),
 		Node: s.o.Node(), IP: ip, Since: time.Now(),
+		Positions: hasToken(r.Header, "Sec-WebSocket-Protocol", socket.Subprotocol),
 	}
 }
 

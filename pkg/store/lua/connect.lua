@@ -2,19 +2,24 @@
 -- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events
 --       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
 --       15 connects of the client in this second
+--       then, unless this is a Cluster, four of each group to join: members, grouplist, the group's stream, its epoch
 -- ARGV  1 jti's life in ms, 0 when a connection is restored and no URL is used
---       2 clientId  3 connId  4 connection as JSON  5 prefix of marks of ended connections  6 their life in s
---       7 prefix of node keys  8 client channel  9 hint channel  10 partition  11 length of events
---       12 mode of the groups (p, o)  13 close code of replaced connections
---       14 connId of the connection that this one resumes, or empty  15 close code of that one
---       16 connects that the client may make in a second, 0 for any number  17… groups to join
+--       2 clientId  3 connId  4 connection as JSON  5 its device  6 its policy, or empty
+--       7 and 8 event of going online as JSON, what precedes and what follows its time
+--       9 prefix of marks of ended connections  10 prefix of node keys  11 client channel  12 hint channel  13 partition
+--       14 length of events  15 mode of the groups (p, o)
+--       16 connId of the connection that this one resumes, or empty
+--       17 connects that the client may make in a second, 0 for any number  18… groups to join
+-- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
 --         connection that is to be restored was ended, {4} when the client connects too often, else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
---          {position, …} of every device's inbox}
+--          {position, …} of every device's inbox, {group, tail, …} of those to join whose index is as the truth}
 local fresh = ARGV[1] ~= '0'
-local client, conn, resumed = ARGV[2], ARGV[3], ARGV[14]
-if redis.call('EXISTS', KEYS[13], KEYS[14]) > 0 then
+local client, conn, resumed = ARGV[2], ARGV[3], ARGV[16]
+local known = redis.call('MGET', KEYS[11], KEYS[13], KEYS[14])
+local fence = known[1] or '0'
+if known[2] or known[3] then
   return {2}
 end
 
@@ -22,24 +27,20 @@ end
 -- mark when it compares.
 local function expel(id, node, code, by)
   redis.call('HDEL', KEYS[2], id)
-  redis.call('HDEL', ARGV[7] .. node, id)
-  redis.call('SET', ARGV[5] .. id, code .. '\n' .. by, 'EX', ARGV[6])
+  redis.call('HDEL', ARGV[10] .. node, id)
+  redis.call('SET', ARGV[9] .. id, code .. '\n' .. by, 'EX', ENDED_FOR)
   if by ~= '' then
     by = by .. '\n'
   end
-  redis.call('PUBLISH', ARGV[8], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
+  redis.call('PUBLISH', ARGV[11], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
 end
 
 -- tooMany counts a connect that would be let in. The second begins with the first of them.
 local function tooMany()
-  if ARGV[16] == '0' then
+  if ARGV[17] == '0' or redis.call('SET', KEYS[15], 1, 'NX', 'PX', 1000) then
     return false
   end
-  local n = redis.call('INCR', KEYS[15])
-  if n == 1 then
-    redis.call('PEXPIRE', KEYS[15], 1000)
-  end
-  return n > tonumber(ARGV[16])
+  return redis.call('INCR', KEYS[15]) > tonumber(ARGV[17])
 end
 
 if resumed ~= '' then
@@ -52,7 +53,7 @@ if resumed ~= '' then
     elseif tooMany() then
       return {4}
     end
-    expel(resumed, c.node, ARGV[15], '')
+    expel(resumed, c.node, HANDED_OVER, '')
   elseif redis.call('EXISTS', KEYS[1]) == 0 then
     return {0}
   elseif tooMany() then
@@ -68,9 +69,8 @@ elseif fresh then
     return {4}
   end
 end
-local own, meta = split(ARGV[4])
 if not fresh then
-  local ended = redis.call('GET', ARGV[5] .. conn)
+  local ended = redis.call('GET', ARGV[9] .. conn)
   if ended then
     return {3, ended}
   end
@@ -81,7 +81,7 @@ if not fresh then
       return {3, tostring(c.over)}
     end
     -- The node has a new name: what is listed under the old one would never be taken off again.
-    redis.call('HDEL', ARGV[7] .. c.node, conn)
+    redis.call('HDEL', ARGV[10] .. c.node, conn)
   end
 end
 redis.call('HSET', KEYS[2], conn, ARGV[4])
@@ -99,7 +99,7 @@ local function admit(open, c)
   for i = #open, 1, -1 do
     if policy ~= 'one-per-device' or open[i].device == c.device then
       if room == 0 then
-        expel(open[i].id, open[i].node, ARGV[13], c.device)
+        expel(open[i].id, open[i].node, REPLACED, c.device)
         table.remove(open, i)
       else
         room = room - 1
@@ -110,7 +110,7 @@ end
 
 -- A fresh connection is the newest by definition, and its own policy counts. One that is restored was opened when it
 -- says, and may be the one that has to go: so all are let in again, in the order in which they were opened.
-if own.policy or not fresh then
+if ARGV[6] ~= '' or not fresh then
   local all, others = redis.call('HGETALL', KEYS[2]), {}
   for i = 1, #all, 2 do
     local c = split(all[i + 1])
@@ -124,8 +124,7 @@ if own.policy or not fresh then
     return a.id < b.id
   end)
   if fresh then
-    own.id = conn
-    admit(others, own)
+    admit(others, {id = conn, device = ARGV[5], policy = ARGV[6]})
   else
     local open = {}
     for _, c in ipairs(others) do
@@ -134,29 +133,53 @@ if own.policy or not fresh then
   end
 end
 
-local time = now()
+-- Only who is online already can be in its grace.
 local reported = false
-redis.call('ZREM', KEYS[4], client)
-redis.call('HDEL', KEYS[12], client)
 local online = redis.call('ZADD', KEYS[5], 0, client)
 if online == 1 then
-  emit(KEYS[6], ARGV[11], {type = 'online', clientId = client, device = own.device, node = own.node, time = time}, meta)
+  append(KEYS[6], ARGV[14], ARGV[7] .. ms(now()) .. ARGV[8])
   reported = true
+elseif redis.call('ZREM', KEYS[4], client) == 1 then
+  redis.call('HDEL', KEYS[12], client)
 end
-for i = 17, #ARGV do
-  local group = ARGV[i]
+
+-- tailOf writes a group's index, in one step with the truth, and returns where the group's stream ends.
+local function tailOf(group, at)
+  if redis.call('ZADD', KEYS[at], 0, client) == 1 then
+    redis.call('ZADD', KEYS[at + 1], 0, group)
+  end
+  local tail = redis.call('XREVRANGE', KEYS[at + 2], '+', '-', 'COUNT', 1)
+  return tail[1] and tail[1][1] or (redis.call('GET', KEYS[at + 3]) or '0') .. '-0'
+end
+
+local tails = {}
+for i = 18, #ARGV do
+  local group, mode = ARGV[i], ARGV[15]
+  local at = 16 + 4 * (i - 18)
   local truth = redis.call('HGET', KEYS[7], group)
-  if not truth then
-    redis.call('HSET', KEYS[7], group, ARGV[12] .. ' -')
-    redis.call('HSET', KEYS[8], client .. '\n' .. group .. '\n', ms(time))
-    emit(KEYS[6], ARGV[11], {type = 'join', clientId = client, group = group, time = time})
-    reported = true
-  elseif ARGV[12] == 'p' and string.sub(truth, 1, 1) == 'o' then
+  if truth and mode == 'p' and string.sub(truth, 1, 1) == 'o' then
     redis.call('HSET', KEYS[7], group, 'p' .. string.sub(truth, 2))
+  end
+  local tail
+  if KEYS[at] and not (truth and #truth == 3) then -- else the steps of a change follow, or are under way
+    tail = tailOf(group, at)
+    tails[#tails + 1] = group
+    tails[#tails + 1] = tail
+  end
+  if not truth then
+    local time = now()
+    redis.call('HSET', KEYS[7], group, mode .. ' ' .. (tail or '-'))
+    emit(KEYS[6], ARGV[14], {type = 'join', clientId = client, group = group, time = time})
+    reported = true
+    if tail then
+      redis.call('PUBLISH', ARGV[11], 'J\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
+    else
+      redis.call('HSET', KEYS[8], client .. '\n' .. group .. '\n', ms(time))
+    end
   end
 end
 if reported then
-  redis.call('PUBLISH', ARGV[9], ARGV[10])
+  redis.call('PUBLISH', ARGV[12], ARGV[13])
 end
 
 local groups, member = redis.call('HGETALL', KEYS[7]), {}
@@ -165,7 +188,7 @@ for i = 1, #groups, 2 do
 end
 local mine, inboxes = {}, {}
 local cursors = redis.call('HGETALL', KEYS[9])
-local device = own.device .. '\n'
+local device = ARGV[5] .. '\n'
 for i = 1, #cursors, 2 do
   local field = cursors[i]
   local group = string.match(field, '\ngroup:(.*)$')
@@ -180,6 +203,5 @@ for i = 1, #cursors, 2 do
   end
 end
 local tail = redis.call('XREVRANGE', KEYS[10], '+', '-', 'COUNT', 1)
-local fence = redis.call('GET', KEYS[11]) or '0'
 return {1, online, tail[1] and tail[1][1] or fence .. '-0', fence,
-  groups, mine, inboxes}
+  groups, mine, inboxes, tails}

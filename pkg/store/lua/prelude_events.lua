@@ -26,12 +26,8 @@ end
 local manyInOneMs = 500
 local nextId = {}
 
--- emit appends one event to the stream `key`.
-local function emit(key, maxlen, event, meta)
-  local json = cjson.encode(event)
-  if meta then
-    json = string.sub(json, 1, -2) .. ',"meta":' .. meta .. '}'
-  end
+-- append appends one event, as JSON, to the stream `key`.
+local function append(key, maxlen, json)
   local id = redis.call('XADD', key, 'MAXLEN', '~', maxlen, nextId[key] or '*', 'e', json)
   nextId[key] = nil
   if #id >= 17 then -- 13 digits of time, a dash, three digits of the count
@@ -40,4 +36,13 @@ local function emit(key, maxlen, event, meta)
       nextId[key] = ms(tonumber(time) + 1) .. '-0'
     end
   end
+end
+
+-- emit appends one event, as a table.
+local function emit(key, maxlen, event, meta)
+  local json = cjson.encode(event)
+  if meta then
+    json = string.sub(json, 1, -2) .. ',"meta":' .. meta .. '}'
+  end
+  append(key, maxlen, json)
 end
