@@ -33,19 +33,26 @@ const maxTails = 200
 // After returns up to limit messages of a stream that follow a position, the oldest first. Fewer than limit means
 // that the end was reached.
 func (s *Store) After(ctx context.Context, st protocol.Stream, after protocol.Position, limit int) ([]Entry, error) {
-	key := s.keys.stream(st)
-	return readPages(limit, after, func(from protocol.Position, n int) ([]rueidis.RedisMessage, error) {
-		start := "-"
-		if !from.IsZero() {
-			start = "(" + from.String()
-		}
+	return readPages(limit, after, s.pageAfter(ctx, st))
+}
+
+func (s *Store) pageAfter(ctx context.Context, st protocol.Stream) func(protocol.Position, int) ([]rueidis.RedisMessage, error) {
+	return func(from protocol.Position, n int) ([]rueidis.RedisMessage, error) {
 		if from == lastPosition {
 			return nil, nil
 		}
-		cmd := s.client.B().Xrange().Key(key).Start(start).End("+").Count(int64(n)).Build()
-		rows, err := s.do(ctx, cmd).ToArray()
+		rows, err := s.do(ctx, s.readAfter(st, from, n)).ToArray()
 		return rows, wrap("read "+st.String(), err)
-	})
+	}
+}
+
+// readAfter is the command for n entries after a position other than the last.
+func (s *Store) readAfter(st protocol.Stream, after protocol.Position, n int) rueidis.Completed {
+	start := "-"
+	if !after.IsZero() {
+		start = "(" + after.String()
+	}
+	return s.client.B().Xrange().Key(s.keys.stream(st)).Start(start).End("+").Count(int64(n)).Build()
 }
 
 // Before returns up to limit messages of a stream that precede a position, the newest first. The zero position

@@ -26,13 +26,15 @@ func (h *Hub) catchUp(ctx context.Context, c *Conn) (again bool, delay time.Dura
 	if over {
 		return false, 0
 	}
+	var fetched map[*follow]*batch
 	if want != nil {
-		if err := h.begin(ctx, c, want); err != nil {
+		var err error
+		if fetched, err = h.begin(ctx, c, want); err != nil {
 			return true, retryDelay
 		}
 	}
 	for _, f := range follows {
-		more, err := h.catchUpOne(ctx, c, f)
+		more, err := h.catchUpOne(ctx, c, f, fetched[f])
 		switch {
 		case err != nil:
 			return true, retryDelay
@@ -53,28 +55,33 @@ const (
 	waits                      // the socket is full or closed
 )
 
-// catchUpOne gives one follow its next batch.
-func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, error) {
+// batch is what was read from a log for one follow.
+type batch struct {
+	from     protocol.Position // what is read follows it
+	anywhere bool              // the first one need not be the next after from
+	head     protocol.Position // the topic's before it was read: what had arrived by then was in the log
+	entries  []Entry
+	limit    int // of entries; if there are fewer the log ends there
+}
+
+// catchUpOne gives one follow its next batch: what was fetched when it started, if anything was, or the next from the log.
+func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch) (progress, error) {
 	s := h.shard(f.t.stream)
 	s.mu.Lock()
-	from, head, anywhere := f.pos, f.t.head, f.oldest && f.pos.IsZero()
+	next := batch{from: f.pos, head: f.t.head, anywhere: f.oldest && f.pos.IsZero(), limit: connBatch - int(c.spared)}
 	is := f.mode == behind && f.slot >= 0
 	s.mu.Unlock()
 	if !is || h.holds(f.t.stream) { // ReleaseGroups calls again
 		return finished, nil
 	}
-	limit := connBatch - int(c.spared)
-	entries, err := h.opts.Log.After(ctx, f.t.stream, from, limit)
-	if err != nil {
+	if fetched != nil && fetched.from == next.from {
+		next = *fetched
+	} else if err := h.fetch(ctx, f.t.stream, &next); err != nil {
 		return unfinished, err
 	}
-	if !anywhere {
-		if anywhere, err = h.firstOfNew(ctx, f.t.stream, from, entries); err != nil {
-			return unfinished, err
-		}
-	}
-	end := len(entries) < limit
-	entries, all, err := h.heardOf(ctx, s, f.t, entries)
+	from, head, anywhere, limit := next.from, next.head, next.anywhere, next.limit
+	end := len(next.entries) < limit
+	entries, all, err := h.heardOf(ctx, s, f.t, next.entries)
 	if err != nil {
 		return unfinished, err
 	}
@@ -109,6 +116,15 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow) (progress, err
 		return waits, nil
 	}
 	return unfinished, nil
+}
+
+// fetch reads a batch.
+func (h *Hub) fetch(ctx context.Context, st protocol.Stream, b *batch) (err error) {
+	if b.entries, err = h.opts.Log.After(ctx, st, b.from, b.limit); err != nil || b.anywhere {
+		return err
+	}
+	b.anywhere, err = h.firstOfNew(ctx, st, b.from, b.entries)
+	return err
 }
 
 // has tells whether a follow has not ended.

@@ -48,6 +48,7 @@ type memLog struct {
 	keep    int // messages per stream
 	fail    error
 	reads   int
+	asked   int    // times that it was asked anything
 	read    func() // called between reading and answering, without the lock
 }
 
@@ -63,6 +64,7 @@ func newLog() *memLog {
 func (l *memLog) After(_ context.Context, st protocol.Stream, after protocol.Position, limit int) ([]Entry, error) {
 	l.mu.Lock()
 	l.reads++
+	l.asked++
 	var out []Entry
 	for _, e := range l.streams[st] {
 		if after.Less(e.Pos) && len(out) < limit {
@@ -80,11 +82,32 @@ func (l *memLog) After(_ context.Context, st protocol.Stream, after protocol.Pos
 func (l *memLog) Tails(_ context.Context, sts []protocol.Stream) ([]Tail, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.asked++
 	out := make([]Tail, len(sts))
 	for i, st := range sts {
 		out[i] = Tail{l.tail(st), l.fence}
 	}
 	return out, l.fail
+}
+
+func (l *memLog) Since(ctx context.Context, reads []Read) ([]Since, error) {
+	out := make([]Since, len(reads))
+	var before int
+	l.set(func() { before = l.asked })
+	defer l.set(func() { l.asked = before + 1 })
+	for i, r := range reads {
+		tails, err := l.Tails(ctx, []protocol.Stream{r.Stream})
+		if err != nil {
+			return nil, err
+		}
+		out[i].Tail = tails[0]
+		if r.Limit > 0 {
+			if out[i].Entries, err = l.After(ctx, r.Stream, r.After, r.Limit); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
 }
 
 func (l *memLog) tail(st protocol.Stream) protocol.Position {

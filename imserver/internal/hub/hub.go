@@ -17,6 +17,22 @@ type Log interface {
 	After(ctx context.Context, st protocol.Stream, after protocol.Position, limit int) ([]Entry, error)
 	// Tails returns the last position and the fence of each stream.
 	Tails(ctx context.Context, sts []protocol.Stream) ([]Tail, error)
+	// Since does both in one go: the tail of each stream, then the messages after a position that were there, and perhaps
+	// newer ones.
+	Since(ctx context.Context, reads []Read) ([]Since, error)
+}
+
+// Read says what of a stream to read.
+type Read struct {
+	Stream protocol.Stream
+	After  protocol.Position
+	Limit  int // most messages; 0: the tail only
+}
+
+// Since is what a Read found.
+type Since struct {
+	Tail
+	Entries []Entry // as After returns them
 }
 
 // Entry is a message in the log.

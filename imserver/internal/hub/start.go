@@ -28,11 +28,14 @@ type beginning struct {
 	proven bool // nothing can be missing before pos
 	moved  bool // the client's position was before its membership: what lies between is not known
 	oldest bool // pos is zero and stands for the oldest message there is
+
+	tail, head protocol.Position // the topic's, before the log is read
+	fetched    *batch            // what proves it is the first that the follow is to get
 }
 
 // begin answers a start: it finds out for each stream whether everything after the client's position is still
-// there, tells the client, and lets messages flow.
-func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]protocol.Position) error {
+// there, tells the client, and lets messages flow. What it has read on the way is left to be given.
+func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]protocol.Position) (map[*follow]*batch, error) {
 	c.mu.Lock()
 	follows := c.follows
 	c.mu.Unlock()
@@ -47,13 +50,13 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		}
 	}
 	if err := h.prove(ctx, ask); err != nil {
-		return err
+		return nil, err
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone {
-		return nil
+		return nil, nil
 	}
 	st := protocol.Started{Pos: map[string]protocol.Position{}, Recovered: map[string]bool{}}
 	for _, f := range c.follows {
@@ -78,7 +81,13 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		s.resume(f)
 		s.mu.Unlock()
 	}
-	return nil
+	fetched := make(map[*follow]*batch)
+	for _, b := range ask {
+		if b.fetched != nil {
+			fetched[b.f] = b.fetched
+		}
+	}
+	return fetched, nil
 }
 
 // ackStart acknowledges what a client says it has handled of its inbox, perhaps for the second time: the first may have
@@ -96,7 +105,7 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	s := h.shard(f.t.stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &beginning{f: f, pos: f.pos, oldest: f.oldest}
+	b := &beginning{f: f, pos: f.pos, oldest: f.oldest, tail: f.t.tail, head: f.t.head}
 	since, joined := c.Joined[f.t.wire]
 	history := f.oldest || joined && since.IsZero() // the membership includes all there is
 	if p, ok := want[f.t.stream]; ok {
@@ -146,38 +155,63 @@ func (b *beginning) fromOldest() *beginning {
 	return b
 }
 
-// prove asks the log about positions that this node cannot judge itself.
+// prove asks the log about positions that this node cannot judge itself. Together with the answer it reads what the client
+// has missed, one batch for all streams.
 func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 	if len(ask) == 0 {
 		return nil
 	}
-	sts := make([]protocol.Stream, len(ask))
+	reads := make([]Read, len(ask))
+	missed := 0
 	for i, b := range ask {
-		sts[i] = b.f.t.stream
-	}
-	tails, err := h.opts.Log.Tails(ctx, sts)
-	if err != nil {
-		return fmt.Errorf("read tails: %w", err)
-	}
-	for i, b := range ask {
-		tail := tails[i]
-		h.Settle(sts[i], tail.Pos)
-		sameLife := b.pos.Epoch >= tail.Fence
-		switch {
-		case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end
-			b.pos = tail.Pos
-		case b.pos == tail.Pos:
-			b.proven = sameLife
-		default:
-			first, err := h.opts.Log.After(ctx, sts[i], b.pos, 1)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", sts[i], err)
-			}
-			b.proven = sameLife && len(first) > 0 && follows(b.pos, first[0].Pos)
-			if len(first) == 0 && b.pos.Seq == 0 && tail.Pos.Seq == 0 {
-				b.pos = tail.Pos // empty then and now: in doubt once, and not at every start until there is a message
-			}
+		reads[i] = Read{Stream: b.f.t.stream, After: b.pos}
+		if b.pos.Less(b.tail) {
+			missed++
 		}
+	}
+	for i, b := range ask {
+		if b.pos.Less(b.tail) {
+			reads[i].Limit = max(1, connBatch/missed)
+		}
+	}
+	found, err := h.opts.Log.Since(ctx, reads)
+	if err != nil {
+		return fmt.Errorf("read where streams continue: %w", err)
+	}
+	for i, b := range ask {
+		h.Settle(reads[i].Stream, found[i].Pos)
+		if err := h.judge(ctx, b, reads[i], found[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge decides what one stream's log proves about a beginning.
+func (h *Hub) judge(ctx context.Context, b *beginning, r Read, found Since) error {
+	tail := found.Tail
+	sameLife := b.pos.Epoch >= tail.Fence
+	switch {
+	case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end
+		b.pos = tail.Pos
+		return nil
+	case b.pos == tail.Pos:
+		b.proven = sameLife
+		return nil
+	}
+	first := found.Entries
+	if r.Limit == 0 { // the log is further than this node
+		var err error
+		if first, err = h.opts.Log.After(ctx, r.Stream, b.pos, 1); err != nil {
+			return fmt.Errorf("read %s: %w", r.Stream, err)
+		}
+	}
+	b.proven = sameLife && len(first) > 0 && follows(b.pos, first[0].Pos)
+	switch {
+	case r.Limit > 0 && len(first) > 0:
+		b.fetched = &batch{from: b.pos, head: b.head, entries: first, limit: r.Limit, anywhere: b.proven && b.pos.Seq == 0}
+	case len(first) == 0 && b.pos.Seq == 0 && tail.Pos.Seq == 0:
+		b.pos = tail.Pos // empty then and now: in doubt once, and not at every start until there is a message
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -306,4 +307,65 @@ func TestNoStart(t *testing.T) {
 	k.expectClose(4503)
 	r.publish(ann, message("a"))
 	raw.expect("", `"a"`) // has nothing to start
+}
+
+// What proves that nothing is missing is what the client is given first: one reading of the log answers a start.
+func TestAStartReadsTheLogOnce(t *testing.T) {
+	r := newRig(t)
+	for _, st := range []protocol.Stream{ann, chess} {
+		for _, id := range numbers("m", 0, 5) {
+			r.log.add(st, message(id))
+		}
+	}
+	member := &Admission{Joined: map[string]protocol.Position{"group:chess": at(9, 1)}}
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c", Admission: member}, "chess"), true).read()
+	k.send(`{"type":"start","pos":{"inbox":"10-2","group:chess":"10-0","all":"10-0"}}`)
+	k.expect("inbox", numbers("m", 2, 5)...)
+	k.expect("group:chess", numbers("m", 0, 5)...)
+	r.log.set(func() {
+		if r.log.asked != 1 {
+			t.Errorf("the log was asked %d times", r.log.asked)
+		}
+	})
+	r.publish(ann, message("live"))
+	k.expect("inbox", append(numbers("m", 2, 5), "live")...)
+}
+
+// More is missed than is read with the answer.
+func TestAStartFarBehind(t *testing.T) {
+	r := newRig(t)
+	groups := []string{"chess", "go", "shogi"}
+	member := &Admission{Joined: map[string]protocol.Position{}}
+	for _, g := range groups {
+		member.Joined["group:"+g] = at(9, 1)
+		for _, id := range numbers("m", 0, 2*connBatch) {
+			r.log.add(protocol.GroupOf(g), message(id))
+		}
+	}
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c", Admission: member}, groups...), true).read()
+	k.send(`{"type":"start","pos":{"group:chess":"10-1","group:go":"10-0","group:shogi":"10-99"}}`)
+	k.expect("group:chess", numbers("m", 1, 2*connBatch)...)
+	k.expect("group:go", numbers("m", 0, 2*connBatch)...)
+	k.expect("group:shogi", "m99")
+}
+
+// A message that arrives after the log was read, and before what was read is given, is not in it and not lost.
+func TestAMessageDuringAStartIsNoGap(t *testing.T) {
+	r := newRig(t)
+	for _, id := range numbers("m", 0, 3) {
+		r.log.add(ann, message(id))
+	}
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}), true).read()
+	once := sync.OnceFunc(func() {
+		pos := r.publish(ann, message("new"))
+		eventually(t, "the message has arrived", func() bool {
+			s := r.hub.shard(ann)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.topics[ann].head == pos
+		})
+	})
+	r.log.set(func() { r.log.read = once })
+	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
+	k.expect("inbox", "m1", "m2", "new")
 }
