@@ -44,11 +44,11 @@ type Claims struct {
 
 // payload is Claims as JSON. Names are short because the token travels in a URL.
 type payload struct {
-	Subject  string           `json:"sub"`
-	Audience jwt.ClaimStrings `json:"aud"`
-	JTI      string           `json:"jti"`
-	Issued   *date            `json:"iat"`
-	Expires  *date            `json:"exp"`
+	Subject  string    `json:"sub"`
+	Audience audiences `json:"aud"`
+	JTI      string    `json:"jti"`
+	Issued   *date     `json:"iat"`
+	Expires  *date     `json:"exp"`
 
 	Device       string          `json:"dev,omitempty"`
 	Meta         json.RawMessage `json:"meta,omitempty"`
@@ -58,6 +58,20 @@ type payload struct {
 	Policy       string          `json:"pol,omitempty"`
 	Origin       string          `json:"org,omitempty"` // of a session token: the first connection of the session
 	URL          string          `json:"url,omitempty"` // of a session token: the jti of the URL that opened that one
+}
+
+// audiences is written as an array and read also as a single text (RFC 7519 §4.1.3).
+type audiences []string
+
+func (a *audiences) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*a = audiences{""}
+		return json.Unmarshal(b, &(*a)[0])
+	}
+	var all []string
+	err := json.Unmarshal(b, &all)
+	*a = all
+	return err
 }
 
 // date is a NumericDate (RFC 7519 §2) with milliseconds, so that a URL for one second lives for one second.
@@ -99,7 +113,7 @@ func (p *payload) GetIssuedAt() (*jwt.NumericDate, error)       { return p.Issue
 func (p *payload) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
 func (p *payload) GetIssuer() (string, error)                   { return "", nil }
 func (p *payload) GetSubject() (string, error)                  { return p.Subject, nil }
-func (p *payload) GetAudience() (jwt.ClaimStrings, error)       { return p.Audience, nil }
+func (p *payload) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings(p.Audience), nil }
 
 // check holds what both sides demand of a token beyond its signature.
 func (p *payload) check(maxLife time.Duration) error {

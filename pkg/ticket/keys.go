@@ -17,14 +17,16 @@ const (
 // Keys are the signing keys of an installation. The first signs, all verify, so a key is replaced by adding the
 // new one behind the old everywhere, then moving it to the front, then dropping the old one.
 type Keys struct {
-	kid  string // of the key that signs
-	byID map[string][]byte
+	kid      string // of the key that signs
+	byID     map[string][]byte
+	byHeader map[string][]byte // by the first part of the tokens that Sign makes with a key
+	header   string            // of those that this one makes
 }
 
 // ParseKeys reads "kid:base64[,kid:base64…]". A kid is 1–32 characters of A–Z, a–z, 0–9, "-", "_" and "."; a key
 // is at least 32 bytes, in standard or URL-safe base64, with or without padding. Errors name the kid, never the key.
 func ParseKeys(s string) (Keys, error) {
-	k := Keys{byID: make(map[string][]byte)}
+	k := Keys{byID: make(map[string][]byte), byHeader: make(map[string][]byte)}
 	if strings.TrimSpace(s) == "" {
 		return Keys{}, errors.New("no signing key: want kid:base64[,kid:base64…]")
 	}
@@ -43,15 +45,21 @@ func ParseKeys(s string) (Keys, error) {
 		if err != nil {
 			return Keys{}, fmt.Errorf("signing key %q: %w", kid, err)
 		}
+		header := headerOf(kid)
 		if k.kid == "" {
-			k.kid = kid
+			k.kid, k.header = kid, header
 		}
-		k.byID[kid] = key
+		k.byID[kid], k.byHeader[header] = key, key
 	}
 	if len(k.byID) > maxKeys {
 		return Keys{}, fmt.Errorf("%d signing keys, at most %d are allowed", len(k.byID), maxKeys)
 	}
 	return k, nil
+}
+
+// headerOf is the first part of a token (RFC 7515 §3.1). A kid needs no escaping.
+func headerOf(kid string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"` + kid + `","typ":"JWT"}`))
 }
 
 func checkKID(kid string) error {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -33,7 +31,7 @@ func (k Keys) SignSession(s Session) (string, error) {
 	now := time.Now()
 	p := &payload{
 		Subject:    s.ClientID,
-		Audience:   jwt.ClaimStrings{sessionAudience},
+		Audience:   audiences{sessionAudience},
 		JTI:        s.ConnID,
 		Issued:     dateOf(now),
 		Expires:    dateOf(now.Add(maxSession)),

@@ -2,6 +2,8 @@ package ticket
 
 import (
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -31,7 +33,7 @@ func (k Keys) Sign(c Claims) (string, error) {
 	}
 	p := &payload{
 		Subject:      c.ClientID,
-		Audience:     jwt.ClaimStrings{audience},
+		Audience:     audiences{audience},
 		JTI:          c.JTI,
 		Issued:       dateOf(c.IssuedAt),
 		Expires:      dateOf(c.ExpiresAt),
@@ -51,12 +53,16 @@ func (k Keys) sign(p *payload, maxLife time.Duration) (string, error) {
 	if err := p.check(maxLife); err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodHS256, p)
-	t.Header["kid"] = k.kid
-	token, err := t.SignedString(k.byID[k.kid])
+	text, err := json.Marshal(p)
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
+	token := k.header + "." + base64.RawURLEncoding.EncodeToString(text)
+	signature, err := jwt.SigningMethodHS256.Sign(token, k.byID[k.kid])
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	token += "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(token) > protocol.MaxToken {
 		return "", ErrTooBig
 	}

@@ -105,6 +105,29 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// What Sign writes is a JWT to everybody, and what another program writes one to us, however it writes the header.
+func TestTokensOfOthers(t *testing.T) {
+	k := keys(t, key("a", keyA))
+	ours, err := k.Sign(Claims{ClientID: "alice", ExpiresAt: time.Now().Add(30 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := jwt.Parse(ours, func(*jwt.Token) (any, error) { return []byte(keyA), nil }, jwt.WithAudience(audience), jwt.WithStrictDecoding())
+	if err != nil || read.Header["kid"] != "a" || read.Header["typ"] != "JWT" {
+		t.Errorf("ours: %v, %+v", err, read)
+	}
+	now := time.Now().Unix()
+	for _, aud := range []any{audience, []string{audience}, []string{"x", audience}} {
+		for _, header := range []map[string]any{{"kid": "a"}, {"kid": "a", "typ": nil}, {"kid": "a", "cty": "x"}} {
+			token := forge(t, jwt.SigningMethodHS256, []byte(keyA), header,
+				jwt.MapClaims{"sub": "alice", "aud": aud, "jti": "j", "iat": now, "exp": now + 30})
+			if c, err := k.Verify(token); err != nil || c.ClientID != "alice" || c.JTI != "j" {
+				t.Errorf("for %v with header %v: %+v, %v", aud, header, c, err)
+			}
+		}
+	}
+}
+
 // forge signs any claims with any method, as an attacker or a broken issuer would.
 func forge(t *testing.T, method jwt.SigningMethod, secret any, header map[string]any, claims jwt.MapClaims) string {
 	t.Helper()
@@ -123,9 +146,13 @@ func forge(t *testing.T, method jwt.SigningMethod, secret any, header map[string
 }
 
 func TestRefusals(t *testing.T) {
+	t.Run("header as ours", func(t *testing.T) { testRefusals(t, map[string]any{"kid": "a"}) })
+	t.Run("header of another program", func(t *testing.T) { testRefusals(t, map[string]any{"kid": "a", "cty": "x"}) })
+}
+
+func testRefusals(t *testing.T, kid map[string]any) {
 	k := keys(t, key("a", keyA), key("b", keyB))
 	now := time.Now().Unix()
-	kid := map[string]any{"kid": "a"}
 	with := func(change jwt.MapClaims) jwt.MapClaims {
 		c := jwt.MapClaims{"sub": "alice", "aud": "imtier-connect", "jti": "j", "iat": now, "exp": now + 30}
 		for name, v := range change {
@@ -159,6 +186,9 @@ func TestRefusals(t *testing.T) {
 		{"HS512", forge(t, jwt.SigningMethodHS512, []byte(keyA), kid, with(nil)), ErrInvalid},
 		{"another key", forge(t, jwt.SigningMethodHS256, []byte(keyC), kid, with(nil)), ErrInvalid},
 		{"the key of another kid", forge(t, jwt.SigningMethodHS256, []byte(keyB), kid, with(nil)), ErrInvalid},
+		{"the key of another kid, expired", forge(t, jwt.SigningMethodHS256, []byte(keyB), kid, with(jwt.MapClaims{"iat": now - 31, "exp": now - 1})), ErrInvalid},
+		{"aud is a number", hs256(jwt.MapClaims{"aud": 1}), ErrInvalid},
+		{"aud is several others", hs256(jwt.MapClaims{"aud": []string{"x", "y"}}), ErrInvalid},
 		{"unknown kid", forge(t, jwt.SigningMethodHS256, []byte(keyA), map[string]any{"kid": "z"}, with(nil)), ErrInvalid},
 		{"missing kid", forge(t, jwt.SigningMethodHS256, []byte(keyA), nil, with(nil)), ErrInvalid},
 		{"kid is not a string", forge(t, jwt.SigningMethodHS256, []byte(keyA), map[string]any{"kid": 1}, with(nil)), ErrInvalid},
@@ -190,6 +220,12 @@ func TestRefusals(t *testing.T) {
 		{"oversized", hs256(jwt.MapClaims{"x": strings.Repeat("x", protocol.MaxToken)}), ErrInvalid},
 		{"changed payload", parts[0] + "." + parts[1][:len(parts[1])-2] + "AA." + parts[2], ErrInvalid},
 		{"cut", good[:len(good)-1], ErrInvalid},
+		{"longer", good + "AA", ErrInvalid},
+		{"padded", good + "=", ErrInvalid},
+		{"payload is no base64", parts[0] + ".%." + parts[2], ErrInvalid},
+		{"four parts", good + "." + parts[2], ErrInvalid},
+		{"header only", parts[0] + ".", ErrInvalid},
+		{"empty parts", parts[0] + "..", ErrInvalid},
 		{"two parts", parts[0] + "." + parts[1], ErrInvalid},
 		{"empty", "", ErrInvalid},
 		{"garbage", "garbage", ErrInvalid},
