@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// dialTimeout bounds connecting, and the server's answer.
+	// dialTimeout bounds connecting and the server's answer.
 	dialTimeout = 30 * time.Second
 	// maxHandshake bounds the answer's header, in bytes.
 	maxHandshake = 8 << 10
@@ -110,10 +110,10 @@ func newDialer(rawURL string, room int) (*dialer, error) {
 	return d, nil
 }
 
-// connect returns a non-blocking descriptor that is connected. It blocks as long as connecting takes: on the loopback
-// interface that is no waiting.
+// connect returns a descriptor that is connected or about to be. Nothing blocks: on the loopback interface the connection is
+// there when connect(2) returns, though that says that it is in progress, unless the listener's queue is full.
 func (d *dialer) connect(source *syscall.SockaddrInet4) (fd int, err error) {
-	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
@@ -125,11 +125,7 @@ func (d *dialer) connect(source *syscall.SockaddrInet4) (fd int, err error) {
 }
 
 func (d *dialer) join(fd int, source *syscall.SockaddrInet4) error {
-	limit := syscall.Timeval{Sec: int64(dialTimeout.Seconds())}
-	err := errors.Join(
-		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit), // connect's too
-		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
-	)
+	err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	if d.room > 0 { // before connecting: the window is agreed on then
 		err = errors.Join(err, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, d.room))
 	}
@@ -141,31 +137,10 @@ func (d *dialer) join(fd int, source *syscall.SockaddrInet4) error {
 			return err
 		}
 	}
-	if err := retry(func() error { return syscall.Connect(fd, &d.addr) }); err != nil {
+	if err := syscall.Connect(fd, &d.addr); err != nil && err != syscall.EINPROGRESS && err != syscall.EINTR {
 		return fmt.Errorf("connect: %w", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		return fmt.Errorf("socket options: %w", err)
-	}
 	return nil
-}
-
-// dial connects, sends the handshake and returns a descriptor on which the answer will come. Reading it is the loop's:
-// a thread that waits for each costs the machine more than the connection does. A new socket has room for the request.
-func (d *dialer) dial(source *syscall.SockaddrInet4, token string, v1 bool) (fd int, err error) {
-	if fd, err = d.connect(source); err != nil {
-		return -1, err
-	}
-	req := d.request(token, v1)
-	for len(req) > 0 {
-		n, err := syscall.Write(fd, req)
-		if err != nil && err != syscall.EINTR {
-			_ = syscall.Close(fd) // the first error counts
-			return -1, fmt.Errorf("send the handshake: %w", err)
-		}
-		req = req[max(n, 0):]
-	}
-	return fd, nil
 }
 
 func (d *dialer) request(token string, v1 bool) []byte {
@@ -182,11 +157,12 @@ func (d *dialer) request(token string, v1 bool) []byte {
 
 // handshake is a connection's state until the server has answered.
 type handshake struct {
-	header []byte
-	done   chan error // takes one value; has room for it
+	unsent  []byte // of the request
+	header  []byte // of the answer
+	begin   time.Time
+	attempt int  // how often the client was told to come again
+	bare    bool // there is none: being connected is all
 }
-
-func newHandshake() *handshake { return &handshake{done: make(chan error, 1)} }
 
 // feed takes what came. When the header is complete it returns true, what came behind it, and why the server refused, if it did.
 func (h *handshake) feed(b []byte) (complete bool, ahead []byte, refused error) {
@@ -214,12 +190,4 @@ func refusal(header []byte) error {
 		return fmt.Errorf("%w: %s", errLater, status)
 	}
 	return fmt.Errorf("refused: %s", status)
-}
-
-func retry(f func() error) error {
-	for {
-		if err := f(); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
 }

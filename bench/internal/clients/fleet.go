@@ -153,6 +153,7 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 // Leave closes all connections and returns when that is done. What clients keep stays.
 func (f *Fleet) Leave() error {
 	f.loop.leave.Store(true)
+	f.loop.wake()
 	return f.until("all connections are closed", openTimeout, func() bool {
 		return !f.loop.leave.Load() && f.loop.open.Load() == 0
 	})
@@ -217,92 +218,21 @@ func (p Plan) groups(i int) []string {
 	return out
 }
 
-// dialAll opens connections, p.Parallel at a time. The first error ends it.
+// dialAll has the loop open connections, p.Parallel at a time. The first error ends it.
 func (f *Fleet) dialAll(d dialers, p Plan, token func(int) (string, error)) error {
-	var (
-		wg    sync.WaitGroup
-		next  atomic.Int64
-		once  sync.Once
-		first error
-	)
-	fail := func(err error) {
-		once.Do(func() { first = err })
-		next.Store(int64(p.Count))
+	o := &opening{
+		plan: p, dialers: d, token: token, kept: f.kept, done: make(chan error, 1),
+		connected: f.connected, refused: func() { f.errors.Add(1) }, retried: func() { f.retries.Add(1) },
 	}
-	for range max(1, p.Parallel) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= p.Count {
-					return
-				}
-				if err := f.dialOne(d, p, i, token); err != nil {
-					fail(fmt.Errorf("connection %d: %w", i, err))
-					return
-				}
-			}
-		})
+	if !p.Resumes {
+		o.kept = nil
 	}
-	wg.Wait()
-	return first
+	f.loop.give(o)
+	return <-o.done
 }
 
 // spread chooses k of n evenly.
 func spread(i, k, n int) bool { return (i+1)*k/n > i*k/n }
-
-// dialOne opens the i-th connection, with a new token for every attempt.
-func (f *Fleet) dialOne(d dialers, p Plan, i int, token func(int) (string, error)) error {
-	v1 := spread(i, p.V1, p.Count)
-	for attempt := 0; ; attempt++ {
-		t, err := token(i)
-		if err != nil {
-			return err
-		}
-		if err = f.open(d, p, i, t, v1); err == nil {
-			return nil
-		}
-		f.errors.Add(1)
-		if !errors.Is(err, errLater) || attempt == retryLimit {
-			return err
-		}
-		f.retries.Add(1)
-		<-time.After(retryPause)
-	}
-}
-
-// open connects once and waits for the server's answer.
-func (f *Fleet) open(d dialers, p Plan, i int, token string, v1 bool) error {
-	begin := time.Now()
-	c := &conn{index: int32(i), number: int32(p.number(i)), v1: v1, round: -1}
-	if p.Resumes {
-		c.at = &f.kept[i]
-	}
-	if p.Bare {
-		fd, err := d.to(i).connect(d.source(i))
-		if err != nil {
-			return err
-		}
-		return f.loop.add(fd, c)
-	}
-	fd, err := d.to(i).dial(d.source(i), token, v1)
-	if err != nil {
-		return err
-	}
-	hand := newHandshake()
-	c.hand = hand
-	if err := f.loop.add(fd, c); err != nil {
-		return err
-	}
-	select {
-	case err := <-hand.done:
-		if err == nil {
-			f.connected(time.Since(begin))
-		}
-		return err
-	case <-time.After(dialTimeout):
-		return errors.New("no answer to the handshake")
-	}
-}
 
 func (f *Fleet) connected(after time.Duration) {
 	f.mu.Lock()

@@ -41,6 +41,10 @@ type loop struct {
 	ended atomic.Bool
 	leave atomic.Bool // close all connections
 
+	bell    [2]int // a pipe: a byte in it wakes the loop
+	given   atomic.Pointer[opening]
+	opening *opening // connections that are being opened; nil: none
+
 	mayLose atomic.Bool // the server may break connections
 
 	// What has happened, for Fleet.Stats.
@@ -58,43 +62,26 @@ func newLoop(rec *recorder) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	return &loop{
+	l := &loop{
 		epoll: fd, rec: rec, buf: make([]byte, readSize),
 		conns: make([]atomic.Pointer[conn], min(lim.Cur, 1<<20)),
-	}, nil
+	}
+	if err := syscall.Pipe2(l.bell[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	return l, l.watch(syscall.EPOLL_CTL_ADD, l.bell[0], 0)
 }
 
-// add takes over a descriptor. If c has a handshake, the answer will come on it, and the handshake is told what it is.
-func (l *loop) add(fd int, c *conn) error {
-	c.fd = int32(fd)
-	if c.hand == nil {
-		l.open.Add(1)
-	}
-	l.conns[fd].Store(c)
-	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
-	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
+// wake has the loop look at what it was told. It may be called from anywhere.
+func (l *loop) wake() { _, _ = syscall.Write(l.bell[1], []byte{0}) } // when the pipe is full it will wake anyway
+
+// watch tells epoll what to wait for besides bytes that arrive.
+func (l *loop) watch(op, fd int, more uint32) error {
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | more, Fd: int32(fd)}
+	if err := syscall.EpollCtl(l.epoll, op, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	return nil
-}
-
-// answer takes a part of the answer to the handshake. A refused connection ends here.
-func (l *loop) answer(c *conn, b []byte) {
-	complete, ahead, refused := c.hand.feed(b)
-	if !complete {
-		return
-	}
-	hand := c.hand
-	if refused != nil {
-		l.conns[c.fd].Store(nil)
-		_ = syscall.Close(int(c.fd)) // refused anyway
-		hand.done <- refused
-		return
-	}
-	c.hand = nil
-	l.open.Add(1)
-	hand.done <- nil
-	l.feed(c, ahead)
 }
 
 func (l *loop) feed(c *conn, b []byte) {
@@ -109,29 +96,47 @@ func (l *loop) run() {
 	defer runtime.UnlockOSThread()
 	events := make([]syscall.EpollEvent, eventSize)
 	for !l.ended.Load() {
-		n, err := syscall.EpollWait(l.epoll, events, wakeInterval)
+		n, err := syscall.EpollWait(l.epoll, events, l.patience())
 		if err != nil && err != syscall.EINTR {
 			l.fail("epoll: " + err.Error())
 			return
 		}
 		for _, ev := range events[:max(n, 0)] {
 			if c := l.conns[ev.Fd].Load(); c != nil {
-				l.read(c)
+				l.ready(c, ev.Events)
+			} else if int(ev.Fd) == l.bell[0] {
+				_, _ = syscall.Read(l.bell[0], l.buf) // only the waking counts
 			}
 		}
 		if l.leave.Load() {
 			l.closeAll()
 			l.leave.Store(false)
 		}
+		l.dial()
 	}
 	l.closeAll()
-	_ = syscall.Close(l.epoll) // as above
+	for _, fd := range []int{l.epoll, l.bell[0], l.bell[1]} {
+		_ = syscall.Close(fd) // nobody uses it any more
+	}
 }
 
-func (l *loop) end() { l.ended.Store(true) }
+func (l *loop) end() {
+	l.ended.Store(true)
+	l.wake()
+}
+
+// ready acts on what epoll says about a connection.
+func (l *loop) ready(c *conn, events uint32) {
+	if c.hand != nil && events&syscall.EPOLLOUT != 0 {
+		l.writable(c)
+		return // if there is something to read epoll says so again
+	}
+	l.read(c)
+}
 
 // closeAll ends all connections from this side.
 func (l *loop) closeAll() {
+	l.finish(errors.New("left while connections were opened"))
 	for i := range l.conns {
 		c := l.conns[i].Swap(nil)
 		if c == nil {
@@ -139,7 +144,6 @@ func (l *loop) closeAll() {
 		}
 		_ = syscall.Close(int(c.fd)) // nothing is written that could be lost
 		if c.hand != nil {
-			c.hand.done <- errors.New("left during the handshake")
 			continue
 		}
 		l.open.Add(-1)
@@ -181,12 +185,12 @@ func (l *loop) stall(n int) error {
 }
 
 func (l *loop) drop(c *conn, why string) {
-	l.conns[c.fd].Store(nil)
-	_ = syscall.Close(int(c.fd)) // the server is gone
 	if c.hand != nil {
-		c.hand.done <- errors.New("during the handshake: " + why)
+		l.fall(c, errors.New("during the handshake: "+why))
 		return
 	}
+	l.conns[c.fd].Store(nil)
+	_ = syscall.Close(int(c.fd)) // the server is gone
 	if !l.mayLose.Load() {
 		l.fail(why)
 		l.closed.Add(1)
