@@ -24,7 +24,8 @@ import (
 //	              otherwise back to 2 with the opposite
 //
 // Everybody who writes an index has a mark of its own meanwhile, so whoever comes last compares last, and whoever
-// dies on the way is finished by the janitor.
+// dies on the way is finished by the janitor. Where everything is on one server, connect.lua takes the three steps in one
+// for the groups of a URL.
 
 //go:embed lua/truth.lua
 var truthLua string
