@@ -1,6 +1,6 @@
 // A WebSocket client that remembers what it received.
 import { WebSocket } from "ws";
-import { eventually } from "./eventually.js";
+import { eventually, insist, Refused } from "./eventually.js";
 
 export class Client {
   /** @type {{ data: string | Buffer, binary: boolean }[]} */
@@ -21,7 +21,7 @@ export class Client {
 
   /** Opens a raw connection. @param {string} url */
   static open(url) {
-    return opened(new WebSocket(url));
+    return insist(() => opened(new WebSocket(url)));
   }
 
   /**
@@ -30,7 +30,7 @@ export class Client {
    * @param {Record<string, string>} [pos] where streams stopped
    */
   static async start(url, pos = {}) {
-    const client = await opened(new WebSocket(url, "imtier.v1"));
+    const client = await insist(() => opened(new WebSocket(url, "imtier.v1")));
     client.send({ type: "start", pos });
     await client.frame("started");
     return client;
@@ -71,13 +71,4 @@ function opened(socket) {
     });
     socket.once("error", reject);
   });
-}
-
-/** The server answered with an HTTP status instead of 101. */
-export class Refused extends Error {
-  /** @param {number} status */
-  constructor(status) {
-    super(`refused with ${status}`);
-    this.status = status;
-  }
 }

@@ -18,3 +18,29 @@ export async function eventually(what, condition, withinMs = PATIENCE_MS) {
     await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
   }
 }
+
+/** The server answered with an HTTP status instead of 101. */
+export class Refused extends Error {
+  /** @param {number} status */
+  constructor(status) {
+    super(`refused with ${status}`);
+    this.status = status;
+  }
+}
+
+/**
+ * Opens a connection, again when the answer is 503: on a busy machine the server may lose sight of Redis for a moment.
+ * @template T
+ * @param {() => Promise<T>} open which throws Refused
+ * @returns {Promise<NonNullable<Awaited<T>>>}
+ */
+export function insist(open) {
+  return eventually("an answer other than 503", async () => {
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 503) throw error;
+      return undefined;
+    }
+  });
+}

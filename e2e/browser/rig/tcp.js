@@ -1,7 +1,7 @@
 // A client that writes WebSocket frames byte by byte, also wrong ones.
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { eventually } from "./eventually.js";
+import { eventually, insist, Refused } from "./eventually.js";
 
 export const TEXT = 1, BINARY = 2, CONTINUATION = 0, CLOSE = 8, PING = 9, PONG = 10;
 
@@ -44,7 +44,12 @@ export class Tcp {
    * @param {string} url
    * @param {string} [protocol]
    */
-  static async open(url, protocol) {
+  static open(url, protocol) {
+    return insist(() => Tcp.#open(url, protocol));
+  }
+
+  /** @param {string} url @param {string} [protocol] */
+  static async #open(url, protocol) {
     const { hostname, port, pathname, search, host } = new URL(url);
     const client = new Tcp(connect(Number(port), hostname));
     const lines = [
@@ -67,7 +72,7 @@ export class Tcp {
         if (end < 0) return;
         this.socket.off("data", read);
         const status = head.toString("latin1", 0, head.indexOf("\r\n"));
-        if (!status.includes(" 101 ")) reject(new Error(status));
+        if (!status.includes(" 101 ")) reject(new Refused(Number(status.split(" ")[1])));
         else resolve(head.subarray(end + 4));
       };
       this.socket.on("data", read);

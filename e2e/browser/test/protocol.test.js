@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { WebSocket } from "ws";
-import { Client, Refused } from "../rig/client.js";
-import { eventually } from "../rig/eventually.js";
+import { Client } from "../rig/client.js";
+import { eventually, Refused } from "../rig/eventually.js";
 import { startImdev } from "../rig/imdev.js";
 
 describe("the WebSocket protocol", () => {
