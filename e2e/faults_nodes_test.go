@@ -133,20 +133,23 @@ const (
 
 func TestFaultsStalledClients(t *testing.T) {
 	stalled := length(100, 5)
-	l := startLoad(t, rig.LoadOptions{Clients: 24, Groups: 3, Rate: 50, Slow: stalled, SlowBuffer: slowBuffer})
+	// Who does not read does not answer pings either, and would be closed for that where flooding takes its time.
+	l := startLoadOn(t, rig.LoadOptions{Clients: 24, Groups: 3, Rate: 50, Slow: stalled, SlowBuffer: slowBuffer}, rig.Options{
+		Nodes: 2, Redis: []redistest.Option{redistest.AOF()}, NodeEnv: []string{"IM_PING_INTERVAL=10m"},
+	})
 	slow := l.Clients[len(l.Clients)-stalled:]
 	dialSlow(t, l, "raw", rig.SlowGroup)
 	phase := length(15*time.Second, 5*time.Second)
 	calm := time.Now()
 	l.Flood(phase, floodEvery, floodBytes)
 	before := states(t, l)
-	storm := time.Now()
+	storm, watch := time.Now(), rig.NewStopwatch()
 	var again []func()
 	for _, c := range slow {
 		again = append(again, c.Stall())
 	}
 	l.Flood(phase, floodEvery, floodBytes)
-	end := time.Now()
+	end, starved := time.Now(), watch.Starved()
 	during := states(t, l)
 	for i, st := range during {
 		t.Logf("node %d: %d bytes kept, heap %d MiB, before %d MiB", i+1, st.QueueBytes, st.HeapBytes>>20, before[i].HeapBytes>>20)
@@ -162,7 +165,8 @@ func TestFaultsStalledClients(t *testing.T) {
 	}
 	was, is := p99(l.Latencies(calm, storm)), p99(l.Latencies(storm, end))
 	t.Logf("p99 of the others: %v of %d, before %v of %d", is, len(l.Latencies(storm, end)), was, len(l.Latencies(calm, storm)))
-	if is > 2*was+100*time.Millisecond { // the second term is the noise of a busy machine
+	// The other terms are the noise of a busy machine: it may keep a program waiting for long, some times.
+	if is > 2*was+100*time.Millisecond+starved/10 {
 		t.Errorf("the others' p99 went from %v to %v", was, is)
 	}
 	wantTooSlow(t, l)
