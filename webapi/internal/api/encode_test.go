@@ -10,6 +10,7 @@ func TestAnswersOfSendsAreWhatEncodingJSONWrites(t *testing.T) {
 	for _, out := range []any{
 		&sendOut{ID: "x", Results: []deliveryOut{}},
 		&sendOut{ID: "x", Results: []deliveryOut{{ClientID: "bob"}, full}, Duplicate: true},
+		&sendOut{ID: `"`, Results: []deliveryOut{{ClientID: `\`}, {ClientID: "<"}, {ClientID: ">"}, {ClientID: "&"}}},
 		&sendOut{ID: `"\<>&`, Results: []deliveryOut{{ClientID: "ä\u2028\x7f"}, {ClientID: "a b~ !"}, {ClientID: "\t"}}},
 		&batchOut{Results: []any{}},
 		&batchOut{Results: []any{
