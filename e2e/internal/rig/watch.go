@@ -32,6 +32,7 @@ type Watch struct {
 
 	r      *Rig
 	probes []string
+	since  int64 // Unix milliseconds; from then on each event goes to all groups of consumers
 	count  atomic.Int64
 }
 
@@ -61,6 +62,7 @@ func (r *Rig) Watch() *Watch {
 		deadline := time.Now().Add(time.Second)
 		for ; time.Now().Before(deadline); <-time.After(poll) {
 			if slices.Contains(w.of(WatchGroups[0], id), imhelper.EventOnline) && slices.Contains(w.of(WatchGroups[1], id), imhelper.EventOnline) {
+				w.since = time.Now().UnixMilli() // who gives an event has made its group in every partition before
 				return true
 			}
 		}
@@ -81,9 +83,12 @@ func (w *Watch) keepFailed() {
 	}
 }
 
-// events are those of everybody but the probes: while the groups were being made, one may have got what the other did not.
+// events are those since both groups were there, of everybody but the probes: while the groups were being made, one may have
+// got what the other did not.
 func (w *Watch) events() []ledger.Event {
-	return slices.DeleteFunc(w.Events.All(), func(e ledger.Event) bool { return strings.HasPrefix(e.Client, probePrefix) })
+	return slices.DeleteFunc(w.Events.All(), func(e ledger.Event) bool {
+		return e.Time < w.since || strings.HasPrefix(e.Client, probePrefix)
+	})
 }
 
 func (w *Watch) take(group string, e *imhelper.Event) error {
