@@ -326,7 +326,7 @@ func TestFaultsPresenceSabotage(t *testing.T) {
 		t.Errorf("a client without events: %v", found)
 	}
 	delete(truth, "client-9")
-	w.Events.Add(ledger.Event{Key: "made-up", Seq: 1 << 60, Group: rig.WatchGroups[0], Type: "online", Client: "client-0"})
+	w.Events.Add(ledger.Event{Key: "made-up", Seq: 1 << 60, Group: rig.WatchGroups[0], Type: "online", Client: "client-0", Time: time.Now().UnixMilli()})
 	if found := w.Violations(truth, 0); len(found) == 0 {
 		t.Error("an event that one group got only was not noticed")
 	}
