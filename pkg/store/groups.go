@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/redis/rueidis"
 
@@ -83,6 +84,25 @@ func (s *Store) GroupsOf(ctx context.Context, id string) ([]Membership, error) {
 		return nil, wrap("groups of "+id, err)
 	}
 	return memberships(truth), nil
+}
+
+// GroupsOfEach is GroupsOf of many clients, in their order, pipelineLen of them in one round trip.
+func (s *Store) GroupsOfEach(ctx context.Context, ids []string) ([][]Membership, error) {
+	out := make([][]Membership, 0, len(ids))
+	for part := range slices.Chunk(ids, pipelineLen) {
+		cmds := make([]rueidis.Completed, len(part))
+		for i, id := range part {
+			cmds[i] = s.client.B().Hgetall().Key(s.keys.groups(id)).Build()
+		}
+		for i, r := range s.doMulti(ctx, cmds...) {
+			truth, err := r.AsStrMap()
+			if err != nil {
+				return nil, wrap("groups of "+part[i], err)
+			}
+			out = append(out, memberships(truth))
+		}
+	}
+	return out, nil
 }
 
 // SyncGroups looks where the streams of a connecting client's groups end, for the caller to follow them from there.

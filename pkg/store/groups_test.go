@@ -25,6 +25,10 @@ func TestJoinAndLeave(t *testing.T) {
 		since := empty(t, s, protocol.GroupOf("room"))
 		wantEqual(t, "groups", groups, []Membership{{Group: "room", Synced: true, Pos: since}})
 
+		each, err := s.GroupsOfEach(ctxb, []string{"carl", "bob", "anna"})
+		must(t, err)
+		wantEqual(t, "groups of each", each, [][]Membership{{}, groups, groups})
+
 		removed, err := s.Leave(ctxb, "room", []string{"anna", "carl"})
 		must(t, err)
 		wantEqual(t, "removed", removed, 1)

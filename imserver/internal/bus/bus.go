@@ -31,7 +31,8 @@ type Bus struct {
 	sub     *store.Subscriber
 	kinds   map[string]protocol.Kind // channel → what is addressed on it
 	control *control
-	repairs chan repair
+	streams *comparison // of the streams' tails
+	clients *comparison // of which connections may be open, and which groups they are in
 	probe   probe
 
 	begun atomic.Bool // subscribed to the broadcasts for the first time
@@ -49,7 +50,6 @@ func New(o Options) *Bus {
 	b := &Bus{
 		o:          o,
 		kinds:      make(map[string]protocol.Kind),
-		repairs:    make(chan repair, 1),
 		probe:      probe{name: protocol.NewID()},
 		subscribed: make(map[string]bool),
 	}
@@ -58,6 +58,8 @@ func New(o Options) *Bus {
 		b.kinds[o.Store.GroupChannel(p)] = protocol.Group
 	}
 	b.kinds[o.Store.AllChannel()] = protocol.All
+	b.streams = newComparison("streams", o.Log, o.Hub.Verify)
+	b.clients = newComparison("clients", o.Log, b.compareClients)
 	b.control = newControl(b)
 	b.sub = o.Store.NewSubscriber(b)
 	return b
@@ -70,7 +72,8 @@ func (b *Bus) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.control.start(ctx, &wg)
-	wg.Go(func() { b.repair(ctx) })
+	wg.Go(func() { b.streams.run(ctx) })
+	wg.Go(func() { b.clients.run(ctx) })
 	wg.Go(func() { b.prune(ctx) })
 	wg.Go(func() { b.probing(ctx) })
 	return b.sub.Run(ctx)

@@ -72,7 +72,7 @@ func (c *control) add(p *protocol.Push) {
 	case c.queue(p.ClientID) <- t:
 	default:
 		c.bus.doubt()
-		c.bus.ask(repair{clients: true})
+		c.bus.clients.ask()
 		c.bus.o.Hub.Left(t.leaving, p.Group)
 	}
 }
@@ -107,7 +107,7 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 		if err := c.bus.join(ctx, conns, p.Group, p.Pos, p.History); err != nil && ctx.Err() == nil {
 			c.bus.o.Log.Warn("follow a group, will compare", zap.String("client_id", p.ClientID),
 				zap.String("group", p.Group), zap.Error(err))
-			c.bus.ask(repair{clients: true})
+			c.bus.clients.ask()
 		}
 	}
 }

@@ -46,11 +46,12 @@ func (b *Bus) Lost(err error) {
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
 	b.lost.Store(false)
-	b.ask(repair{clients: true})
+	b.streams.ask()
+	b.clients.ask()
 }
 
 // Dropped is the hub's call for a comparison after it had to drop arrivals.
-func (b *Bus) Dropped() { b.ask(repair{}) }
+func (b *Bus) Dropped() { b.streams.ask() }
 
 // Heard returns nil when everything that Redis published before the call has been passed to the hub.
 func (b *Bus) Heard(ctx context.Context) error { return b.sub.Heard(ctx) }

@@ -2,39 +2,63 @@ package bus
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/imtier/imtier/imserver/internal/hub"
-	"github.com/imtier/imtier/pkg/protocol"
-	"github.com/imtier/imtier/pkg/store"
 )
 
-const (
-	// repairRetry is the pause after a comparison that failed.
-	repairRetry = 300 * time.Millisecond
-)
+// repairRetry is the pause after a comparison that failed.
+const repairRetry = 300 * time.Millisecond
 
-// repair is a request to compare this node's state with Redis.
-type repair struct {
-	clients bool // also which connections may be open and which groups they are in, and not only the streams' tails
+// comparison compares a part of this node's state with Redis whenever asked. Each has a goroutine of its own: to compare
+// the clients of a full node takes seconds, and what streams have missed meanwhile must not wait for that.
+type comparison struct {
+	what  string
+	asked chan struct{} // capacity 1: requests that wait are one
+	do    func(context.Context) error
+	log   *zap.Logger
 }
 
-// ask requests a repair; requests that wait are merged.
-func (b *Bus) ask(r repair) {
+func newComparison(what string, log *zap.Logger, do func(context.Context) error) *comparison {
+	return &comparison{what: what, asked: make(chan struct{}, 1), do: do, log: log}
+}
+
+// ask requests a comparison that begins after the call.
+func (c *comparison) ask() {
+	select {
+	case c.asked <- struct{}{}:
+	default:
+	}
+}
+
+// run compares until ctx ends. What failed is tried again until it succeeds.
+func (c *comparison) run(ctx context.Context) {
 	for {
 		select {
-		case b.repairs <- r:
+		case <-ctx.Done():
 			return
-		case old := <-b.repairs:
-			r.clients = r.clients || old.clients
+		case <-c.asked:
+		}
+		begin := time.Now()
+		err := c.do(ctx)
+		if err == nil {
+			c.log.Info("compared with redis", zap.String("what", c.what), zap.Duration("took", time.Since(begin)))
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Warn("compare with redis, will retry", zap.String("what", c.what), zap.Error(err))
+		c.ask()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(repairRetry):
 		}
 	}
 }
 
-// doubt withholds the messages of groups: clients may have left some of them unnoticed. A repair of memberships ends it.
+// doubt withholds the messages of groups: clients may have left some of them unnoticed. A comparison of clients ends it.
 func (b *Bus) doubt() {
 	b.doubts.Add(1)
 	b.o.Hub.HoldGroups()
@@ -50,110 +74,15 @@ func (b *Bus) trust(since int64) {
 	}
 }
 
-func (b *Bus) repair(ctx context.Context) {
-	for {
-		var r repair
-		select {
-		case <-ctx.Done():
-			return
-		case r = <-b.repairs:
-		}
-		begin := time.Now()
-		doubts := b.doubts.Load()
-		err := b.o.Hub.Verify(ctx)
-		if err == nil && r.clients {
-			err = b.o.Compare(ctx)
-		}
-		if err == nil && r.clients {
-			if err = b.compareMemberships(ctx); err == nil {
-				b.trust(doubts)
-			}
-		}
-		if err == nil {
-			b.o.Log.Info("compared with redis", zap.Bool("clients", r.clients), zap.Duration("took", time.Since(begin)))
-			continue
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		b.o.Log.Warn("compare with redis, will retry", zap.Error(err))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(repairRetry):
-			b.ask(r)
-		}
-	}
-}
-
-// compareMemberships finds out what joins and leaves were missed, for all clients here. Each client's is done by the
-// worker that acts on its joins and leaves: one that arrives meanwhile is acted on afterwards, so that what was read
-// from Redis before it cannot undo it.
-func (b *Bus) compareMemberships(ctx context.Context) error {
-	clients := b.o.Hub.Clients()
-	done := make(chan error, len(clients))
-	for _, id := range clients {
-		select {
-		case b.control.queue(id) <- task{compare: id, done: done}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	var failed error
-	for range clients {
-		select {
-		case err := <-done:
-			if err != nil {
-				failed = err // one is enough to try again
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return failed
-}
-
-// another tells whether a membership is not the one by which a connection was given a group up to pos, but a later one: the
-// client left and joined unnoticed, and what was said between is not for it. One that is under way has no position yet; it
-// will be announced.
-func another(m store.Membership, pos protocol.Position) bool {
-	return !m.Synced || pos.Less(m.Pos)
-}
-
-// compareClient makes the connections of a client follow the groups that it is in, and no others. One that is still
-// being admitted reads the memberships itself.
-func (b *Bus) compareClient(ctx context.Context, id string) error {
-	conns := slices.DeleteFunc(b.o.Hub.ConnsOf(id), func(c *hub.Conn) bool { return !c.Ready() })
-	if len(conns) == 0 {
-		return nil
-	}
-	truth, err := b.o.Store.GroupsOf(ctx, id)
-	if err != nil {
+// compareClients finds out which connections must not be open, or are not registered, and what joins and leaves were missed.
+func (b *Bus) compareClients(ctx context.Context) error {
+	doubts := b.doubts.Load()
+	if err := b.o.Compare(ctx); err != nil {
 		return err
 	}
-	member := make(map[string]store.Membership, len(truth))
-	for _, m := range truth {
-		member[m.Group] = m
+	if err := b.compareMemberships(ctx); err != nil {
+		return err
 	}
-	missing := make(map[string][]*hub.Conn)
-	for _, c := range conns {
-		follows := c.Following()
-		for g, pos := range follows {
-			if m, ok := member[g]; !ok || another(m, pos) {
-				b.o.Hub.Leave(c, protocol.GroupOf(g))
-				delete(follows, g)
-			}
-		}
-		for g, m := range member {
-			if _, ok := follows[g]; m.Synced && !ok { // else it is being joined, and will be announced
-				missing[g] = append(missing[g], c)
-			}
-		}
-	}
-	for g, conns := range missing {
-		if err := b.join(ctx, conns, g, member[g].Pos, member[g].Pos.IsZero()); err != nil {
-			return err
-		}
-	}
+	b.trust(doubts)
 	return nil
 }

@@ -1,27 +1,102 @@
 package bus
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
-func TestAnotherMembership(t *testing.T) {
-	at := func(seq uint64) protocol.Position { return protocol.Position{Epoch: 5, Seq: seq} }
-	for _, tt := range []struct {
-		name string
-		m    store.Membership
-		pos  protocol.Position
-		want bool
-	}{
-		{"nothing was said since it began", store.Membership{Pos: at(3), Synced: true}, at(3), false},
-		{"it was given what was said", store.Membership{Pos: at(3), Synced: true}, at(7), false},
-		{"it began after what was given", store.Membership{Pos: at(3), Synced: true}, at(2), true},
-		{"it is just being joined", store.Membership{}, at(7), true},
-	} {
-		if got := another(tt.m, tt.pos); got != tt.want {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
+
+const patience = 20 * time.Second // how long something may take on a busy machine
+
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never happened: %s", what)
 		}
+	}
+}
+
+// run starts a bus with a hub that holds nobody.
+func run(t *testing.T, st *store.Store, compare func(context.Context) error) (*Bus, *hub.Hub) {
+	t.Helper()
+	var b *Bus
+	h := hub.New(hub.Options{
+		Log: StoredLog{Store: st}, Lost: func() { b.Dropped() }, Heard: func(ctx context.Context) error { return b.Heard(ctx) },
+		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
+	})
+	b = New(Options{Store: st, Hub: h, Log: zap.NewNop(), Compare: compare})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	wg.Go(func() { h.Run(ctx) })
+	wg.Go(func() { _ = b.Run(ctx) })
+	if err := b.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return b, h
+}
+
+// The clients of a full node take a while to compare. A second interruption meanwhile must not cost what was sent during it
+// that time, too.
+func TestStreamsAreRepairedWhileClientsAreCompared(t *testing.T) {
+	redis := redistest.Start(t)
+	st, err := store.Open(t.Context(), store.Options{URL: redis.URL(), Partitions: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	comparing := make(chan struct{}, 100)
+	b, h := run(t, st, func(ctx context.Context) error {
+		comparing <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	b.sub.Reset()
+	<-comparing
+	// A message that is not announced stands for one that was sent while there was no subscription.
+	envelope := protocol.Envelope{ID: "m", Time: 1, Data: []byte("1")}
+	redis.Do("XADD", "im:{all}:s", "99999999999999-1", "m", string(envelope.Encode()))
+	if h.Counters().Repairs.Load() != 0 {
+		t.Fatal("repaired before anything was missed")
+	}
+	b.sub.Reset()
+	eventually(t, "the missed broadcast is read", func() bool { return h.Counters().Repairs.Load() > 0 })
+}
+
+func TestComparisonIsRepeatedUntilItSucceeds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	attempts := 0
+	c := newComparison("x", zap.NewNop(), func(context.Context) error {
+		if attempts++; attempts < 3 {
+			return errors.New("away")
+		}
+		cancel()
+		return nil
+	})
+	c.ask()
+	c.ask() // while one waits, another is the same
+	c.run(ctx)
+	if attempts != 3 {
+		t.Errorf("%d attempts", attempts)
 	}
 }

@@ -151,6 +151,26 @@ func TestVerifyFindsWhatWasMissed(t *testing.T) {
 	k.expect("group:chess", "d", "f")
 }
 
+// The log answers for the broadcasts, and for nothing after them: everybody has the broadcast all the same.
+func TestVerifyBeginsWithBroadcasts(t *testing.T) {
+	for range 8 { // a hub visits its shards in turn, and by chance the broadcasts are in the first of four
+		r := newRig(t)
+		ks := []*client{r.connect("ann", true, "chess"), r.connect("bob", true)}
+		r.publish(all, message("first"))
+		for _, k := range ks {
+			k.expect("all", "first")
+		}
+		r.drop(all, "missed")
+		r.log.set(func() { r.log.most = r.log.tails + 1 })
+		if err := r.hub.Verify(context.Background()); err == nil {
+			t.Error("Verify hides that the log is away")
+		}
+		for _, k := range ks {
+			k.expect("all", "first", "missed")
+		}
+	}
+}
+
 func TestRepairWaitsForTheLog(t *testing.T) {
 	r := newRig(t)
 	k := r.connect("ann", true)

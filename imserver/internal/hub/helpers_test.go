@@ -49,6 +49,8 @@ type memLog struct {
 	fail    error
 	reads   int
 	asked   int    // times that it was asked anything
+	tails   int    // calls of Tails until now
+	most    int    // calls of Tails that succeed, if not 0
 	read    func() // called between reading and answering, without the lock
 }
 
@@ -86,6 +88,9 @@ func (l *memLog) Tails(_ context.Context, sts []protocol.Stream) ([]Tail, error)
 	out := make([]Tail, len(sts))
 	for i, st := range sts {
 		out[i] = Tail{l.tail(st), l.fence}
+	}
+	if l.tails++; l.most > 0 && l.tails > l.most {
+		return nil, errAway
 	}
 	return out, l.fail
 }

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -11,38 +13,55 @@ import (
 const verifyBatch = 512
 
 // Verify compares the tail of every topic with the log and repairs those that missed something. It is called
-// after the subscription was interrupted, or when arrivals were dropped.
+// after the subscription was interrupted, or when arrivals were dropped. What everybody follows comes first.
 func (h *Hub) Verify(ctx context.Context) error {
-	var all []protocol.Stream
-	h.Streams(func(st protocol.Stream) { all = append(all, st) })
-	for len(all) > 0 {
-		part := all[:min(verifyBatch, len(all))]
-		all = all[len(part):]
-		tails, err := h.opts.Log.Tails(ctx, part)
-		if err != nil {
-			return fmt.Errorf("compare tails: %w", err)
-		}
-		for i, st := range part {
-			h.compare(st, tails[i].Pos)
+	all := protocol.AllStream()
+	if err := h.shard(all).verify(ctx, []protocol.Stream{all}); err != nil {
+		return err
+	}
+	for _, s := range h.shards {
+		for part := range slices.Chunk(s.streams(), verifyBatch) {
+			if err := s.verify(ctx, part); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (h *Hub) compare(st protocol.Stream, tail protocol.Position) {
-	s := h.shard(st)
+// streams lists the streams of a shard's topics.
+func (s *shard) streams() []protocol.Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.topics[st]
+	return slices.Collect(maps.Keys(s.topics))
+}
+
+// verify compares topics of a shard. It takes the lock once, since a fan-out may have to be waited for each time.
+func (s *shard) verify(ctx context.Context, sts []protocol.Stream) error {
+	tails, err := s.hub.opts.Log.Tails(ctx, sts)
+	if err != nil {
+		return fmt.Errorf("compare tails: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, st := range sts {
+		if t := s.topics[st]; t != nil {
+			s.compare(t, tails[i].Pos)
+		}
+	}
+	return nil
+}
+
+// compare repairs a topic unless it has come as far as the log. The caller holds mu.
+func (s *shard) compare(t *topic, tail protocol.Position) {
 	switch {
-	case t == nil:
 	case !t.known:
 		s.adopt(t, tail)
 	case t.tail.Seq == 0 && tail.Seq == 0:
 		t.renew(tail)
 	case t.tail.Less(tail):
 		t.unsettle(tail)
-		if !s.hub.holds(st) {
+		if !s.hub.holds(t.stream) {
 			s.hub.catch.repair(t, s)
 		}
 	}
