@@ -19,27 +19,46 @@ type RedisInfo struct {
 }
 
 // ReadRedisInfo asks a Redis without a password, redis://host:port.
-func ReadRedisInfo(redisURL string) (RedisInfo, error) {
+func ReadRedisInfo(redisURL string) (info RedisInfo, err error) {
+	err = askRedis(redisURL, "INFO everything", func(r *bufio.Reader) (err error) {
+		info, err = readInfo(r)
+		return err
+	})
+	return info, err
+}
+
+// CutSubscriptions breaks the connections of everybody who follows a channel. It returns when that has happened.
+func CutSubscriptions(redisURL string) error {
+	return askRedis(redisURL, "CLIENT KILL TYPE pubsub", func(r *bufio.Reader) error {
+		line, err := r.ReadString('\n')
+		if err == nil && !strings.HasPrefix(line, ":") {
+			err = fmt.Errorf("CLIENT KILL is answered by %q", line)
+		}
+		return err
+	})
+}
+
+// askRedis sends one command to a Redis without a password and has its answer read.
+func askRedis(redisURL, command string, answer func(*bufio.Reader) error) error {
 	u, err := url.Parse(redisURL)
 	if err != nil {
-		return RedisInfo{}, fmt.Errorf("ask redis: %w", err)
+		return fmt.Errorf("ask redis: %w", err)
 	}
 	c, err := net.DialTimeout("tcp", u.Host, startTimeout)
 	if err != nil {
-		return RedisInfo{}, fmt.Errorf("ask redis: %w", err)
+		return fmt.Errorf("ask redis: %w", err)
 	}
 	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(startTimeout)); err != nil {
-		return RedisInfo{}, fmt.Errorf("ask redis: %w", err)
+		return fmt.Errorf("ask redis: %w", err)
 	}
-	if _, err := io.WriteString(c, "INFO everything\r\n"); err != nil {
-		return RedisInfo{}, fmt.Errorf("ask redis: %w", err)
+	if _, err := io.WriteString(c, command+"\r\n"); err != nil {
+		return fmt.Errorf("ask redis: %w", err)
 	}
-	info, err := readInfo(bufio.NewReader(c))
-	if err != nil {
-		return RedisInfo{}, fmt.Errorf("ask redis: %w", err)
+	if err := answer(bufio.NewReader(c)); err != nil {
+		return fmt.Errorf("ask redis: %w", err)
 	}
-	return info, nil
+	return nil
 }
 
 // readInfo reads the answer: "$<length>", then that many bytes.

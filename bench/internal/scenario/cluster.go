@@ -38,6 +38,7 @@ const (
 type cluster struct {
 	size   machine.Size
 	st     *store.Store
+	redis  string // URL
 	nodes  []*procs.Server
 	webapi *sender
 	fleets clients.Crowd
@@ -58,7 +59,7 @@ func (o *Million) start(ctx context.Context, s *stage, size machine.Size) (*clus
 	s.stops = append(s.stops, w.stop)
 	c := &cluster{
 		size: size, plans: make([]clients.Plan, size.Nodes), sent: make([]int64, size.Nodes),
-		watch: w, cpu: s.account("driver"), p: s.p,
+		redis: s.redis, watch: w, cpu: s.account("driver"), p: s.p,
 	}
 	if c.st, err = s.store(ctx); err != nil {
 		return nil, err

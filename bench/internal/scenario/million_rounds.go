@@ -7,6 +7,7 @@ import (
 
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/procs"
 	"github.com/imtier/imtier/bench/internal/report"
 )
 
@@ -48,10 +49,18 @@ func reportRounds(res *report.Result, name string, last []float64, n int) {
 
 // broadcast sends one message to everybody through webapi and waits until all have it.
 func (o *Million) broadcast(ctx context.Context, c *cluster, work string) (seconds float64, frame []byte, err error) {
+	return o.broadcastAfter(ctx, c, work, func() error { return nil })
+}
+
+// broadcastAfter does something else just before.
+func (o *Million) broadcastAfter(ctx context.Context, c *cluster, work string, before func() error) (seconds float64, frame []byte, err error) {
 	c.round++
 	data := clients.Data(c.round, o.Size)
 	seconds, frame, err = toAll(ctx, c.fleets, c.cpu, work, c.round, c.size.PerNode, func(begin time.Time) error {
 		clients.Stamp(data, begin)
+		if err := before(); err != nil {
+			return err
+		}
 		return c.webapi.broadcast(ctx, data)
 	})
 	if err != nil {
@@ -62,6 +71,19 @@ func (o *Million) broadcast(ctx context.Context, c *cluster, work string) (secon
 	}
 	c.p.Say("million: broadcast %d: the last client had it after %.2f s", c.round, seconds)
 	return seconds, frame, nil
+}
+
+// interrupt cuts all subscriptions at once and sends a broadcast that nobody is subscribed for: every node finds it in the
+// log, and compares all that it holds with Redis, at the same time as all others.
+func (o *Million) interrupt(ctx context.Context, c *cluster, res *report.Result) error {
+	c.p.Say("million: cutting the subscriptions of all nodes …")
+	took, _, err := o.broadcastAfter(ctx, c, "", func() error { return procs.CutSubscriptions(c.redis) })
+	if err != nil {
+		return fmt.Errorf("all subscriptions cut: %w", err)
+	}
+	res.Add("broadcast with all subscriptions cut, to the last socket", took, "s", "")
+	_, _, err = c.fleets.Took() // not of the next step
+	return err
 }
 
 // toAll has something sent that every client gets, and waits until all have it.
