@@ -33,6 +33,11 @@ type Options struct {
 	// Embedded says that the URL leads to a miniredis in this process: RESP2, one node, no version to check.
 	Embedded bool
 
+	// FlushDelay is how long a command may wait for others to travel with it while some are under way; default not at all.
+	// It is for a program in which many goroutines ask for a little each: then all commands go over one connection. Those
+	// that make large pipelines themselves lose by it.
+	FlushDelay time.Duration
+
 	Name string // shown by CLIENT LIST; default "imtier"
 }
 
@@ -186,6 +191,10 @@ func clientOption(o Options) (rueidis.ClientOption, error) {
 	co.ClientName = o.Name
 	co.DisableCache = true
 	co.ConnLifetime = 0
+	if o.FlushDelay > 0 {
+		co.MaxFlushDelay = o.FlushDelay
+		co.PipelineMultiplex = -1 // one connection
+	}
 	co.Dialer.Timeout = dialTimeout
 	co.Dialer.KeepAlive = pingGap
 	co.ConnWriteTimeout = writeTimeout

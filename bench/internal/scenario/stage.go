@@ -39,7 +39,7 @@ func (c *Common) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&c.Imserver, "imserver", filepath.Join(dir, "imserver"), "the imserver to measure")
 	fs.StringVar(&c.Webapi, "webapi", filepath.Join(dir, "webapi"), "the webapi to measure")
 	fs.StringVar(&c.RedisURL, "redis", "", "an empty Redis to use, redis://host:port; one is started unless given")
-	fs.IntVar(&c.Parallel, "parallel", 32, "handshakes at once")
+	fs.IntVar(&c.Parallel, "parallel", 64, "handshakes at once")
 	return nil
 }
 

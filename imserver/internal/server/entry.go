@@ -69,7 +69,7 @@ func (s *Server) session(r *http.Request, from netip.Addr, clientID, device stri
 	return store.Session{
 		ClientID: clientID, Device: device, ConnID: protocol.NewConnID(s.o.Partition(clientID)),
 		Node: s.o.Node(), IP: ip, Since: time.Now(),
-		Positions: hasToken(r.Header, "Sec-WebSocket-Protocol", socket.Subprotocol),
+		Positions: hasToken(r.Header, headerProtocol, socket.Subprotocol),
 	}
 }
 

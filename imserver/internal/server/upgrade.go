@@ -8,15 +8,26 @@ import (
 	"strings"
 )
 
+// Names of headers as net/http keeps them; others would be rewritten at each look.
+const (
+	headerKey      = "Sec-Websocket-Key"
+	headerVersion  = "Sec-Websocket-Version"
+	headerProtocol = "Sec-Websocket-Protocol"
+)
+
 // isUpgrade reports whether the request is a WebSocket handshake (RFC 6455 §4.2.1). It is looked at before the
 // URL is used up; coder/websocket looks again.
 func isUpgrade(r *http.Request) bool {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key")))
-	return err == nil && len(key) == 16 && len(r.Header.Values("Sec-WebSocket-Key")) == 1 &&
+	keys := r.Header[headerKey]
+	if len(keys) != 1 {
+		return false
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0]))
+	return err == nil && len(key) == 16 &&
 		r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1 &&
 		hasToken(r.Header, "Connection", "upgrade") &&
 		hasToken(r.Header, "Upgrade", "websocket") &&
-		r.Header.Get("Sec-WebSocket-Version") == "13"
+		r.Header.Get(headerVersion) == "13"
 }
 
 func hasToken(h http.Header, name, token string) bool {
