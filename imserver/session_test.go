@@ -93,7 +93,8 @@ func TestForcedOfflineEndsTheSessionAtOnce(t *testing.T) {
 	}
 	// Neither does a comparison with Redis bring it back: its socket may be there, the connection is over.
 	roll := n.srv.node.Load().roll
-	for _, again := range []func(context.Context) error{roll.Compare, roll.Restore} {
+	compare := func(ctx context.Context) error { return roll.Compare(ctx, func(err error) { t.Error(err) }) }
+	for _, again := range []func(context.Context) error{compare, roll.Restore} {
 		if err := again(context.Background()); err != nil {
 			t.Fatal(err)
 		}

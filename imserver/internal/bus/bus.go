@@ -21,8 +21,8 @@ type Options struct {
 	Log    *zap.Logger
 
 	// Compare closes what must not be open any more and registers what Redis does not know: orders to close may have
-	// been missed.
-	Compare func(context.Context) error
+	// been missed. It ends only when it has, or ctx ends; failed is told of what has to be tried again.
+	Compare func(ctx context.Context, failed func(error)) error
 }
 
 // Bus is one node's connection to Redis' channels.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/imserver/internal/pace"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 )
@@ -12,22 +13,22 @@ import (
 // membershipBatch is for how many clients memberships are read at once.
 const membershipBatch = 512
 
-// compareMemberships finds out what joins and leaves were missed, for all clients here. Nearly always none: so all are looked
-// at in large batches first, and only those that differ are compared one by one.
-func (b *Bus) compareMemberships(ctx context.Context) error {
-	var differ []string
-	for part := range slices.Chunk(b.o.Hub.Clients(), membershipBatch) {
-		truths, err := b.o.Store.GroupsOfEach(ctx, part)
+// compareMemberships finds out what joins and leaves were missed, for all clients here. Nearly always none: so many are looked
+// at together, and only those that differ are compared one by one.
+func (b *Bus) compareMemberships(ctx context.Context, failed func(error)) error {
+	return pace.Each(ctx, b.o.Hub.Clients(), membershipBatch, failed, func(ctx context.Context, ids []string) error {
+		truths, err := b.o.Store.GroupsOfEach(ctx, ids)
 		if err != nil {
 			return err
 		}
-		for i, id := range part {
+		var differ []string
+		for i, id := range ids {
 			if !b.agree(id, truths[i]) {
 				differ = append(differ, id)
 			}
 		}
-	}
-	return b.compareEach(ctx, differ)
+		return b.compareEach(ctx, differ)
+	})
 }
 
 // agree tells whether the client's connections follow the groups that it is in, by the memberships just read. One that

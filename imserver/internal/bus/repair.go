@@ -7,19 +7,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// repairRetry is the pause after a comparison that failed.
-const repairRetry = 300 * time.Millisecond
-
 // comparison compares a part of this node's state with Redis whenever asked. Each has a goroutine of its own: to compare
-// the clients of a full node takes seconds, and what streams have missed meanwhile must not wait for that.
+// the clients of a full node takes a while, and what streams have missed meanwhile must not wait for that.
 type comparison struct {
 	what  string
 	asked chan struct{} // capacity 1: requests that wait are one
-	do    func(context.Context) error
-	log   *zap.Logger
+	// do compares, and ends only when it has, or ctx ends; failed is told of what has to be tried again.
+	do  func(ctx context.Context, failed func(error)) error
+	log *zap.Logger
 }
 
-func newComparison(what string, log *zap.Logger, do func(context.Context) error) *comparison {
+func newComparison(what string, log *zap.Logger, do func(context.Context, func(error)) error) *comparison {
 	return &comparison{what: what, asked: make(chan struct{}, 1), do: do, log: log}
 }
 
@@ -31,7 +29,7 @@ func (c *comparison) ask() {
 	}
 }
 
-// run compares until ctx ends. What failed is tried again until it succeeds.
+// run compares until ctx ends.
 func (c *comparison) run(ctx context.Context) {
 	for {
 		select {
@@ -40,22 +38,15 @@ func (c *comparison) run(ctx context.Context) {
 		case <-c.asked:
 		}
 		begin := time.Now()
-		err := c.do(ctx)
-		if err == nil {
-			c.log.Info("compared with redis", zap.String("what", c.what), zap.Duration("took", time.Since(begin)))
-			continue
-		}
-		if ctx.Err() != nil {
+		if c.do(ctx, c.failed) != nil {
 			return
 		}
-		c.log.Warn("compare with redis, will retry", zap.String("what", c.what), zap.Error(err))
-		c.ask()
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(repairRetry):
-		}
+		c.log.Info("compared with redis", zap.String("what", c.what), zap.Duration("took", time.Since(begin)))
 	}
+}
+
+func (c *comparison) failed(err error) {
+	c.log.Warn("compare with redis, will retry", zap.String("what", c.what), zap.Error(err))
 }
 
 // doubt withholds the messages of groups: clients may have left some of them unnoticed. A comparison of clients ends it.
@@ -74,15 +65,13 @@ func (b *Bus) trust(since int64) {
 	}
 }
 
-// compareClients finds out which connections must not be open, or are not registered, and what joins and leaves were missed.
-func (b *Bus) compareClients(ctx context.Context) error {
+// compareClients finds out what joins and leaves were missed, and which connections must not be open, or are not registered.
+// Memberships come first: the messages of groups wait for them.
+func (b *Bus) compareClients(ctx context.Context, failed func(error)) error {
 	doubts := b.doubts.Load()
-	if err := b.o.Compare(ctx); err != nil {
-		return err
-	}
-	if err := b.compareMemberships(ctx); err != nil {
+	if err := b.compareMemberships(ctx, failed); err != nil {
 		return err
 	}
 	b.trust(doubts)
-	return nil
+	return b.o.Compare(ctx, failed)
 }

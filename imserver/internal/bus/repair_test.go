@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +36,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 }
 
 // run starts a bus with a hub that holds nobody.
-func run(t *testing.T, st *store.Store, compare func(context.Context) error) (*Bus, *hub.Hub) {
+func run(t *testing.T, st *store.Store, compare func(context.Context, func(error)) error) (*Bus, *hub.Hub) {
 	t.Helper()
 	var b *Bus
 	h := hub.New(hub.Options{
@@ -66,7 +65,7 @@ func TestStreamsAreRepairedWhileClientsAreCompared(t *testing.T) {
 	}
 	t.Cleanup(st.Close)
 	comparing := make(chan struct{}, 100)
-	b, h := run(t, st, func(ctx context.Context) error {
+	b, h := run(t, st, func(ctx context.Context, _ func(error)) error {
 		comparing <- struct{}{}
 		<-ctx.Done()
 		return ctx.Err()
@@ -83,20 +82,24 @@ func TestStreamsAreRepairedWhileClientsAreCompared(t *testing.T) {
 	eventually(t, "the missed broadcast is read", func() bool { return h.Counters().Repairs.Load() > 0 })
 }
 
-func TestComparisonIsRepeatedUntilItSucceeds(t *testing.T) {
+func TestRequestsThatWaitAreOneComparison(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	attempts := 0
-	c := newComparison("x", zap.NewNop(), func(context.Context) error {
-		if attempts++; attempts < 3 {
-			return errors.New("away")
+	n := 0
+	var c *comparison
+	c = newComparison("x", zap.NewNop(), func(ctx context.Context, _ func(error)) error {
+		switch n++; n {
+		case 1: // two that come while it is under way begin another
+			c.ask()
+			c.ask()
+		case 2:
+			cancel()
 		}
-		cancel()
-		return nil
+		return ctx.Err()
 	})
 	c.ask()
-	c.ask() // while one waits, another is the same
+	c.ask()
 	c.run(ctx)
-	if attempts != 3 {
-		t.Errorf("%d attempts", attempts)
+	if n != 2 || len(c.asked) != 0 {
+		t.Errorf("%d comparisons, %d wait", n, len(c.asked))
 	}
 }

@@ -121,9 +121,7 @@ func TestRepairIsAheadOfALeave(t *testing.T) {
 	r.drop(chess, "sent after the leave")
 	left := make(chan []*Conn, 1)
 	r.onHeard(func() error { left <- r.hub.Leaving("ann", "chess"); return nil })
-	if err := r.hub.Verify(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	r.verify()
 	other.expect("group:chess", "before", "sent after the leave")
 	conns := await(t, "the leave", left)
 	r.hub.Leave(k.conn, chess)
@@ -139,9 +137,7 @@ func TestRepairIsAheadOfADoubt(t *testing.T) {
 	r.drop(chess, "a")
 	asked := make(chan struct{})
 	r.onHeard(func() error { defer close(asked); r.hub.HoldGroups(); return nil })
-	if err := r.hub.Verify(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	r.verify()
 	await(t, "the subscription is asked for", asked)
 	eventually(t, "the repair is put off", func() bool {
 		s := r.hub.shard(chess)
@@ -176,9 +172,7 @@ func TestLogOfAGroupWaitsForTheSubscription(t *testing.T) {
 			k.expect("inbox", "direct")
 			k.expect("group:chess", "brought")
 			r.hub.ReleaseGroups()
-			if err := r.hub.Verify(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			r.verify()
 			k.expect("group:chess", "brought", "b", "c", "d")
 		})
 	}
@@ -225,9 +219,7 @@ func TestOnlyGroupsWaitForTheSubscription(t *testing.T) {
 	k := r.dial(c, true).read()
 	r.drop(ann, "a")
 	r.drop(protocol.AllStream(), "b")
-	if err := r.hub.Verify(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	r.verify()
 	k.send(`{"type":"start"}`)
 	k.expect("inbox", "a")
 	k.expect("all", "b")

@@ -294,6 +294,14 @@ func (r *rig) admit(i Info, groups ...string) *Conn {
 	return c
 }
 
+// verify compares with a log that answers.
+func (r *rig) verify() {
+	r.t.Helper()
+	if err := r.hub.Verify(r.t.Context(), func(err error) { r.t.Error(err) }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func (r *rig) tail(st protocol.Stream) protocol.Position {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()

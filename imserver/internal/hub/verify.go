@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/imtier/imtier/imserver/internal/pace"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -13,17 +14,16 @@ import (
 const verifyBatch = 512
 
 // Verify compares the tail of every topic with the log and repairs those that missed something. It is called
-// after the subscription was interrupted, or when arrivals were dropped. What everybody follows comes first.
-func (h *Hub) Verify(ctx context.Context) error {
+// after the subscription was interrupted, or when arrivals were dropped. What everybody follows comes first. What fails is
+// tried again, and failed told; the error is ctx's.
+func (h *Hub) Verify(ctx context.Context, failed func(error)) error {
 	all := protocol.AllStream()
-	if err := h.shard(all).verify(ctx, []protocol.Stream{all}); err != nil {
+	if err := pace.Each(ctx, []protocol.Stream{all}, 1, failed, h.shard(all).verify); err != nil {
 		return err
 	}
 	for _, s := range h.shards {
-		for part := range slices.Chunk(s.streams(), verifyBatch) {
-			if err := s.verify(ctx, part); err != nil {
-				return err
-			}
+		if err := pace.Each(ctx, s.streams(), verifyBatch, failed, s.verify); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -31,11 +31,11 @@ type Lease struct {
 	Node    store.Node    // URL and Started
 	Log     *zap.Logger
 	Count   func() int                  // connections now
-	Restore func(context.Context) error // registers all connections again
+	Restore func(context.Context) error // registers all connections again, under the ID of now; an error is the context's
 	Drain   func()                      // called when an operator asked for it; may be called again
 
-	lost     bool      // connections must be registered again; Run's alone
-	settled  time.Time // when nobody can be registering a connection under an earlier ID any more; Run's alone
+	lost     bool   // connections must be registered again; Run's alone
+	stop     func() // ends registering them and waits, if not nil; Run's alone
 	id       atomic.Pointer[string]
 	draining atomic.Bool
 	renewed  atomic.Int64 // Unix milliseconds
@@ -63,6 +63,7 @@ func (l *Lease) Register(ctx context.Context) error {
 func (l *Lease) Run(ctx context.Context) {
 	tick := time.NewTicker(renewInterval)
 	defer tick.Stop()
+	defer l.endRestoring()
 	failing := false
 	for {
 		select {
@@ -82,9 +83,7 @@ func (l *Lease) Run(ctx context.Context) {
 }
 
 // once renews the lease. A lease that is gone was lost while the node was paused or cut off: others sign its
-// connections off, perhaps at this moment, so all are registered again under a new ID, which they do not touch. Those
-// that were being admitted meanwhile may have come in under the old ID after the others were looked at; so it is done
-// twice.
+// connections off, perhaps at this moment, so all are registered again under a new ID, which they do not touch.
 func (l *Lease) once(ctx context.Context) error {
 	state, err := l.renew(ctx, false)
 	if err != nil {
@@ -94,26 +93,47 @@ func (l *Lease) once(ctx context.Context) error {
 		old := l.ID()
 		l.Rename()
 		l.Log.Warn("the lease was lost, registering all connections again", zap.String("old_node", old), zap.String("node", l.ID()))
-		l.lost, l.settled = true, time.Now().Add(settleTime)
-	}
-	if l.lost {
+		l.lost = true
 		if _, err := l.renew(ctx, true); err != nil {
 			return err
 		}
-		if err := l.Restore(ctx); err != nil {
-			return err
-		}
+	}
+	if l.lost {
 		l.lost = false
-	} else if !l.settled.IsZero() && time.Now().After(l.settled) {
-		if err := l.Restore(ctx); err != nil {
-			return err
-		}
-		l.settled = time.Time{}
+		l.beginRestoring(ctx)
 	}
 	if state.Drain {
 		l.Drain()
 	}
 	return nil
+}
+
+// beginRestoring registers all connections again while the lease is being renewed: it may take longer than a lease lasts.
+// Those that were being admitted meanwhile may have come in under the old ID after the others were looked at; so it is done
+// twice. What is still under way for an earlier ID ends.
+func (l *Lease) beginRestoring(ctx context.Context) {
+	l.endRestoring()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	l.stop = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		settled := time.After(settleTime)
+		if l.Restore(ctx) != nil {
+			return
+		}
+		select {
+		case <-settled:
+			_ = l.Restore(ctx) // fails only when told to end
+		case <-ctx.Done():
+		}
+	}()
+}
+
+func (l *Lease) endRestoring() {
+	if l.stop != nil {
+		l.stop()
+	}
 }
 
 func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error) {

@@ -2,17 +2,20 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/pace"
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// restoreBatch is how many connections are compared or registered again in one go.
-const restoreBatch = 500
+// How many connections are compared, and registered again, in one go: either keeps Redis busy for some milliseconds.
+const (
+	compareBatch = 200
+	restoreBatch = 50
+)
 
 // Roll keeps what Redis has registered of this node and what is open here the same, after one of them may have missed
 // something of the other.
@@ -24,54 +27,62 @@ type Roll struct {
 	Leave    func(store.ConnRef) // signs a connection off
 	End      func(store.Ended)   // closes one
 
-	mu sync.Mutex // one at a time: who comes second uses the node's name of now
+	mu sync.Mutex // registering is done by one at a time: who comes second uses the node's name of now
 }
 
-// Restore registers all connections again, under the node's name of now.
+// Restore registers all connections again, under the node's name of now. It ends only when that is done, or ctx ends.
 func (r *Roll) Restore(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.restore(ctx, r.Sessions(false))
+	return r.restore(ctx, r.failed, func(store.Session) bool { return true })
+}
+
+func (r *Roll) failed(err error) {
+	r.Log.Warn("register connections again, will retry", zap.Error(err))
 }
 
 // Compare closes connections that were ended or revoked, and registers those again of which Redis knows nothing: it may
-// have lost data. Of those that are being admitted Redis may know nothing yet.
-func (r *Roll) Compare(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// have lost data. Of those that are being admitted Redis may know nothing yet. It ends only when all is done, or ctx ends;
+// failed is told of what has to be tried again.
+func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 	admitted := make(map[string]bool)
 	for _, se := range r.Sessions(true) {
 		admitted[se.ConnID] = true
 	}
-	var unknown []store.Session
-	for part := range slices.Chunk(r.Sessions(false), restoreBatch) {
+	unknown := make(map[string]bool)
+	err := pace.Each(ctx, r.Sessions(false), compareBatch, failed, func(ctx context.Context, part []store.Session) error {
 		ended, places, err := r.Store.Compare(ctx, part)
 		if err != nil {
-			return fmt.Errorf("compare connections: %w", err)
+			return err
 		}
 		r.end(ended)
 		for _, i := range places {
-			if admitted[part[i].ConnID] {
-				unknown = append(unknown, part[i])
+			if id := part[i].ConnID; admitted[id] {
+				unknown[id] = true
 			}
 		}
-	}
-	if len(unknown) == 0 {
 		return nil
+	})
+	if err != nil || len(unknown) == 0 {
+		return err
 	}
 	r.Log.Warn("connections are not registered, registering them again", zap.Int("count", len(unknown)))
-	return r.restore(ctx, unknown)
+	return r.restore(ctx, failed, func(se store.Session) bool { return unknown[se.ConnID] })
 }
 
-// restore registers connections again. One that ended meanwhile may have been signed off before it was registered, so it
-// is signed off once more.
-func (r *Roll) restore(ctx context.Context, all []store.Session) error {
-	for part := range slices.Chunk(all, restoreBatch) {
+// restore registers connections again that are still here. One that ended meanwhile may have been signed off before it was
+// registered, so it is signed off once more.
+func (r *Roll) restore(ctx context.Context, failed func(error), which func(store.Session) bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
+	err := pace.Each(ctx, all, restoreBatch, failed, func(ctx context.Context, part []store.Session) error {
 		ended, err := r.Store.Restore(ctx, part)
-		if err != nil {
-			return fmt.Errorf("register connections again: %w", err)
+		if err == nil {
+			r.end(ended)
 		}
-		r.end(ended)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	open := make(map[string]bool, len(all))
 	for _, se := range r.Sessions(false) {

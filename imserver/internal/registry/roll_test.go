@@ -48,7 +48,7 @@ func TestConnectionsThatAreOpeningAreCompared(t *testing.T) {
 		},
 		End: func(e store.Ended) { ended[e.ConnID] = e.Code },
 	}
-	if err := r.Compare(ctxb); err != nil {
+	if err := r.Compare(ctxb, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(ended) != 2 || ended[revoked.ConnID] != protocol.ReasonRevoked.Code() || ended[kicked.ConnID] != protocol.ReasonForcedOffline.Code() {

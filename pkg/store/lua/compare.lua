@@ -7,8 +7,13 @@
 local result = {}
 for i = 6, #ARGV, 3 do
   local client, conn, jti = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local why
-  if redis.call('EXISTS', ARGV[3] .. client) == 1 or jti ~= '' and redis.call('EXISTS', ARGV[4] .. jti) == 1 then
+  local why, revoked
+  if jti == '' then
+    revoked = redis.call('EXISTS', ARGV[3] .. client)
+  else
+    revoked = redis.call('EXISTS', ARGV[3] .. client, ARGV[4] .. jti)
+  end
+  if revoked > 0 then
     why = ARGV[5]
   else
     local value = redis.call('HGET', ARGV[1] .. client, conn)
