@@ -20,6 +20,7 @@ var (
 
 const (
 	janitorRound = time.Second
+	janitorLook  = 2 * time.Second // between the looks of those that wait whether the one that works is still there
 	janitorLock  = 5 * time.Second // a janitor that stands still for so long is replaced
 	repairEvery  = 5 * time.Second
 
@@ -48,16 +49,19 @@ type janitor struct {
 func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) error {
 	j := &janitor{s: s, token: name + ":" + newToken(), calmFor: calmFor}
 	defer j.release(ctx)
-	tick := time.NewTicker(janitorRound)
-	defer tick.Stop()
 	for {
-		if err := j.round(ctx); err != nil && ctx.Err() == nil {
+		next := time.After(janitorRound)
+		err := j.round(ctx)
+		if err != nil && ctx.Err() == nil {
 			onErr(err)
+		}
+		if err == nil && j.calmSince.IsZero() { // another one works
+			next = time.After(janitorLook)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-next:
 		}
 	}
 }

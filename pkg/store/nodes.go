@@ -57,16 +57,22 @@ type RenewState struct {
 func (s *Store) RenewNode(ctx context.Context, n Node, first bool) (RenewState, error) {
 	args := []string{bit(first), millis(leaseTTL), n.URL, strconv.FormatInt(n.Started.UnixMilli(), 10),
 		strconv.Itoa(n.Conns), bit(n.Draining)}
-	state, err := s.run(ctx, renewScript, []string{s.keys.node(n.ID)}, args).AsIntSlice()
+	// The registry's entry comes after the lease, so that no janitor finds the name without one; each time, so that a
+	// registry that was lost fills again. In a Cluster they are in different slots.
+	keys := []string{s.keys.node(n.ID)}
+	if !s.cluster {
+		keys, args = append(keys, s.keys.nodes()), append(args, n.ID)
+	}
+	state, err := s.run(ctx, renewScript, keys, args).AsIntSlice()
 	if err != nil {
 		return RenewState{}, wrap("renew node "+n.ID, err)
 	}
 	if state[0] == 1 {
 		return RenewState{Gone: true}, nil
 	}
-	// After the lease, so that no janitor finds the name without one; each time, so that a registry that was lost
-	// fills again.
-	err = s.do(ctx, s.client.B().Sadd().Key(s.keys.nodes()).Member(n.ID).Build()).Error()
+	if s.cluster {
+		err = s.do(ctx, s.client.B().Sadd().Key(s.keys.nodes()).Member(n.ID).Build()).Error()
+	}
 	return RenewState{Drain: state[1] == 1}, wrap("renew node "+n.ID, err)
 }
 

@@ -10,13 +10,13 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// membershipBatch is for how many clients memberships are read at once.
-const membershipBatch = 512
+// membershipPace: the messages of groups wait for it.
+var membershipPace = pace.Pace{Size: 512, Rest: 1}
 
 // compareMemberships finds out what joins and leaves were missed, for all clients here. Nearly always none: so many are looked
 // at together, and only those that differ are compared one by one.
 func (b *Bus) compareMemberships(ctx context.Context, failed func(error)) error {
-	return pace.Each(ctx, b.o.Hub.Clients(), membershipBatch, failed, func(ctx context.Context, ids []string) error {
+	return pace.Each(ctx, membershipPace, b.o.Hub.Clients(), failed, func(ctx context.Context, ids []string) error {
 		truths, err := b.o.Store.GroupsOfEach(ctx, ids)
 		if err != nil {
 			return err

@@ -10,19 +10,19 @@ import (
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
-// verifyBatch is how many tails are read in one go.
-const verifyBatch = 512
+// verifyPace: somebody may wait for what a stream has missed.
+var verifyPace = pace.Pace{Size: 512, Rest: 1}
 
 // Verify compares the tail of every topic with the log and repairs those that missed something. It is called
 // after the subscription was interrupted, or when arrivals were dropped. What everybody follows comes first. What fails is
 // tried again, and failed told; the error is ctx's.
 func (h *Hub) Verify(ctx context.Context, failed func(error)) error {
 	all := protocol.AllStream()
-	if err := pace.Each(ctx, []protocol.Stream{all}, 1, failed, h.shard(all).verify); err != nil {
+	if err := pace.Each(ctx, verifyPace, []protocol.Stream{all}, failed, h.shard(all).verify); err != nil {
 		return err
 	}
 	for _, s := range h.shards {
-		if err := pace.Each(ctx, s.streams(), verifyBatch, failed, s.verify); err != nil {
+		if err := pace.Each(ctx, verifyPace, s.streams(), failed, s.verify); err != nil {
 			return err
 		}
 	}

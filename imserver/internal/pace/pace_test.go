@@ -15,7 +15,7 @@ func TestWhatFailedIsRepeatedAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done [][]int
 		attempts, told := 0, 0
-		err := Each(t.Context(), []int{1, 2, 3, 4, 5}, 2, func(err error) {
+		err := Each(t.Context(), Pace{Size: 2, Rest: 1}, []int{1, 2, 3, 4, 5}, func(err error) {
 			if told++; !errors.Is(err, errAway) {
 				t.Errorf("told %v", err)
 			}
@@ -35,16 +35,20 @@ func TestWhatFailedIsRepeatedAndNothingElse(t *testing.T) {
 	})
 }
 
-// A slow Redis is asked less often.
-func TestPausesAsLongAsItTook(t *testing.T) {
-	for _, tt := range []struct{ took, want time.Duration }{
-		{2 * time.Millisecond, 4 * time.Millisecond},
-		{400 * time.Millisecond, 800 * time.Millisecond},
-		{2 * time.Second, 2*time.Second + longest},
+func TestASlowRedisIsAskedLessOften(t *testing.T) {
+	for _, tt := range []struct {
+		took, want time.Duration
+		rest       int
+	}{
+		{2 * time.Millisecond, 4 * time.Millisecond, 1},
+		{2 * time.Millisecond, 8 * time.Millisecond, 3},
+		{2 * time.Millisecond, 2 * time.Millisecond, 0},
+		{400 * time.Millisecond, 800 * time.Millisecond, 1},
+		{2 * time.Second, 2*time.Second + longest, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
-			err := Each(t.Context(), make([]int, 3), 1, func(error) {}, func(context.Context, []int) error {
+			err := Each(t.Context(), Pace{Size: 1, Rest: tt.rest}, make([]int, 3), func(error) {}, func(context.Context, []int) error {
 				time.Sleep(tt.took) // on synctest's clock
 				return nil
 			})
@@ -58,7 +62,7 @@ func TestPausesAsLongAsItTook(t *testing.T) {
 func TestEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
-	err := Each(ctx, make([]int, 3), 1, func(error) { t.Error("told of a failure") }, func(context.Context, []int) error {
+	err := Each(ctx, Pace{Size: 1}, make([]int, 3), func(error) { t.Error("told of a failure") }, func(context.Context, []int) error {
 		calls++
 		cancel()
 		return errAway

@@ -29,6 +29,7 @@ const (
 type Acks struct {
 	store *store.Store
 	log   *zap.Logger
+	begun chan struct{} // has one element when something is pending that Run does not know of
 	soon  chan struct{} // holds one element while somebody waits for what is pending
 
 	turn sync.Mutex // one Flush at a time
@@ -41,7 +42,7 @@ type device struct{ client, name string }
 
 // NewAcks makes an empty collection; Run makes it work.
 func NewAcks(s *store.Store, log *zap.Logger) *Acks {
-	return &Acks{store: s, log: log, soon: make(chan struct{}, 1), pending: make(map[device]*store.Ack)}
+	return &Acks{store: s, log: log, begun: make(chan struct{}, 1), soon: make(chan struct{}, 1), pending: make(map[device]*store.Ack)}
 }
 
 // Add notes what a device acknowledged. It never blocks.
@@ -73,14 +74,20 @@ func (a *Acks) Missed(clientID, name string, from, to protocol.Position) {
 
 func (a *Acks) add(ack *store.Ack) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	first := len(a.pending) == 0
 	a.merge(ack)
+	a.mu.Unlock()
+	if first {
+		poke(a.begun)
+	}
 }
 
 // Soon has what is pending written without much delay, because somebody waits for it. It never blocks.
-func (a *Acks) Soon() {
+func (a *Acks) Soon() { poke(a.soon) }
+
+func poke(c chan<- struct{}) {
 	select {
-	case a.soon <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -111,16 +118,19 @@ func appendSome[T any](to, more []T) []T {
 	return append(to, more[:min(len(more), max(0, maxReads-len(to)))]...)
 }
 
-// Run writes until ctx ends.
+// Run writes until ctx ends. While nothing is pending it sleeps: idle nodes are many.
 func (a *Acks) Run(ctx context.Context) {
-	tick := time.NewTicker(ackInterval)
-	defer tick.Stop()
 	soon := a.soon
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-a.begun:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(ackInterval):
 		case <-soon:
 			select { // for others
 			case <-ctx.Done():
@@ -132,6 +142,7 @@ func (a *Acks) Run(ctx context.Context) {
 		if err := a.Flush(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("write acknowledgements, will retry", zap.Error(err))
 			soon = nil // no hurry while Redis is away
+			poke(a.begun)
 		}
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// How many connections are compared, and registered again, in one go: either keeps Redis busy for some milliseconds.
-const (
-	compareBatch = 200
-	restoreBatch = 50
+// A batch of either keeps Redis busy for some milliseconds. Orders to close connections are rare, and rarely missed: what
+// users send meanwhile goes first. Connections that are not registered are missing in what backends see.
+var (
+	comparePace = pace.Pace{Size: 200, Rest: 4}
+	restorePace = pace.Pace{Size: 50, Rest: 1}
 )
 
 // Roll keeps what Redis has registered of this node and what is open here the same, after one of them may have missed
@@ -48,7 +49,7 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 		admitted[se.ConnID] = true
 	}
 	unknown := make(map[string]bool)
-	err := pace.Each(ctx, r.Sessions(false), compareBatch, failed, func(ctx context.Context, part []store.Session) error {
+	err := pace.Each(ctx, comparePace, r.Sessions(false), failed, func(ctx context.Context, part []store.Session) error {
 		ended, places, err := r.Store.Compare(ctx, part)
 		if err != nil {
 			return err
@@ -74,7 +75,7 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
-	err := pace.Each(ctx, all, restoreBatch, failed, func(ctx context.Context, part []store.Session) error {
+	err := pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
 		ended, err := r.Store.Restore(ctx, part)
 		if err == nil {
 			r.end(ended)
