@@ -117,13 +117,13 @@ func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.S
 	if last, frame, err = o.broadcasts(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
-	if err := o.interrupt(ctx, c, res); err != nil {
-		return nil, nil, err
-	}
 	if err := o.direct(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
 	if err := o.kill(ctx, c, res); err != nil {
+		return nil, nil, err
+	}
+	if err := o.interrupt(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
 	if err := o.check(ctx, c, res); err != nil {
