@@ -51,6 +51,7 @@ type arrival struct {
 // arrive takes a message from the bus. It never waits for a fan-out.
 func (s *shard) arrive(a arrival) {
 	s.in.Lock()
+	first := len(s.in.items) == 0 // else the loop has been poked and not looked yet
 	if s.in.bytes > maxArrivals {
 		s.in.lost = true
 	} else {
@@ -58,7 +59,9 @@ func (s *shard) arrive(a arrival) {
 		s.in.bytes += len(a.msg.Data) + arrivalSize
 	}
 	s.in.Unlock()
-	s.poke()
+	if first {
+		s.poke()
+	}
 }
 
 func (s *shard) poke() {
