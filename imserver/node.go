@@ -81,7 +81,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *socket.Parke
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
-	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Leave: n.leaver.Add, End: n.end}
+	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Node: func() string { return n.lease.ID() }, Leave: n.leaver.Add, End: n.end}
 	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Rate: cfg.ClientRate, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,

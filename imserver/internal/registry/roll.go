@@ -25,10 +25,11 @@ type Roll struct {
 	Log   *zap.Logger
 	// Sessions lists the connections here as they are registered: all of them, or only those that are admitted.
 	Sessions func(admitted bool) []store.Session
+	Node     func() string       // the node's name now
 	Leave    func(store.ConnRef) // signs a connection off
 	End      func(store.Ended)   // closes one
 
-	mu sync.Mutex // registering is done by one at a time: who comes second uses the node's name of now
+	mu sync.Mutex // held while a batch is registered: the one that comes last has the name of now
 }
 
 // Restore registers all connections again, under the node's name of now. It ends only when that is done, or ctx ends.
@@ -72,10 +73,13 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 // restore registers connections again that are still here. One that ended meanwhile may have been signed off before it was
 // registered, so it is signed off once more.
 func (r *Roll) restore(ctx context.Context, failed func(error), which func(store.Session) bool) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
 	err := pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for i, node := 0, r.Node(); i < len(part); i++ {
+			part[i].Node = node
+		}
 		ended, err := r.Store.Restore(ctx, part)
 		if err == nil {
 			r.end(ended)

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +41,7 @@ func TestConnectionsThatAreOpeningAreCompared(t *testing.T) {
 
 	ended := make(map[string]int)
 	r := &Roll{
-		Store: st, Log: zap.NewNop(), Leave: func(store.ConnRef) {},
+		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, Leave: func(store.ConnRef) {},
 		Sessions: func(only bool) []store.Session {
 			if only {
 				return admitted
@@ -57,6 +59,32 @@ func TestConnectionsThatAreOpeningAreCompared(t *testing.T) {
 	for client, want := range map[string]int{"too early": 0, "forgotten by Redis": 1, "fine": 1} {
 		if c, err := st.Client(ctxb, client); err != nil || len(c.Connections) != want {
 			t.Errorf("%s has connections %+v, want %d: %v", client, c.Connections, want, err)
+		}
+	}
+}
+
+// The lease is lost once more while connections are being registered: what comes afterwards has the newest name, also of
+// those that were listed before.
+func TestConnectionsAreRegisteredUnderTheNameOfNow(t *testing.T) {
+	st := open(t, redistest.Start(t))
+	var all []store.Session
+	for i := range 3*restorePace.Size - 1 {
+		client := fmt.Sprint("client", i)
+		all = append(all, store.Session{ClientID: client, ConnID: protocol.NewConnID(st.Partition(client)), Node: "listed", Device: "d"})
+	}
+	batches := 0
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Leave: func(ref store.ConnRef) { t.Errorf("%+v is signed off", ref) }, End: func(store.Ended) {},
+		Sessions: func(bool) []store.Session { return slices.Clone(all) },
+		Node:     func() string { batches++; return fmt.Sprint("name", batches) },
+	}
+	if err := r.Restore(ctxb); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]string{0: "name1", restorePace.Size: "name2", len(all) - 1: "name3"} {
+		c, err := st.Client(ctxb, all[i].ClientID)
+		if err != nil || len(c.Connections) != 1 || c.Connections[0].Node != want {
+			t.Errorf("connection %d: %+v %v, want on %s", i, c.Connections, err, want)
 		}
 	}
 }
