@@ -19,6 +19,8 @@ const (
 	maxArrivals = 32 << 20
 	// arrivalSize is what a message takes besides its data, in bytes.
 	arrivalSize = 512
+	// maxSpare is up to how many arrivals a list for them is used again.
+	maxSpare = 256
 )
 
 // shard owns a part of the topics: one lock, one goroutine that fans out.
@@ -31,7 +33,8 @@ type shard struct {
 		bytes int
 		lost  bool
 	}
-	wake chan struct{} // has one element when there may be work
+	wake  chan struct{} // has one element when there may be work
+	spare []arrival     // an empty list, to be used for the next arrivals; step's alone
 
 	mu     sync.Mutex
 	topics map[protocol.Stream]*topic
@@ -88,7 +91,7 @@ func (s *shard) loop(ctx context.Context) {
 func (s *shard) step() bool {
 	s.in.Lock()
 	items, lost := s.in.items, s.in.lost
-	s.in.items, s.in.bytes, s.in.lost = nil, 0, false
+	s.in.items, s.in.bytes, s.in.lost = s.spare, 0, false
 	s.in.Unlock()
 
 	s.mu.Lock()
@@ -98,6 +101,10 @@ func (s *shard) step() bool {
 	s.slice()
 	more := len(s.run) > 0
 	s.mu.Unlock()
+	if s.spare = nil; cap(items) <= maxSpare {
+		clear(items) // or it would keep what was sent
+		s.spare = items[:0]
+	}
 
 	if lost {
 		s.hub.counters.Dropped.Add(1)
