@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *socket.Parke
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
-	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Node: func() string { return n.lease.ID() }, Leave: n.leaver.Add, End: n.end}
+	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Open: n.open, Node: func() string { return n.lease.ID() }, Leave: n.leaver.Add, End: n.end}
 	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Rate: cfg.ClientRate, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,
@@ -145,6 +146,11 @@ func (n *node) sessions(admitted bool) []store.Session {
 		})
 	}
 	return out
+}
+
+// open tells whether a connection is here and has not ended.
+func (n *node) open(se store.Session) bool {
+	return slices.ContainsFunc(n.hub.ConnsOf(se.ClientID), func(c *hub.Conn) bool { return c.ID == se.ConnID && !c.Over() })
 }
 
 // end closes a connection that Redis says must not be open.

@@ -25,9 +25,10 @@ type Roll struct {
 	Log   *zap.Logger
 	// Sessions lists the connections here as they are registered: all of them, or only those that are admitted.
 	Sessions func(admitted bool) []store.Session
-	Node     func() string       // the node's name now
-	Leave    func(store.ConnRef) // signs a connection off
-	End      func(store.Ended)   // closes one
+	Open     func(store.Session) bool // whether a connection is still here
+	Node     func() string            // the node's name now
+	Leave    func(store.ConnRef)      // signs a connection off
+	End      func(store.Ended)        // closes one
 
 	mu sync.Mutex // held while a batch is registered: the one that comes last has the name of now
 }
@@ -70,34 +71,36 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 	return r.restore(ctx, failed, func(se store.Session) bool { return unknown[se.ConnID] })
 }
 
-// restore registers connections again that are still here. One that ended meanwhile may have been signed off before it was
+// restore registers connections again that are still here. One that ends meanwhile may be signed off before it is
 // registered, so it is signed off once more.
 func (r *Roll) restore(ctx context.Context, failed func(error), which func(store.Session) bool) error {
 	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
-	err := pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i, node := 0, r.Node(); i < len(part); i++ {
-			part[i].Node = node
+	return pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
+		part = slices.DeleteFunc(slices.Clone(part), func(se store.Session) bool { return !r.Open(se) })
+		if err := r.register(ctx, part); err != nil {
+			return err
 		}
-		ended, err := r.Store.Restore(ctx, part)
-		if err == nil {
-			r.end(ended)
+		for _, se := range part {
+			if !r.Open(se) {
+				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
+			}
 		}
-		return err
+		return nil
 	})
+}
+
+// register puts connections into Redis, under the node's name of now, and closes those that it must not hold.
+func (r *Roll) register(ctx context.Context, part []store.Session) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, node := 0, r.Node(); i < len(part); i++ {
+		part[i].Node = node
+	}
+	ended, err := r.Store.Restore(ctx, part)
 	if err != nil {
 		return err
 	}
-	open := make(map[string]bool, len(all))
-	for _, se := range r.Sessions(false) {
-		open[se.ConnID] = true
-	}
-	for _, se := range all {
-		if !open[se.ConnID] {
-			r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
-		}
-	}
+	r.end(ended)
 	return nil
 }
 

@@ -42,6 +42,7 @@ func TestConnectionsThatAreOpeningAreCompared(t *testing.T) {
 	ended := make(map[string]int)
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, Leave: func(store.ConnRef) {},
+		Open: func(store.Session) bool { return true },
 		Sessions: func(only bool) []store.Session {
 			if only {
 				return admitted
@@ -76,6 +77,7 @@ func TestConnectionsAreRegisteredUnderTheNameOfNow(t *testing.T) {
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Leave: func(ref store.ConnRef) { t.Errorf("%+v is signed off", ref) }, End: func(store.Ended) {},
 		Sessions: func(bool) []store.Session { return slices.Clone(all) },
+		Open:     func(store.Session) bool { return true },
 		Node:     func() string { batches++; return fmt.Sprint("name", batches) },
 	}
 	if err := r.Restore(ctxb); err != nil {
@@ -85,6 +87,40 @@ func TestConnectionsAreRegisteredUnderTheNameOfNow(t *testing.T) {
 		c, err := st.Client(ctxb, all[i].ClientID)
 		if err != nil || len(c.Connections) != 1 || c.Connections[0].Node != want {
 			t.Errorf("connection %d: %+v %v, want on %s", i, c.Connections, err, want)
+		}
+	}
+}
+
+// A connection that ends while it is being registered is signed off again; one that has ended before is not registered.
+func TestWhatEndsMeanwhileIsNotLeftRegistered(t *testing.T) {
+	st := open(t, redistest.Start(t))
+	session := func(client string) store.Session {
+		return store.Session{ClientID: client, ConnID: protocol.NewConnID(st.Partition(client)), Node: "n", Device: "d"}
+	}
+	stays, ended, ends := session("stays"), session("ended"), session("ends")
+	looked := 0
+	var left []string
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
+		Sessions: func(bool) []store.Session { return []store.Session{stays, ended, ends} },
+		Open: func(se store.Session) bool {
+			if se.ConnID == ends.ConnID {
+				looked++
+				return looked == 1
+			}
+			return se.ConnID == stays.ConnID
+		},
+		Leave: func(ref store.ConnRef) { left = append(left, ref.ConnID) },
+	}
+	if err := r.Restore(ctxb); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(left, []string{ends.ConnID}) {
+		t.Errorf("signed off %q", left)
+	}
+	for client, want := range map[string]int{"stays": 1, "ended": 0, "ends": 1} { // the last until it is signed off
+		if c, err := st.Client(ctxb, client); err != nil || len(c.Connections) != want {
+			t.Errorf("%s has connections %+v, want %d: %v", client, c.Connections, want, err)
 		}
 	}
 }
