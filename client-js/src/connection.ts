@@ -196,6 +196,7 @@ export class Connection implements Upstream, LinkOwner {
     this._round++; // no other is needed
     clearTimeout(this._timer);
     this._session = undefined;
+    this._woken = false;
     this._openedAt = Date.now();
   }
 

@@ -687,6 +687,23 @@ describe("a connection that may be dead", () => {
     }
   });
 
+  it("pauses before it comes back also when it was woken while it connected", async () => {
+    let wake = () => {};
+    im = client({ host: { watch: (w) => { wake = w; return () => {}; }, offline: () => false } });
+    const opened = im.connect();
+    assert.equal(im.state, "connecting");
+    wake(); // as a page is that is still being shown
+    await advance(50);
+    await opened;
+    await advance(20_000);
+    const random = mock.method(Math, "random", () => 0.5);
+    server.drop();
+    await settle();
+    const { state, retryAt, attempt } = states.at(-1) as { state: string; retryAt: number; attempt: number };
+    assert.deepEqual({ state, wait: retryAt - Date.now(), attempt }, { state: "waiting", wait: 500, attempt: 1 });
+    random.mock.restore();
+  });
+
   it("leaves no timer when it is closed", async () => {
     await open();
     server.publish("inbox", "a");

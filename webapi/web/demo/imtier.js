@@ -594,6 +594,7 @@ var Connection = class {
     this._round++;
     clearTimeout(this._timer);
     this._session = void 0;
+    this._woken = false;
     this._openedAt = Date.now();
   }
   _migrate(url) {
