@@ -48,7 +48,7 @@ func (c *Config) Register(s *settings.Set) {
 	RegisterAdmin(s, &c.AdminListen)
 	s.String(&c.PublicURL, "public-url", "", "the URL that clients dial to reach this node; ws://<host>:<port>/ws unless given",
 		settings.Check(checkPublicURL))
-	s.String(&c.NodeID, "node-id", "", "this node's name in the registry; generated unless given", settings.Check(checkNodeID))
+	s.String(&c.NodeID, "node-id", "", "this node's name in the registry, the host's unless given; each run adds a random part", settings.Check(checkNodeID))
 	s.Duration(&c.PingInterval, "ping-interval", 25*time.Second, "how often a quiet client is pinged",
 		settings.Within(time.Second, 10*time.Minute))
 	s.Duration(&c.PongTimeout, "pong-timeout", 10*time.Second, "how long it may take to answer",

@@ -64,7 +64,7 @@ func (c *Common) Register(s *Set, checkKeys func(text string) error) {
 	s.Bytes(&c.MaxMessage, "max-message", 64<<10,
 		"largest message in either direction", Between(minMaxMessage, maxMaxMessage))
 	Custom(s, &c.AllowedOrigins, "allowed-origins", "",
-		"browser origins that may connect, such as https://app.example.com; * allows all, none given allows the host itself",
+		"browser origins that may connect, such as https://app.example.com, besides those of the host itself; * allows all",
 		parseOrigins, asList)
 	s.String(&c.LogLevel, "log-level", "info", "least level that is logged",
 		OneOf("debug", "info", "warn", "error"))

@@ -29,10 +29,13 @@ func (m messages) routes() []route {
 		serve(route{
 			method: http.MethodPost, path: "/v1/groups/{group}/messages", id: "sendGroupMessage", tag: "Sending", maxBody: maxBody, timeout: untimed,
 			summary: "Send a message to the members of a group",
+			detail: "When it is answered the message is kept in the group's stream, whether or not the group has members. Repeat a " +
+				"failed send with the same `id`: it is not made twice.",
 		}, m.sendGroup),
 		serve(route{
 			method: http.MethodPost, path: "/v1/broadcast", id: "broadcast", tag: "Sending", maxBody: maxBody, timeout: untimed,
 			summary: "Send a message to everybody",
+			detail:  "When it is answered the message is kept for everybody who is connected or comes back within the retention.",
 		}, m.broadcast),
 	}
 }
