@@ -203,7 +203,9 @@ func (s *Store) firstLife(ctx context.Context) error {
 	return nil
 }
 
-// chooseFence finds one above all that Redis has, as readLives just found, and not in the past.
+// chooseFence finds one above all that Redis has, as readLives just found, and above every epoch that was given out: a stream
+// that is new begins with the present millisecond. (Where clocks go back by more than a server is away, by a failover to a
+// server whose clock is late for example, a stream may have an epoch above the fence; see docs/operations.md.)
 func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	var top uint64
 	for i := range s.lives.known {
@@ -221,7 +223,7 @@ func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	if err1 != nil || err2 != nil {
 		return 0, fmt.Errorf("read redis time: %q", now)
 	}
-	return max(top+1, sec*1000+usec/1000), nil
+	return max(top+1, sec*1000+usec/1000+1), nil
 }
 
 // loadPublish loads the publishing scripts for a fence on every master. A replica must not get it: once promoted it

@@ -87,6 +87,19 @@ func TestOtherStoreFollowsTheFence(t *testing.T) {
 	}
 }
 
+// A stream begins with the millisecond in which it is made. A life that begins in the same one must not continue it.
+func TestFenceIsAboveWhatIsOfTheSameMillisecond(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	for i := range 30 {
+		client := fmt.Sprint("x", i)
+		first := send(t, s, client, "1")
+		flushScripts(t, s)
+		if second := send(t, s, client, "2"); second.Epoch <= first.Epoch {
+			t.Fatalf("try %d: %v in one life, %v in the next", i, first, second)
+		}
+	}
+}
+
 // A server that still has the script in its cache although its data is of another life: it was master, became a
 // replica while another took messages, and is master again.
 func TestScriptOfAnOlderLifeIsRefused(t *testing.T) {
