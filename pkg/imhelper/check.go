@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/imtier/imtier/pkg/jsonscan"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 )
@@ -88,7 +89,7 @@ func (h *Helper) checkBody(data json.RawMessage, binary []byte) error {
 
 // checkJSON demands what a text frame demands: JSON, and UTF-8 (which encoding/json does not insist on).
 func checkJSON(field string, data []byte) error {
-	if !json.Valid(data) {
+	if !jsonscan.Valid(data) {
 		return &FieldError{Field: field, Problem: "is not valid JSON"}
 	}
 	if !utf8.Valid(data) {

@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/imtier/imtier/pkg/jsonscan"
 )
 
 // Why sends are not decoded by encoding/json alone. It goes over a body four times, and its reflection takes more of
@@ -89,53 +91,15 @@ func (u *usualReader) flag(to *bool) bool {
 	return true
 }
 
-// value passes one value of any type and returns a copy. Where it ends is found by brackets and quotes; whether it is
-// JSON, encoding/json says.
+// value passes one value of any type and returns a copy.
 func (u *usualReader) value() (value json.RawMessage, ok bool) {
 	u.space()
-	from, depth := u.i, 0
-	for done := false; !done && u.i < len(u.b); {
-		switch c := u.b[u.i]; c {
-		case '"':
-			u.quoted()
-			done = depth == 0
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				done = true
-				continue // it closes what the value is part of
-			}
-			depth--
-			done = depth == 0
-		case ',':
-			if depth == 0 {
-				done = true
-				continue
-			}
-		}
-		u.i++
-	}
-	v := bytes.TrimRight(u.b[from:u.i], " \n\t\r")
-	if !json.Valid(v) {
+	n, ok := jsonscan.Value(u.b[u.i:])
+	if !ok {
 		return nil, false
 	}
-	return bytes.Clone(v), true
-}
-
-// quoted passes a string of any kind, or what is left.
-func (u *usualReader) quoted() {
-	for u.i++; u.i < len(u.b); u.i++ {
-		switch u.b[u.i] {
-		case '\\':
-			u.i++
-		case '"':
-			u.i++
-			return
-		}
-	}
-	u.i = len(u.b) // the backslash may have been the last
+	u.i += n
+	return bytes.Clone(u.b[u.i-n : u.i]), true
 }
 
 // direct passes a direct send. kind is that of a batch's item; nil: there is none.
