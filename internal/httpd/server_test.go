@@ -2,9 +2,12 @@ package httpd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -89,6 +92,45 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 	if err := <-answer; err == nil {
 		t.Error("the request got an answer, want it cut off")
+	}
+}
+
+// A body that does not come is an error for the handler. An answer may take as long as it likes.
+func TestSlowBodiesAreNotWaitedFor(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	read := make(chan error, 1)
+	url, stop := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		if r.URL.Path == "/whole" {
+			time.Sleep(3 * limit)
+			if r.Context().Err() != nil {
+				t.Error("the request was cancelled while it was answered")
+			}
+		}
+		read <- err
+	}, Options{ReadTimeout: limit})
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for path, body := range map[string]string{"/half": "half", "/whole": "a whole ."} {
+		c, err := net.Dial("tcp", url[len("http://"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n%s", path, body); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-read:
+			if cut := errors.Is(err, os.ErrDeadlineExceeded); cut != (path == "/half") || !cut && err != nil {
+				t.Errorf("reading the body of %s: %v", path, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the body of %s is still waited for", path)
+		}
 	}
 }
 

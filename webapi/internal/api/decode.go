@@ -11,15 +11,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/imtier/imtier/pkg/imhelper"
 )
 
 const (
-	// bodyTimeout is how long a client may take to send a body: the largest takes 30 s at 4 Mbit/s.
-	bodyTimeout = 30 * time.Second
 	// firstRoom bounds what is allocated for a body before any of it has come.
 	firstRoom = 64 << 10
 	// maxKeptBuffer bounds the buffers that are kept for later requests: batches of short messages fit; a rare larger body
@@ -30,7 +27,8 @@ const (
 // buffers are reused: what is decoded from one is copied out of it.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readJSON decodes a request's body into v, strictly. An empty body counts as {}.
+// readJSON decodes a request's body into v, strictly. An empty body counts as {}. That a body comes in time is the
+// server's matter.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -41,9 +39,6 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error 
 	if r.ContentLength > limit {
 		return bodyTooBig(limit)
 	}
-	// Errors mean that w cannot do it (a test's recorder): then nothing has to be done.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-
 	buf := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if buf.Cap() <= maxKeptBuffer {
