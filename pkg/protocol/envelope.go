@@ -95,12 +95,21 @@ func appendString(b []byte, s string) []byte {
 
 // DecodeEnvelope reads what Encode wrote. Data refers to b.
 func DecodeEnvelope(b []byte) (*Envelope, error) {
+	e := new(Envelope)
+	if err := e.Decode(b); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Decode is DecodeEnvelope into an Envelope that is there. After an error it is not to be used.
+func (e *Envelope) Decode(b []byte) error {
 	d := decoder{b: b}
 	if d.byte() != envelopeV1 {
-		return nil, ErrBadEnvelope
+		return ErrBadEnvelope
 	}
 	flags := d.byte()
-	e := &Envelope{
+	*e = Envelope{
 		Binary:       flags&flagBinary != 0,
 		ExceptSender: flags&flagExceptSender != 0,
 		Receipt:      Receipt(flags >> receiptShift & 3),
@@ -113,16 +122,16 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 	}
 	n := d.uvarint()
 	if n > MaxReceivers {
-		return nil, ErrBadEnvelope
+		return ErrBadEnvelope
 	}
 	for range n {
 		e.Devices = append(e.Devices, d.string())
 	}
 	if d.failed || flags&^knownFlags != 0 || e.Receipt > ReceiptRead {
-		return nil, ErrBadEnvelope
+		return ErrBadEnvelope
 	}
 	e.Data = d.b
-	return e, nil
+	return nil
 }
 
 // decoder reads from the front of b; after the first failure it yields zero values.

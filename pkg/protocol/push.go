@@ -112,12 +112,21 @@ func (p *Push) Encode() []byte {
 
 // DecodePush reads one message of a partition channel.
 func DecodePush(b []byte) (*Push, error) {
+	p := new(Push)
+	if err := p.Decode(b); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Decode is DecodePush into a Push that is there and empty. After an error it is not to be used.
+func (p *Push) Decode(b []byte) error {
 	l := lines{b: b}
 	kind := l.raw()
 	if len(kind) != 1 {
-		return nil, ErrBadPush
+		return ErrBadPush
 	}
-	p := &Push{Kind: PushKind(kind[0])}
+	p.Kind = PushKind(kind[0])
 	switch p.Kind {
 	case PushMessage:
 		p.Fence = l.uint()
@@ -141,12 +150,12 @@ func DecodePush(b []byte) (*Push, error) {
 	case PushReply:
 		p.ClientID, p.Origin, p.ID, p.Frame = l.next(), l.next(), l.next(), l.b
 	default:
-		return nil, ErrBadPush
+		return ErrBadPush
 	}
 	if l.failed {
-		return nil, ErrBadPush
+		return ErrBadPush
 	}
-	return p, nil
+	return nil
 }
 
 // lines reads fields that end with a line feed; after the first failure it yields zero values.

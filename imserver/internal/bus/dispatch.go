@@ -16,8 +16,8 @@ func (b *Bus) Message(channel string, payload []byte) {
 		b.heardProbe(payload) // nothing else is subscribed to
 		return
 	}
-	p, err := protocol.DecodePush(payload)
-	if err != nil {
+	var p protocol.Push // nearly all are messages, for which it needs no memory of its own
+	if err := p.Decode(payload); err != nil {
 		b.bad.Add(1)
 		return
 	}
@@ -32,7 +32,8 @@ func (b *Bus) Message(channel string, payload []byte) {
 			b.o.Hub.Deliver(protocol.Stream{Kind: kind, Name: t.Addr}, t.Pos, p.Fence, m)
 		}
 	default:
-		b.control.add(p)
+		kept := p
+		b.control.add(&kept)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Message is one message on its way to sockets. It is decoded once, and encoded once per format.
 type Message struct {
-	*protocol.Envelope
+	protocol.Envelope
 
 	once sync.Once
 	raw  []byte // the frame for raw connections
@@ -18,11 +18,11 @@ type Message struct {
 
 // NewMessage decodes an envelope.
 func NewMessage(envelope []byte) (*Message, error) {
-	e, err := protocol.DecodeEnvelope(envelope)
-	if err != nil {
+	m := new(Message)
+	if err := m.Decode(envelope); err != nil {
 		return nil, err
 	}
-	return &Message{Envelope: e}, nil
+	return m, nil
 }
 
 // rawFrame is the message as a raw connection gets it: the data and nothing else.
@@ -65,9 +65,9 @@ func (it *item) frame(c *Conn, stream string) []byte {
 
 func v1Frame(stream string, pos protocol.Position, m *Message) []byte {
 	if m.IsReceipt {
-		return socket.Frame(socket.OpText, protocol.ReceiptFrame(stream, pos, m.Envelope))
+		return socket.Frame(socket.OpText, protocol.ReceiptFrame(stream, pos, &m.Envelope))
 	}
-	return socket.Build(socket.OpText, protocol.MessageFrameSize(stream, m.Envelope), func(b []byte) []byte {
-		return protocol.AppendMessageFrame(b, stream, pos, m.Envelope)
+	return socket.Build(socket.OpText, protocol.MessageFrameSize(stream, &m.Envelope), func(b []byte) []byte {
+		return protocol.AppendMessageFrame(b, stream, pos, &m.Envelope)
 	})
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/imtier/imtier/pkg/protocol"
@@ -19,7 +20,7 @@ const (
 	maxArrivals = 32 << 20
 	// arrivalSize is what a message takes besides its data, in bytes.
 	arrivalSize = 512
-	// maxSpare is up to how many arrivals a list for them is used again.
+	// maxSpare is up to how many arrivals, or topics to run, a list of them is used again.
 	maxSpare = 256
 )
 
@@ -176,10 +177,9 @@ func (t *topic) begin() {
 
 // slice writes to at most sliceWrites sockets, topics taking turns. The caller holds mu.
 func (s *shard) slice() {
-	delivered := int64(0)
-	for budget := sliceWrites; budget > 0 && len(s.run) > 0; {
-		t := s.run[0]
-		s.run = s.run[1:]
+	delivered, turn := int64(0), 0
+	for budget := sliceWrites; budget > 0 && turn < len(s.run); turn++ {
+		t := s.run[turn]
 		it := t.queue[0]
 		for ; t.next >= 0 && budget > 0; t.next-- {
 			if t.next%nearBatch == nearBatch-1 {
@@ -208,7 +208,8 @@ func (s *shard) slice() {
 		}
 	}
 	s.hub.counters.Delivered.Add(delivered)
-	if len(s.run) == 0 {
+	s.run = slices.Delete(s.run, 0, turn)
+	if len(s.run) == 0 && cap(s.run) > maxSpare {
 		s.run = nil
 	}
 }
