@@ -34,30 +34,31 @@ type hint struct {
 // have to by as much.
 const renewals = 24
 
-// of returns a stream's epoch, or "" when the script has to look for itself, and then renews the expiry too.
-func (h *hints) of(key string, fence uint64, now time.Time) string {
+// given is a hint that a call of the script gets.
+type given struct {
+	epoch uint64
+	text  string // "": none, the script has to look for itself, and then renews the expiry too
+}
+
+// of returns the hint about a stream.
+func (h *hints) of(key string, fence uint64, now time.Time) given {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if x := h.known[key]; x.fence == fence && now.Sub(x.renewed) < h.renewAfter {
-		return x.text
+		return given{x.epoch, x.text}
 	}
-	return ""
+	return given{}
 }
 
-// learn remembers where a stream was appended to. given is the hint that the script had, now when that was.
-func (h *hints) learn(key string, fence uint64, pos protocol.Position, given string, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	x := h.known[key]
-	if x.fence == fence && x.epoch == pos.Epoch && given == x.text {
+// learn remembers where a stream was appended to by a call that was made at now with a hint.
+func (h *hints) learn(key string, fence uint64, pos protocol.Position, g given, now time.Time) {
+	if g.text != "" && g.epoch == pos.Epoch {
 		return // the script believed the hint, and renewed nothing
 	}
-	text := strconv.FormatUint(pos.Epoch, 10)
-	if given == text && x.text == "" {
-		return // forgotten meanwhile
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.known == nil || len(h.known) >= maxHints {
 		h.known = make(map[string]hint)
 	}
-	h.known[key] = hint{fence, pos.Epoch, text, now}
+	h.known[key] = hint{fence, pos.Epoch, strconv.FormatUint(pos.Epoch, 10), now}
 }

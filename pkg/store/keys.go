@@ -10,28 +10,40 @@ import (
 //
 // Every name made from a partition number accepts allPartition too, the place of what belongs to no address.
 type keyspace struct {
-	prefix []string // "im:{<tag>}:" per partition, and that of "all" at the end
+	parts []partKeys // per partition, and that of "all" at the end
+}
+
+// partKeys are a partition's prefix, and the names that every send needs: they are made once.
+type partKeys struct {
+	prefix                      string // "im:{<tag>}:"
+	epoch, online               string
+	clientChannel, groupChannel string
 }
 
 // allPartition stands for the partition of the broadcast stream.
 const allPartition = -1
 
 func newKeyspace(partitions int) keyspace {
-	k := keyspace{prefix: make([]string, 0, partitions+1)}
+	k := keyspace{parts: make([]partKeys, 0, partitions+1)}
 	for _, tag := range append(protocol.Tags(partitions), "all") {
-		k.prefix = append(k.prefix, "im:{"+tag+"}:")
+		prefix := "im:{" + tag + "}:"
+		k.parts = append(k.parts, partKeys{
+			prefix: prefix, epoch: prefix + "epoch", online: prefix + "online", clientChannel: prefix + "c", groupChannel: prefix + "g",
+		})
 	}
 	return k
 }
 
-func (k keyspace) partitions() int { return len(k.prefix) - 1 }
+func (k keyspace) partitions() int { return len(k.parts) - 1 }
 
-func (k keyspace) of(p int) string {
+func (k keyspace) part(p int) *partKeys {
 	if p == allPartition {
-		return k.prefix[len(k.prefix)-1]
+		p = k.partitions()
 	}
-	return k.prefix[p]
+	return &k.parts[p]
 }
+
+func (k keyspace) of(p int) string { return k.part(p).prefix }
 
 // partition is where an address (a clientId or a group) lives.
 func (k keyspace) partition(addr string) int { return protocol.Partition(addr, k.partitions()) }
@@ -46,8 +58,11 @@ func (k keyspace) partitionOf(st protocol.Stream) int {
 
 // Streams.
 
-func (k keyspace) stream(st protocol.Stream) string {
-	p := k.of(k.partitionOf(st))
+func (k keyspace) stream(st protocol.Stream) string { return k.streamIn(k.partitionOf(st), st) }
+
+// streamIn is stream for a caller who knows the partition.
+func (k keyspace) streamIn(partition int, st protocol.Stream) string {
+	p := k.of(partition)
 	switch st.Kind {
 	case protocol.Inbox:
 		return p + "s:i:" + st.Name
@@ -59,7 +74,7 @@ func (k keyspace) stream(st protocol.Stream) string {
 }
 
 // epoch holds the partition's fence: no position with a smaller epoch is given out any more.
-func (k keyspace) epoch(p int) string { return k.of(p) + "epoch" }
+func (k keyspace) epoch(p int) string { return k.part(p).epoch }
 
 // idem remembers the position of a send with a caller's id. The parts are joined by line feeds, which no name
 // contains.
@@ -69,7 +84,7 @@ func (k keyspace) idem(st protocol.Stream, from, id string) string {
 
 // Clients.
 
-func (k keyspace) online(p int) string         { return k.of(p) + "online" }  // zset, score 0
+func (k keyspace) online(p int) string         { return k.part(p).online }    // zset, score 0
 func (k keyspace) leaving(p int) string        { return k.of(p) + "leaving" } // zset clientId → due, ms
 func (k keyspace) seen(client string) string   { return k.of(k.partition(client)) + "seen:" + client }
 func (k keyspace) conns(client string) string  { return k.of(k.partition(client)) + "conns:" + client }
@@ -170,9 +185,9 @@ func (k keyspace) probe(node string) string { return k.of(allPartition) + "probe
 
 // Channels.
 
-func (k keyspace) clientChannel(p int) string { return k.of(p) + "c" }
-func (k keyspace) groupChannel(p int) string  { return k.of(p) + "g" }
-func (k keyspace) allChannel() string         { return k.of(allPartition) + "c" }
+func (k keyspace) clientChannel(p int) string { return k.part(p).clientChannel }
+func (k keyspace) groupChannel(p int) string  { return k.part(p).groupChannel }
+func (k keyspace) allChannel() string         { return k.clientChannel(allPartition) }
 func (k keyspace) eventChannel() string       { return k.of(allPartition) + "e" }
 
 // waiter is where somebody hears what became of messages it waits for; names of waiters complete the prefix.

@@ -30,26 +30,47 @@ type appending struct {
 	jobs  []*job
 	n     int       // streams
 	size  int       // bytes of envelopes
-	given []string  // the hint that each stream has in the call
+	given []given   // the hint that each stream has in the call
 	made  time.Time // when the hints were given
 }
 
+// partition is a partition in one round: what holds for all of its jobs.
+type partition struct {
+	p    int
+	life *life // read once: another goroutine may learn a fence meanwhile
+	call *appending
+}
+
+// partitions are those of a round. There are no more than jobs, at most maxPipeline: so few are found faster in a list than
+// in a map.
+type partitions []partition
+
+// of returns the entry of a partition, which is new if there was none; it is valid until the next call.
+func (ps *partitions) of(p int, l *lives) *partition {
+	for i := range *ps {
+		if (*ps)[i].p == p {
+			return &(*ps)[i]
+		}
+	}
+	*ps = append(*ps, partition{p: p, life: l.of(p)})
+	return &(*ps)[len(*ps)-1]
+}
+
 // appendings distributes jobs over calls. In a Cluster a call concerns one partition: it cannot touch two slots.
-func (s *Store) appendings(jobs []*job, lives map[int]*life) []*appending {
+func (s *Store) appendings(jobs []*job, parts *partitions) []*appending {
 	var calls []*appending
-	of := make(map[int]*appending, len(jobs)) // by partition
 	var last *appending
 	for _, j := range jobs {
-		c := of[j.p]
-		if c == nil {
-			if last == nil || s.cluster || last.life.fence != lives[j.p].fence || last.n >= maxAppends || last.size >= maxAppendBytes {
-				last = &appending{life: lives[j.p]}
+		at := parts.of(j.p, &s.lives)
+		if at.call == nil {
+			if last == nil || s.cluster || last.life.fence != at.life.fence || last.n >= maxAppends || last.size >= maxAppendBytes {
+				last = &appending{life: at.life, jobs: make([]*job, 0, min(len(jobs), maxAppends))}
 				calls = append(calls, last)
 			}
-			c = last
-			c.parts = append(c.parts, j.p)
-			of[j.p] = c
+			at.call = last
+			last.parts = append(last.parts, j.p)
 		}
+		c := at.call
 		c.jobs = append(c.jobs, j)
 		c.n += len(j.at)
 		c.size += len(j.envelope)
@@ -65,18 +86,18 @@ func (s *Store) appendCommand(c *appending) rueidis.Completed {
 	for _, p := range c.parts {
 		keys = append(keys, s.keys.epoch(p))
 	}
-	c.given, c.made = make([]string, 0, c.n), time.Now()
+	c.given, c.made = make([]given, 0, c.n), time.Now()
 	for _, j := range c.jobs {
 		kind := j.pub.Kind
 		if kind == protocol.Inbox {
 			keys = append(keys, s.keys.online(j.p))
 		}
-		args = append(args, kindText[kind], s.channelFor(kind, j.p), j.envelope, strconv.Itoa(len(j.at)))
+		args = append(args, kindText[kind], s.channelFor(kind, j.p), rueidis.BinaryString(j.envelope), strconv.Itoa(len(j.at)))
 		for k, i := range j.at {
 			keys = append(keys, j.streams[k])
-			given := s.hints.of(j.streams[k], c.life.fence, c.made)
-			c.given = append(c.given, given)
-			args = append(args, j.result.Receipts[i].Addr, given)
+			hint := s.hints.of(j.streams[k], c.life.fence, c.made)
+			c.given = append(c.given, hint)
+			args = append(args, j.result.Receipts[i].Addr, hint.text)
 		}
 	}
 	return s.evalsha(c.life.append, call{keys, args})

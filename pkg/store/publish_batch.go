@@ -39,13 +39,11 @@ const (
 // appended in the order of pubs. All of it ends within the time of one command: see ErrUnavailable.
 func (s *Store) PublishMany(ctx context.Context, pubs []Publication) []PublishResult {
 	results := make([]PublishResult, len(pubs))
+	sendings := make([]sending, len(pubs))
 	jobs := make([]*job, 0, len(pubs))
 	for i, pub := range pubs {
-		if pub.Kind == protocol.All {
-			pub.To = broadcast
-		}
-		results[i].Receipts = receiptsFor(pub.To)
-		jobs = s.plan(jobs, &pub, &results[i])
+		sendings[i].pub = pub
+		jobs = s.plan(jobs, &sendings[i], &results[i])
 	}
 	choosePlain(jobs)
 	for _, j := range jobs {
@@ -112,18 +110,14 @@ func (s *Store) perform(ctx context.Context, jobs []*job) {
 func (s *Store) round(ctx context.Context, jobs []*job) (again []*job) {
 	cmds := make([]rueidis.Completed, 0, len(jobs))
 	plain := make([]*job, 0, len(jobs))
-	lives := make(map[int]*life, len(jobs)) // one read per partition: another goroutine may learn a fence meanwhile
+	parts := make(partitions, 0, len(jobs))
 	for _, j := range jobs {
 		j.refused = false
 		if j.pub.Ephemeral {
 			cmds = append(cmds, s.ephemeral(j)...)
 			continue
 		}
-		l := lives[j.p]
-		if l == nil {
-			l = s.lives.of(j.p)
-			lives[j.p] = l
-		}
+		l := parts.of(j.p, &s.lives).life
 		j.sha = l.sha
 		if j.plain {
 			plain = append(plain, j)
@@ -131,7 +125,7 @@ func (s *Store) round(ctx context.Context, jobs []*job) (again []*job) {
 		}
 		cmds = append(cmds, s.evalsha(l.sha, j.call))
 	}
-	appends := s.appendings(plain, lives)
+	appends := s.appendings(plain, &parts)
 	for _, c := range appends {
 		cmds = append(cmds, s.appendCommand(c))
 	}

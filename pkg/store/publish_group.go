@@ -101,7 +101,11 @@ func (s *Store) runGroups() {
 		if group == nil {
 			return
 		}
-		var jobs []*job
+		n := 0
+		for _, d := range group {
+			n += len(d.jobs)
+		}
+		jobs := make([]*job, 0, n)
 		for _, d := range group {
 			jobs = append(jobs, d.jobs...)
 		}

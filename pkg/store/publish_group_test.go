@@ -180,15 +180,15 @@ func TestCanceledSendReturns(t *testing.T) {
 func TestHintsAreOfOneLifeAndBounded(t *testing.T) {
 	now := time.Now()
 	h := hints{renewAfter: time.Hour}
-	h.learn("k", 7, protocol.Position{Epoch: 9, Seq: 1}, "", now)
-	if got := h.of("k", 7, now); got != "9" {
+	h.learn("k", 7, protocol.Position{Epoch: 9, Seq: 1}, given{}, now)
+	if got := h.of("k", 7, now).text; got != "9" {
 		t.Errorf("got %q", got)
 	}
-	if got := h.of("k", 8, now); got != "" {
+	if got := h.of("k", 8, now).text; got != "" {
 		t.Errorf("in another life %q", got)
 	}
 	for i := range 2 * maxHints {
-		h.learn(fmt.Sprint(i), 7, protocol.Position{Epoch: 9, Seq: 1}, "", now)
+		h.learn(fmt.Sprint(i), 7, protocol.Position{Epoch: 9, Seq: 1}, given{}, now)
 	}
 	if len(h.known) > maxHints {
 		t.Errorf("%d are kept", len(h.known))
@@ -201,21 +201,21 @@ func TestHintsRenewTheExpiry(t *testing.T) {
 	at := func(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
 	pos := protocol.Position{Epoch: 9, Seq: 1}
 	h := hints{renewAfter: time.Hour}
-	h.learn("k", 7, pos, "", at(0))
+	h.learn("k", 7, pos, given{}, at(0))
 	h.learn("k", 7, pos, h.of("k", 7, at(59)), at(59)) // renewed nothing
-	if got := h.of("k", 7, at(60)); got != "" {
+	if got := h.of("k", 7, at(60)).text; got != "" {
 		t.Fatalf("after an hour the hint is %q", got)
 	}
-	h.learn("k", 7, pos, "9", at(60)) // another call, which had the hint before
-	if got := h.of("k", 7, at(60)); got != "" {
+	h.learn("k", 7, pos, given{9, "9"}, at(60)) // another call, which had the hint before
+	if got := h.of("k", 7, at(60)).text; got != "" {
 		t.Errorf("a call that renewed nothing put renewing off: %q", got)
 	}
-	h.learn("k", 7, pos, "", at(61))
-	if got := h.of("k", 7, at(120)); got != "9" {
+	h.learn("k", 7, pos, given{}, at(61))
+	if got := h.of("k", 7, at(120)).text; got != "9" {
 		t.Errorf("after renewing the hint is %q", got)
 	}
-	h.learn("k", 7, protocol.Position{Epoch: 10, Seq: 1}, "9", at(120)) // the hint was wrong: the script looked for itself
-	if got := h.of("k", 7, at(170)); got != "10" {
+	h.learn("k", 7, protocol.Position{Epoch: 10, Seq: 1}, given{9, "9"}, at(120)) // the hint was wrong: the script looked for itself
+	if got := h.of("k", 7, at(170)).text; got != "10" {
 		t.Errorf("in a new epoch the hint is %q", got)
 	}
 }

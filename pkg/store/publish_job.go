@@ -8,6 +8,15 @@ import (
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
+// sending is one publication under way. Most have one address; there is room for what that takes, so that all publications
+// of a call are one piece of memory.
+type sending struct {
+	pub     Publication
+	job     job
+	receipt [1]Receipt
+	stream  [1]string
+}
+
 // job is the part of a publication that lies in one partition: its place in a call of append.lua, a call of
 // publish.lua, or a PUBLISH.
 type job struct {
@@ -15,7 +24,7 @@ type job struct {
 	pub      *Publication
 	result   *PublishResult
 	at       []int  // which receivers of the publication
-	envelope string // encoded
+	envelope []byte // encoded
 
 	plain   bool     // append.lua does it
 	streams []string // of a plain one: the keys, one for each of at
@@ -27,13 +36,23 @@ type job struct {
 	refused bool   // in this round
 }
 
-// plan splits a publication by partition.
-func (s *Store) plan(jobs []*job, pub *Publication, result *PublishResult) []*job {
-	envelope := rueidis.BinaryString(pub.Envelope.Encode())
-	if len(pub.To) == 1 {
-		p := s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: pub.To[0]})
-		return append(jobs, &job{p: p, pub: pub, result: result, at: firstOnly, envelope: envelope})
+// plan splits a publication by partition, and gives its result a receipt per address.
+func (s *Store) plan(jobs []*job, one *sending, result *PublishResult) []*job {
+	pub := &one.pub
+	if pub.Kind == protocol.All {
+		pub.To = broadcast
 	}
+	envelope := pub.Envelope.Encode()
+	if len(pub.To) == 1 {
+		one.receipt[0].Addr = pub.To[0]
+		result.Receipts = one.receipt[:]
+		one.job = job{
+			p:   s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: pub.To[0]}),
+			pub: pub, result: result, at: firstOnly, envelope: envelope, streams: one.stream[:],
+		}
+		return append(jobs, &one.job)
+	}
+	result.Receipts = receiptsFor(pub.To)
 	where := make(map[int]*job, min(len(pub.To), s.Partitions()))
 	for i, addr := range pub.To {
 		p := s.keys.partitionOf(protocol.Stream{Kind: pub.Kind, Name: addr})
@@ -74,9 +93,11 @@ func (s *Store) prepare(j *job) {
 	case j.pub.Ephemeral:
 		s.prepareEphemeral(j)
 	case j.plain:
-		j.streams = make([]string, len(j.at))
+		if j.streams == nil {
+			j.streams = make([]string, len(j.at))
+		}
 		for k, i := range j.at {
-			j.streams[k] = s.keys.stream(protocol.Stream{Kind: j.pub.Kind, Name: j.pub.To[i]})
+			j.streams[k] = s.keys.streamIn(j.p, protocol.Stream{Kind: j.pub.Kind, Name: j.pub.To[i]})
 		}
 	default:
 		s.preparePublish(j)
@@ -85,7 +106,7 @@ func (s *Store) prepare(j *job) {
 
 func (s *Store) prepareEphemeral(j *job) {
 	pub := j.pub
-	push := protocol.Push{Kind: protocol.PushEphemeral, Envelope: []byte(j.envelope)}
+	push := protocol.Push{Kind: protocol.PushEphemeral, Envelope: j.envelope}
 	for _, i := range j.at {
 		push.Targets = append(push.Targets, protocol.Target{Addr: pub.To[i]})
 	}
@@ -107,7 +128,7 @@ func (s *Store) preparePublish(j *job) {
 	args[2], args[3] = s.historySize, s.historyTTL
 	args[4] = strconv.Itoa(int(protocol.IdempotencyWindow.Seconds()))
 	args[5] = "0"
-	args[6] = j.envelope
+	args[6] = rueidis.BinaryString(j.envelope)
 	if pub.Await != nil {
 		args[0] = kindAwaited
 	}
