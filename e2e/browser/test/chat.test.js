@@ -1,7 +1,7 @@
 // Two people with real browsers.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { enter, online, openPerson, openRoom, say, sees, startBoth } from "../rig/browser.js";
+import { enter, online, openPage, openPerson, openRoom, say, sees, startBoth } from "../rig/browser.js";
 
 describe("the demo page", () => {
   /** @type {import("../rig/imdev.js").Imdev} */
@@ -27,6 +27,31 @@ describe("the demo page", () => {
     await ada.page.locator("#people").getByRole("button", { name: "Bo" }).waitFor();
     await bo.page.locator("#people").getByRole("button", { name: "Ada" }).waitFor();
     assert.equal(await ada.page.locator("#people-count").textContent(), "2");
+  });
+
+  it("shows who came while it asked who is there", async () => {
+    const cleo = await openPage(browser, server.web);
+    let came = () => {};
+    const dora = new Promise((resolve) => (came = () => resolve(undefined)));
+    let first = true;
+    await cleo.page.route("**/demo/people", async (route) => {
+      const response = await route.fetch();
+      if (first) {
+        first = false;
+        await dora; // the answer is from before
+      }
+      await route.fulfill({ response });
+    });
+    await cleo.page.getByLabel("Nickname").fill("Cleo");
+    await cleo.page.keyboard.press("Enter");
+    await online(cleo.page);
+    const other = await enter(browser, server.web, "Dora");
+    const entry = cleo.page.locator("#people").getByRole("button", { name: "Dora" });
+    await entry.waitFor();
+    came();
+    await cleo.page.locator("#people").getByRole("button", { name: "Ada" }).waitFor(); // only the answers have her
+    assert.equal(await entry.count(), 1);
+    for (const { page } of [cleo, other]) await page.context().close();
   });
 
   it("tells a room who enters, and counts its members", async () => {

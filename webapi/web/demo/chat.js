@@ -27,6 +27,8 @@ export class Chat {
   /** Ends when all that was written is sent: one after the other, so that the order stays. @type {Promise<void>} */
   #sending = Promise.resolve();
   #me = { clientId: "", name: "" };
+  /** How often the lobby has told of people and rooms. */
+  #told = 0;
   /** Of the one who is logged in. @type {ImClient | undefined} */
   #im;
 
@@ -121,7 +123,10 @@ export class Chat {
   /** @param {import("./imtier.js").Message<any>} received */
   #onMessage(received) {
     this.#paint();
-    if (applyLobby(received, this.#conversations, this.#me.clientId)) return;
+    if (applyLobby(received, this.#conversations, this.#me.clientId)) {
+      this.#told++;
+      return;
+    }
     const conversation = conversationOf(received, this.#conversations, this.#me.clientId);
     const message = toMessage(received);
     if (!conversation || !message) return;
@@ -211,10 +216,12 @@ export class Chat {
     }
   }
 
-  async #refresh() {
+  async #refresh(again = true) {
     if (this.#im?.state === "closed" || this.#app.hidden) return;
+    const told = this.#told;
     try {
       const [rooms, people] = await Promise.all([this.api.rooms(), this.api.people()]);
+      if (told !== this.#told && again) return void this.#refresh(false); // what was told meanwhile may be newer than the answers
       this.#conversations.setRooms(rooms.rooms);
       this.#conversations.setPeople(people.people, this.#me.clientId);
       this.#paint();
