@@ -63,9 +63,11 @@ describe("with real servers", () => {
   it("and while nodes drain, without being offline for a moment", async () => {
     // Nodes that were killed are offered for 3 s, here under the addresses of those that drain now.
     await eventually("only two nodes are offered", async () => {
-      const { nodes } = await servers.call("GET", "/v1/nodes");
+      const { nodes } = await servers.insist("GET", "/v1/nodes");
       return nodes.filter(({ renewed }: { renewed: number }) => Date.now() - renewed < OFFERED_MS).length === 2;
     });
+    await eventually("open", () => im.state === "open");
+    ledger.states.length = 0; // on a busy machine that may have taken more than one attempt
     await publishing(async () => {
       for (let i = 0; i < 2; i++) {
         const node = await servers.nodeOf(name);
@@ -74,7 +76,7 @@ describe("with real servers", () => {
       }
     });
     assert.deepEqual(ledger.gaps, []);
-    assert.deepEqual(ledger.states, ["connecting", "open"]);
+    assert.deepEqual(ledger.states, []);
   });
 
   it("and while its sockets are cut", async () => {
@@ -107,7 +109,7 @@ describe("with real servers", () => {
     const states: string[] = [];
     sender.on("receipt", (receipt) => void states.push(`${receipt.id} ${receipt.clientId} ${receipt.state}`));
     await sender.connect();
-    await servers.call("POST", "/v1/messages", { to: name, from: `sender-${n}`, id: "wanted", receipt: "read", data: 1 });
+    await servers.insist("POST", "/v1/messages", { to: name, from: `sender-${n}`, id: "wanted", receipt: "read", data: 1 });
     await eventually("it came", () => ledger.got.length === 1);
     await sleep(700);
     assert.deepEqual(states, []);
@@ -123,7 +125,7 @@ describe("with real servers", () => {
     let quickest = Infinity; // of some: any one may find a busy machine
     for (let i = 0; i < 10 && quickest >= UNAWAITED_MS; i++) {
       const begin = Date.now();
-      const { results } = await servers.call("POST", "/v1/messages", { to: name, receipt: "delivered", data: 1, waitMs: 4_000 });
+      const { results } = await servers.insist("POST", "/v1/messages", { to: name, receipt: "delivered", data: 1, waitMs: 10_000 });
       assert.equal(results[0].state, "delivered");
       quickest = Math.min(quickest, Date.now() - begin);
     }
@@ -133,7 +135,7 @@ describe("with real servers", () => {
   it("stays away when it was forced offline, and says why", async () => {
     const states: unknown[] = [];
     im.on("state", (change) => void states.push(change));
-    await servers.call("DELETE", `/v1/clients/${name}/connections`);
+    await servers.insist("DELETE", `/v1/clients/${name}/connections`);
     await eventually("it is closed", () => im.state === "closed");
     assert.deepEqual(states, [
       { state: "closed", reason: { by: "server", code: 4500, name: "forced offline", text: "forced offline" } },
@@ -146,11 +148,11 @@ describe("with real servers", () => {
     const groups: string[] = [];
     im.on("joined", ({ group }) => void groups.push(`+${group}`));
     im.on("left", ({ group }) => void groups.push(`-${group}`));
-    await servers.call("PUT", `/v1/groups/late/members/${name}`, {});
+    await servers.insist("PUT", `/v1/groups/late/members/${name}`, {});
     await eventually("joined", () => groups.includes("+late"));
-    await servers.call("POST", "/v1/groups/late/messages", { id: `late-${n}`, data: 1 });
+    await servers.insist("POST", "/v1/groups/late/messages", { id: `late-${n}`, data: 1 });
     await eventually("the message", () => ledger.ids("group:late").includes(`late-${n}`));
-    await servers.call("DELETE", `/v1/groups/late/members/${name}`);
+    await servers.insist("DELETE", `/v1/groups/late/members/${name}`);
     await eventually("left", () => groups.includes("-late"));
   });
 

@@ -5,6 +5,7 @@ import { eventually } from "./eventually.js";
 import type { Servers } from "./servers.js";
 
 const RETRY_MS = 50;
+const COMPLETE_MS = 45_000; // more than the longest pause before an attempt to connect
 
 /** Sends numbered messages to a stream, one after the other; each is repeated under its id until it was accepted. */
 export class Publisher {
@@ -65,7 +66,7 @@ export class Ledger {
   /** All that a publisher sent came once, in order, and nothing else. */
   async isComplete(stream: string, publisher: Publisher): Promise<void> {
     const { accepted } = publisher;
-    await eventually(`${stream} has all ${accepted.length}`, () => this.ids(stream).includes(accepted.at(-1)!), 30_000)
+    await eventually(`${stream} has all ${accepted.length}`, () => this.ids(stream).includes(accepted.at(-1)!), COMPLETE_MS)
       .catch(() => {}); // what is missing is told below
     assert.deepEqual(this.ids(stream), accepted);
   }

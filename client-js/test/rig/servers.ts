@@ -2,16 +2,17 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "./eventually.js";
 
 const API_KEY = "test-key";
 const START_MS = 20_000;
-const REQUEST_MS = 5_000;
+const REQUEST_MS = 15_000; // more than any request may wait
 const LOWEST_PORT = 12_000;
-const PORTS = 18_000;
+const BLOCK = 100; // ports
+const BLOCKS = 180;
 
 export class Program {
   private _child: ChildProcess | undefined;
@@ -70,6 +71,7 @@ export class Servers {
     const common = {
       IM_REDIS_URL: `redis://127.0.0.1:${redis}`, IM_LOG_LEVEL: "info",
       IM_SIGNING_KEYS: `test:${Buffer.alloc(32, "imtier").toString("base64")}`, IM_PARTITIONS: "16",
+      IM_HISTORY_SIZE: "10000", // of what is sent while a client waits for its next attempt, which may be 30 s, nothing is forgotten
     };
     servers.redis = servers._program("redis", "redis-server", [
       "--port", String(redis), "--bind", "127.0.0.1", "--dir", servers.dir, "--save", "", "--appendonly", "yes", "--daemonize", "no",
@@ -87,7 +89,7 @@ export class Servers {
     try {
       await servers.redis.start();
       await Promise.all([servers.webapi, ...servers.nodes].map((one) => one.start()));
-      await eventually("webapi knows the nodes", async () => (await servers.call("GET", "/v1/nodes")).nodes.length === count);
+      await eventually("webapi knows the nodes", async () => (await servers.insist("GET", "/v1/nodes")).nodes.length === count);
     } catch (error) {
       await servers.stop(); // or what has started would keep the test from ending
       throw error;
@@ -107,6 +109,25 @@ export class Servers {
     return text ? JSON.parse(text) : undefined;
   }
 
+  /**
+   * Calls webapi until the answer is not 503: on a busy machine it may lose sight of Redis for a moment. For what may be
+   * done twice.
+   */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers of many shapes
+  async insist(method: string, path: string, body?: unknown): Promise<any> {
+    let answer: unknown;
+    await eventually(`an answer other than 503 to ${method} ${path}`, async () => {
+      try {
+        answer = await this.call(method, path, body);
+        return true;
+      } catch (error) {
+        if (!String(error).includes(`${path}: 503 `)) throw error;
+        return false;
+      }
+    });
+    return answer;
+  }
+
   /** The option connectUrl of a client. */
   connectUrl(clientId: string, more: object = {}): () => Promise<string> {
     return async () => (await this.call("POST", "/v1/connect", { clientId, ...more })).url;
@@ -116,8 +137,8 @@ export class Servers {
   async nodeOf(clientId: string): Promise<Program> {
     let found: Program | undefined;
     await eventually(`a node has ${clientId}`, async () => {
-      const { connections } = await this.call("GET", `/v1/clients/${clientId}`);
-      const { nodes } = await this.call("GET", "/v1/nodes");
+      const { connections } = await this.insist("GET", `/v1/clients/${clientId}`);
+      const { nodes } = await this.insist("GET", "/v1/nodes");
       const url = nodes.find((one: { id: string }) => one.id === connections.at(-1)?.node)?.url;
       found = this.nodes.find((node) => node["_env"]["IM_PUBLIC_URL"] === url);
       return found;
@@ -138,17 +159,29 @@ export class Servers {
   }
 }
 
-/** Ports that nobody listens on, below those that the kernel gives to outgoing connections. */
+/**
+ * Ports that nobody listens on, below those that the kernel gives to outgoing connections. Test files may run side by side:
+ * each takes from a block of its own, of which it holds the first until it ends.
+ */
 async function freePorts(count: number): Promise<number[]> {
-  const found = new Set<number>();
-  while (found.size < count) {
-    const port = LOWEST_PORT + Math.floor(Math.random() * PORTS);
-    const server = createServer().listen(port); // on all addresses
-    const free = await once(server, "listening").then(() => true, () => false);
-    if (free) found.add(port);
-    server.close();
+  for (;;) {
+    const first = LOWEST_PORT + BLOCK * Math.floor(Math.random() * BLOCKS);
+    const holder = createServer().unref();
+    if (!await listens(holder, first)) continue;
+    const found: number[] = [];
+    for (let port = first + 1; port < first + BLOCK && found.length < count; port++) {
+      const server = createServer();
+      if (await listens(server, port)) found.push(port);
+      server.close();
+    }
+    if (found.length === count) return found;
+    holder.close();
   }
-  return [...found];
+}
+
+/** Whether a server can listen on a port, on all addresses. */
+function listens(server: Server, port: number): Promise<boolean> {
+  return once(server.listen(port), "listening").then(() => true, () => false);
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -19,18 +19,23 @@ export class Client {
     socket.on("error", () => {}); // the close that follows says why
   }
 
-  /** Opens a raw connection. @param {string} url */
+  /** Opens a raw connection, whatever the answer is. @param {string} url */
+  static once(url) {
+    return opened(new WebSocket(url));
+  }
+
+  /** Opens a raw connection. @param {import("./eventually.js").Url} url */
   static open(url) {
-    return insist(() => opened(new WebSocket(url)));
+    return insist(url, (url) => Client.once(url));
   }
 
   /**
    * Opens an imtier.v1 connection and starts it.
-   * @param {string} url
+   * @param {import("./eventually.js").Url} url
    * @param {Record<string, string>} [pos] where streams stopped
    */
   static async start(url, pos = {}) {
-    const client = await insist(() => opened(new WebSocket(url, "imtier.v1")));
+    const client = await insist(url, (url) => opened(new WebSocket(url, "imtier.v1")));
     client.send({ type: "start", pos });
     await client.frame("started");
     return client;

@@ -28,16 +28,19 @@ export class Refused extends Error {
   }
 }
 
+/** A URL, or what gives one for each attempt: an attempt that was answered with 503 may have used it up. @typedef {string | (() => Promise<string>)} Url */
+
 /**
  * Opens a connection, again when the answer is 503: on a busy machine the server may lose sight of Redis for a moment.
  * @template T
- * @param {() => Promise<T>} open which throws Refused
+ * @param {Url} url
+ * @param {(url: string) => Promise<T>} open which throws Refused
  * @returns {Promise<NonNullable<Awaited<T>>>}
  */
-export function insist(open) {
+export function insist(url, open) {
   return eventually("an answer other than 503", async () => {
     try {
-      return await open();
+      return await open(typeof url === "string" ? url : await url());
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 503) throw error;
       return undefined;

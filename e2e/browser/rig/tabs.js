@@ -76,10 +76,14 @@ export class Tab {
  * @param {import("playwright-core").Browser} browser
  * @param {import("./imdev.js").Imdev} server
  * @param {string} clientId
+ * @param {() => unknown} [ready] what a URL waits for
  */
-export async function newWindow(browser, server, clientId) {
+export async function newWindow(browser, server, clientId, ready) {
   const context = await browser.newContext();
-  await context.exposeFunction("connectUrl", () => server.url(clientId));
+  await context.exposeFunction("connectUrl", async () => {
+    await ready?.();
+    return server.url(clientId);
+  });
   return context;
 }
 

@@ -41,11 +41,11 @@ export class Tcp {
 
   /**
    * Connects and upgrades.
-   * @param {string} url
+   * @param {import("./eventually.js").Url} url
    * @param {string} [protocol]
    */
   static open(url, protocol) {
-    return insist(() => Tcp.#open(url, protocol));
+    return insist(url, (url) => Tcp.#open(url, protocol));
   }
 
   /** @param {string} url @param {string} [protocol] */

@@ -15,7 +15,7 @@ describe("framing", () => {
   after(() => server?.stop());
 
   /** @param {string} [protocol] */
-  const open = async (protocol) => Tcp.open(await server.url(`tcp-${++n}`), protocol);
+  const open = (protocol) => Tcp.open(() => server.url(`tcp-${++n}`), protocol);
 
   const code = (/** @type {number} */ value) => Buffer.from([value >> 8, value & 255]);
   const broken = [

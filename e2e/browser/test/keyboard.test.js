@@ -35,11 +35,13 @@ describe("the page for everybody", () => {
       }
       assert.fail(`the focus does not reach ${name}`);
     };
+    await page.locator("#rooms").getByRole("button", { name: "Lounge" }).waitFor();
     await tabTo(/Lounge/u);
     const outline = await page.evaluate(() => getComputedStyle(/** @type {Element} */ (document.activeElement)).outlineStyle);
     assert.equal(outline, "solid", "the focus can be seen");
     await press("Enter");
     await page.getByRole("button", { name: "Leave room" }).waitFor();
+    await page.locator("#text:focus").waitFor(); // once the history is there
     await page.keyboard.type("typed");
     await press("Shift+Enter");
     await page.keyboard.type("on two lines");

@@ -15,7 +15,7 @@ describe("the WebSocket protocol", () => {
   after(() => server?.stop());
 
   it("gives raw connections the data of each message and nothing else", async () => {
-    const client = await Client.open(await server.url("raw-1"));
+    const client = await Client.open(() => server.url("raw-1"));
     await server.call("POST", "/v1/messages", { to: "raw-1", data: { hello: "wörld" } });
     await server.call("POST", "/v1/messages", { to: "raw-1", data: "a string" });
     await server.call("POST", "/v1/messages", { to: "raw-1", binary: Buffer.from([0, 1, 255]).toString("base64") });
@@ -27,7 +27,7 @@ describe("the WebSocket protocol", () => {
   });
 
   it("gives imtier.v1 connections hello, started and messages with positions", async () => {
-    const client = await Client.start(await server.url("v1-1", { groups: ["room"], untilOffline: true }));
+    const client = await Client.start(() => server.url("v1-1", { groups: ["room"], untilOffline: true }));
     const hello = await client.frame("hello");
     assert.equal(client.frames[0].type, "hello", "hello comes first");
     assert.equal(hello.clientId, "v1-1");
@@ -48,7 +48,7 @@ describe("the WebSocket protocol", () => {
 
   it("keeps the order, without loss or repetition, also across a reconnect with positions", async () => {
     const id = "order-1";
-    let client = await Client.start(await server.url(id));
+    let client = await Client.start(() => server.url(id));
     /** @type {any[]} */
     const got = [];
     const collect = () => client.frames.filter((frame) => frame.type === "message");
@@ -60,7 +60,7 @@ describe("the WebSocket protocol", () => {
     got.push(...collect());
     client.close();
     await send(50, 100);
-    client = await Client.start(await server.url(id), { inbox: got.at(-1).pos });
+    client = await Client.start(() => server.url(id), { inbox: got.at(-1).pos });
     await send(100, 120);
     await eventually("the rest", () => collect().length >= 70);
     got.push(...collect());
@@ -69,12 +69,17 @@ describe("the WebSocket protocol", () => {
   });
 
   it("accepts a URL once, however many use it at the same moment", async () => {
-    const url = await server.url("once-1");
-    const attempts = await Promise.allSettled(Array.from({ length: 100 }, () => Client.open(url)));
-    const opened = attempts.filter((one) => one.status === "fulfilled");
-    const refused = attempts.flatMap((one) => (one.status === "rejected" ? [one.reason.status] : []));
-    for (const one of opened) one.value.close();
-    assert.equal(opened.length, 1);
+    // After a 503 nobody knows whether that attempt has used it up: then another URL is tried.
+    const refused = await eventually("answers other than 503", async () => {
+      const url = await server.url("once-1");
+      const attempts = await Promise.allSettled(Array.from({ length: 100 }, () => Client.once(url)));
+      const opened = attempts.filter((one) => one.status === "fulfilled");
+      const refused = attempts.flatMap((one) => (one.status === "rejected" ? [one.reason.status] : []));
+      for (const one of opened) one.value.close();
+      const unknown = refused.includes(503);
+      assert.ok(opened.length === 1 || (unknown && opened.length === 0), `${opened.length} were let in`);
+      return unknown ? undefined : refused;
+    });
     assert.deepEqual(new Set(refused), new Set([409]));
     assert.equal(refused.length, 99);
   });
@@ -99,25 +104,25 @@ describe("the WebSocket protocol", () => {
   });
 
   it("closes with 1009 what is too big", async () => {
-    const client = await Client.open(await server.url("big-1"));
+    const client = await Client.open(() => server.url("big-1"));
     client.socket.send("x".repeat(1 << 20));
     assert.equal(await client.closeCode(), 1009);
   });
 
   it("closes with 1007 text that is not UTF-8", async () => {
-    const client = await Client.open(await server.url("utf-1"));
+    const client = await Client.open(() => server.url("utf-1"));
     client.socket.send(Buffer.from([0x68, 0xff, 0xfe]), { binary: false });
     assert.equal(await client.closeCode(), 1007);
   });
 
   it("closes with 4503 what is no frame of imtier.v1", async () => {
-    const client = await Client.start(await server.url("bad-1"));
+    const client = await Client.start(() => server.url("bad-1"));
     client.socket.send("this is not JSON");
     assert.equal(await client.closeCode(), 4503);
   });
 
   it("ignores types and fields that it does not know", async () => {
-    const client = await Client.start(await server.url("unknown-1"));
+    const client = await Client.start(() => server.url("unknown-1"));
     client.send({ type: "from-the-future", x: 1 });
     client.send({ type: "ping", extra: true });
     await client.frame("pong");
@@ -125,20 +130,20 @@ describe("the WebSocket protocol", () => {
   });
 
   it("closes with 4500 those who are forced offline", async () => {
-    const client = await Client.open(await server.url("kick-1"));
+    const client = await Client.open(() => server.url("kick-1"));
     const { closed } = await server.call("DELETE", "/v1/clients/kick-1/connections");
     assert.equal(closed, 1);
     assert.equal(await client.closeCode(), 4500);
   });
 
   it("answers a close with the same code", async () => {
-    const client = await Client.open(await server.url("bye-1"));
+    const client = await Client.open(() => server.url("bye-1"));
     client.socket.close(1000, "bye");
     assert.equal(await client.closeCode(), 1000);
   });
 
   it("follows groups as they are joined and left", async () => {
-    const client = await Client.start(await server.url("group-1"));
+    const client = await Client.start(() => server.url("group-1"));
     await server.call("PUT", "/v1/groups/late/members/group-1", {});
     await client.frame("joined", (frame) => frame.group === "late");
     await server.call("POST", "/v1/groups/late/messages", { data: "one" });
