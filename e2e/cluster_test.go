@@ -34,16 +34,20 @@ func TestMessagesCrossNodes(t *testing.T) {
 	}
 
 	for i, c := range everybody {
-		if _, err := r.API.Send(ctx, api.Message{To: []string{c.ID()}, Data: rig.Data(fmt.Sprint("direct-", i))}); err != nil {
-			t.Fatal(err)
-		}
+		key := fmt.Sprint("direct-", i)
+		rig.Sure(t, func() error {
+			_, err := r.API.Send(ctx, api.Message{ID: key, To: []string{c.ID()}, Data: rig.Data(key)})
+			return err
+		})
 	}
-	if _, err := r.API.SendGroup(ctx, "room", api.Message{Data: rig.Data("group")}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.API.Broadcast(ctx, api.Message{Data: rig.Data("broadcast")}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Sure(t, func() error {
+		_, err := r.API.SendGroup(ctx, "room", api.Message{ID: "group", Data: rig.Data("group")})
+		return err
+	})
+	rig.Sure(t, func() error {
+		_, err := r.API.Broadcast(ctx, api.Message{ID: "broadcast", Data: rig.Data("broadcast")})
+		return err
+	})
 	for i, c := range everybody {
 		rig.Eventually(t, patience, c.ID()+" has what is for it", func() bool {
 			return rig.Has(c, fmt.Sprint("direct-", i)) && rig.Has(c, "broadcast")
@@ -70,9 +74,10 @@ func TestRawClientGetsDataOnly(t *testing.T) {
 	t.Parallel()
 	r := rig.Start(t, bin, rig.Options{Nodes: 2})
 	conn := r.Dial("raw", client.Raw)
-	if _, err := r.API.Send(t.Context(), api.Message{To: []string{"raw"}, Data: "hello"}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Sure(t, func() error {
+		_, err := r.API.Send(t.Context(), api.Message{ID: "hello", To: []string{"raw"}, Data: "hello"})
+		return err
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	got, err := conn.NextRaw(ctx)
@@ -84,17 +89,30 @@ func TestRawClientGetsDataOnly(t *testing.T) {
 func TestURLWorksOnceInARace(t *testing.T) {
 	t.Parallel()
 	r := rig.Start(t, bin, rig.Options{Nodes: 2})
-	url, err := r.API.Connect(t.Context(), api.ConnectRequest{ClientID: "wanted"})
-	if err != nil {
-		t.Fatal(err)
+	const racers, tries = 100, 5
+	count := race(t, r, racers)
+	for try := 1; try < tries && count[http.StatusServiceUnavailable] > 0; try++ { // a node lost sight of Redis
+		count = race(t, r, racers)
 	}
+	if count[http.StatusSwitchingProtocols] != 1 || count[http.StatusConflict] != racers-1 {
+		t.Fatalf("answers by status: %v; want one 101 and %d times 409", count, racers-1)
+	}
+}
+
+// race has many use a new URL at once and counts the answers by status.
+func race(t *testing.T, r *rig.Rig, racers int) map[int]int {
+	t.Helper()
+	var url string
+	rig.Sure(t, func() (err error) {
+		url, err = r.API.Connect(t.Context(), api.ConnectRequest{ClientID: "wanted"})
+		return err
+	})
 	// The token is good on any node: half of the racers go to each.
 	urls := make([]string, 2)
 	for i, n := range r.Nodes {
 		_, query, _ := strings.Cut(url, "?")
 		urls[i] = "ws://" + n.Addr + "/ws?" + query
 	}
-	const racers = 100
 	status := make([]int, racers)
 	var wg sync.WaitGroup
 	for i := range racers {
@@ -117,9 +135,7 @@ func TestURLWorksOnceInARace(t *testing.T) {
 	for _, s := range status {
 		count[s]++
 	}
-	if count[http.StatusSwitchingProtocols] != 1 || count[http.StatusConflict] != racers-1 {
-		t.Fatalf("answers by status: %v; want one 101 and %d times 409", count, racers-1)
-	}
+	return count
 }
 
 func TestLaterNodeGetsItsShare(t *testing.T) {
@@ -128,7 +144,7 @@ func TestLaterNodeGetsItsShare(t *testing.T) {
 	r.ConnectMany(10, "early")
 	r.AddNode()
 	r.WaitReady()
-	rig.Eventually(t, patience, "the third node is offered and gets 5 of 30 new clients", func() bool {
+	rig.Eventually(t, 3*patience, "the third node is offered and gets 5 of 30 new clients", func() bool {
 		on := 0
 		for _, c := range r.ConnectMany(30, fmt.Sprint("late-", time.Now().UnixNano())) {
 			if strings.HasPrefix(c.Node(), "node3") {

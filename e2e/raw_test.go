@@ -35,9 +35,10 @@ func TestRawClientsConnectUnderTraffic(t *testing.T) {
 	}
 	close(stop)
 	sender.Wait()
-	if _, err := r.API.SendGroup(t.Context(), "room", api.Message{Data: "last"}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Sure(t, func() error {
+		_, err := r.API.SendGroup(t.Context(), "room", api.Message{ID: "last", Data: "last"})
+		return err
+	})
 	var missing sync.Map
 	var wg sync.WaitGroup
 	for i, c := range conns {

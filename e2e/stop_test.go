@@ -59,10 +59,20 @@ func TestStoppedNodeSaysGoodbye(t *testing.T) {
 	})
 	rig.Eventually(t, patience, "all are offline", func() bool { return nobodyOnline(t.Context(), r, names) })
 	for _, id := range names {
-		if c, err := r.API.Client(t.Context(), id); err != nil || len(c.Connections) != 0 {
-			t.Errorf("%s still has connections: %+v, %v", id, c, err)
+		if c := look(t, r, id); len(c.Connections) != 0 {
+			t.Errorf("%s still has connections: %+v", id, c)
 		}
 	}
+}
+
+// look asks for a client.
+func look(t *testing.T, r *rig.Rig, id string) (c api.Client) {
+	t.Helper()
+	rig.Sure(t, func() (err error) {
+		c, err = r.API.Client(t.Context(), id)
+		return err
+	})
+	return c
 }
 
 func nobodyOnline(ctx context.Context, r *rig.Rig, names []string) bool {
@@ -82,19 +92,19 @@ func TestKilledNodeLosesNothing(t *testing.T) {
 	var keys []string
 	send := func(i int) {
 		key := fmt.Sprint("m", i)
-		var err error
-		if i%2 == 0 {
-			_, err = r.API.SendGroup(t.Context(), "room", api.Message{Data: rig.Data(key)})
-		} else {
-			var to []string
-			for _, c := range clients {
-				to = append(to, c.ID())
+		m := api.Message{ID: key, Data: rig.Data(key)}
+		rig.Sure(t, func() (err error) {
+			if i%2 == 0 {
+				_, err = r.API.SendGroup(t.Context(), "room", m)
+				return err
 			}
-			_, err = r.API.Send(t.Context(), api.Message{To: to, Data: rig.Data(key)})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+			m.To = nil
+			for _, c := range clients {
+				m.To = append(m.To, c.ID())
+			}
+			_, err = r.API.Send(t.Context(), m)
+			return err
+		})
 		keys = append(keys, key)
 	}
 	for i := range 100 {
@@ -151,9 +161,9 @@ func TestKilledNodesClientsGoOfflineOnce(t *testing.T) {
 	}
 	var gone, stay []string
 	for _, id := range names {
-		c, err := r.API.Client(t.Context(), id)
-		if err != nil || len(c.Connections) != 1 {
-			t.Fatalf("%s: %+v, %v", id, c, err)
+		c := look(t, r, id)
+		if len(c.Connections) != 1 {
+			t.Fatalf("%s: %+v", id, c)
 		}
 		if strings.HasPrefix(c.Connections[0].Node, "node1") {
 			gone = append(gone, id)
@@ -164,11 +174,15 @@ func TestKilledNodesClientsGoOfflineOnce(t *testing.T) {
 	if len(gone) == 0 || len(stay) == 0 {
 		t.Fatalf("%d and %d clients on the two nodes", len(gone), len(stay))
 	}
+	watch := rig.NewStopwatch()
 	r.Nodes[0].Kill()
-	took := rig.Eventually(t, 20*time.Second, "the killed node's clients are offline", func() bool {
+	took := rig.Eventually(t, 3*offlineWithin, "the killed node's clients are offline", func() bool {
 		return nobodyOnline(t.Context(), r, gone)
 	})
 	t.Logf("offline %v after the kill", took.Round(100*time.Millisecond))
+	if took := watch.Less(took); took > offlineWithin {
+		t.Errorf("it took %v until they were offline", took)
+	}
 	history := func(id string) string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -194,9 +208,10 @@ func TestWebAPIRestartDisconnectsNobody(t *testing.T) {
 	if err := r.WebAPI.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.API.SendGroup(t.Context(), "room", api.Message{Data: rig.Data("after")}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Sure(t, func() error {
+		_, err := r.API.SendGroup(t.Context(), "room", api.Message{ID: "after", Data: rig.Data("after")})
+		return err
+	})
 	for _, c := range clients {
 		rig.Eventually(t, patience, c.ID()+" has the message", func() bool { return rig.Has(c, "after") })
 		if n := c.Starts(); n != 1 {

@@ -77,6 +77,7 @@ func TestGroupsAfterANodeDied(t *testing.T) {
 	if _, err := st.RenewNode(context.Background(), dead, true); err != nil {
 		t.Fatal(err)
 	}
+	redis.Do("PERSIST", "im:node:"+dead.ID) // the lease is over when the test says so
 	in := func(id string) store.Session {
 		return store.Session{
 			JTI: id + "-jti", JTITTL: time.Minute, ClientID: id, ConnID: protocol.NewConnID(st.Partition(id)), Node: dead.ID, Device: "phone",

@@ -60,7 +60,7 @@ func watch(t *testing.T, st *store.Store) *presence {
 	t.Helper()
 	p := new(presence)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	ready, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = st.ConsumeEvents(ctx, "test", "test", func(_ context.Context, e store.Event) error {
@@ -70,9 +70,10 @@ func watch(t *testing.T, st *store.Store) *presence {
 				p.mu.Unlock()
 			}
 			return nil
-		}, store.ConsumeOptions{})
+		}, store.ConsumeOptions{Ready: func() { close(ready) }})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+	<-ready
 	return p
 }
 
@@ -152,7 +153,7 @@ func TestDrainHandsOverWithoutLossOrOffline(t *testing.T) {
 // On SIGTERM too; who ignores it is closed with 4000 when its time is over, and the process ends.
 func TestStoppingHandsOver(t *testing.T) {
 	redis := redistest.Start(t)
-	one, two := start(t, redis.URL(), func(c *Config) { c.DrainTimeout = 6 * time.Second }), start(t, redis.URL())
+	one, two := start(t, redis.URL(), func(c *Config) { c.DrainTimeout = 12 * time.Second }), start(t, redis.URL())
 	obeys := one.connect(true, ticket.Claims{ClientID: "obeys"})
 	ignores := one.connect(true, ticket.Claims{ClientID: "ignores"})
 	stopped := make(chan error, 1)

@@ -146,10 +146,15 @@ func (n *running) state() (s State) {
 
 func open(t *testing.T, redisURL string) *store.Store {
 	t.Helper()
-	st, err := store.Open(context.Background(), store.Options{URL: redisURL, Partitions: partitions, OfflineGrace: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var st *store.Store
+	eventually(t, "the store opens", func() (open bool) {
+		var err error
+		st, err = store.Open(context.Background(), store.Options{URL: redisURL, Partitions: partitions, OfflineGrace: 100 * time.Millisecond})
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	t.Cleanup(st.Close)
 	return st
 }
@@ -227,6 +232,16 @@ func (k *client) start(after []frame) {
 
 func dialAs(t *testing.T, url string, v1 bool) *client {
 	t.Helper()
+	k, _, err := tryDial(t, url, v1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// tryDial returns the status of a handshake that was refused, too.
+func tryDial(t *testing.T, url string, v1 bool) (*client, int, error) {
+	t.Helper()
 	o := &websocket.DialOptions{HTTPClient: web}
 	if v1 {
 		o.Subprotocols = []string{protocol.Subprotocol}
@@ -234,17 +249,21 @@ func dialAs(t *testing.T, url string, v1 bool) *client {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ws, resp, err := websocket.Dial(ctx, url, o)
-	if err != nil {
-		t.Fatal(err)
+	status := 0
+	if resp != nil {
+		status = resp.StatusCode
+		if resp.Body != nil {
+			resp.Body.Close()
+		}
 	}
-	if resp.Body != nil {
-		resp.Body.Close()
+	if err != nil {
+		return nil, status, err
 	}
 	ws.SetReadLimit(-1)
 	k := &client{t: t, ws: ws, done: make(chan struct{})}
 	go k.read(v1)
 	t.Cleanup(func() { ws.CloseNow(); <-k.done })
-	return k
+	return k, status, nil
 }
 
 func decode(t testing.TB, b []byte) (f frame) {
@@ -274,9 +293,21 @@ func (k *client) read(v1 bool) {
 	}
 }
 
-func (n *running) connect(v1 bool, c ticket.Claims) *client {
+// connect opens a new URL, and another one while the node says that Redis is away, as on a busy machine.
+func (n *running) connect(v1 bool, c ticket.Claims) (k *client) {
 	n.t.Helper()
-	return dial(n.t, n.url+sign(n.t, c), v1)
+	eventually(n.t, c.ClientID+" is let in", func() bool {
+		var status int
+		var err error
+		if k, status, err = tryDial(n.t, n.url+sign(n.t, c), v1); err != nil && status != http.StatusServiceUnavailable {
+			n.t.Fatal(err)
+		}
+		return err == nil
+	})
+	if v1 {
+		k.start(nil)
+	}
+	return k
 }
 
 func (k *client) send(text string) {

@@ -53,10 +53,11 @@ func TestMessagesReachClients(t *testing.T) {
 	if s := n.state(); s.Connections != 3 || s.Clients != 2 || s.Groups != 1 || !s.Subscribed {
 		t.Errorf("state %+v", s)
 	}
-	for _, metric := range []string{"imtier_connections 3", "imtier_connections_opened_total 3", "imtier_messages_delivered_total 140"} {
-		if _, body := n.admin("/metrics"); !strings.Contains(body, metric) {
-			t.Errorf("no %q in the metrics", metric)
-		}
+	for _, metric := range []string{"imtier_connections 3\n", "imtier_connections_opened_total 3\n", "imtier_messages_delivered_total 140\n"} {
+		eventually(t, "the metrics say "+metric, func() bool { // what was written is counted afterwards
+			_, body := n.admin("/metrics")
+			return strings.Contains(body, metric)
+		})
 	}
 }
 

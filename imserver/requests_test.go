@@ -259,7 +259,8 @@ func TestUnansweredRequestsTimeOut(t *testing.T) {
 	stop()
 	ann.send(`{"type":"request","id":"nobody"}`) // backends restart: it waits for one
 	back := make(chan struct{})
-	handle(t, st, func(_ context.Context, r imhelper.Request) (any, error) { close(back); return r.ID, nil })
+	isBack := sync.OnceFunc(func() { close(back) })
+	handle(t, st, func(_ context.Context, r imhelper.Request) (any, error) { isBack(); return r.ID, nil })
 	if got := ann.reply("nobody"); got != `"nobody"` {
 		t.Errorf("got %s", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -32,6 +33,9 @@ func start(t *testing.T, change ...func(*Options)) (*Helper, *redistest.Server) 
 		c(&o)
 	}
 	h, err := New(t.Context(), o)
+	for end := time.Now().Add(20 * time.Second); errors.Is(err, ErrUnavailable) && time.Now().Before(end); { // a busy machine
+		h, err = New(t.Context(), o)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +187,7 @@ func TestPreConnectSpreadsPartitionsAndMovesFew(t *testing.T) {
 func TestPreConnectFollowsTheNodes(t *testing.T) {
 	h, redis := start(t)
 	h.register(t, redis, "a", "wss://a.test/ws?zone=1")
-	c, err := h.PreConnect(t.Context(), ConnectRequest{ClientID: "alice", TTL: time.Second})
+	c, err := h.PreConnect(t.Context(), ConnectRequest{ClientID: "alice", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,33 +214,36 @@ func TestPreConnectFollowsTheNodes(t *testing.T) {
 }
 
 func TestNodesAreReadOnceForMany(t *testing.T) {
-	var reads atomic.Int32
-	release := make(chan struct{})
-	c := nodeCache{fetch: func(ctx context.Context) ([]store.Node, error) {
-		reads.Add(1)
-		<-release
-		return []store.Node{{ID: "a"}}, ctx.Err()
-	}}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			use := t.Context()
-			if i == 0 {
-				use = ctx
-			}
-			nodes, err := c.live(use)
-			if use != ctx && (err != nil || len(nodes) != 1) {
-				t.Errorf("%v, %v", nodes, err)
-			}
-		})
-	}
-	cancel()
-	close(release)
-	wg.Wait()
-	if n := reads.Load(); n != 1 {
-		t.Errorf("%d readings, want 1", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int32
+		release := make(chan struct{})
+		c := nodeCache{fetch: func(ctx context.Context) ([]store.Node, error) {
+			reads.Add(1)
+			<-release
+			return []store.Node{{ID: "a"}}, ctx.Err()
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				use := t.Context()
+				if i == 0 {
+					use = ctx
+				}
+				nodes, err := c.live(use)
+				if use != ctx && (err != nil || len(nodes) != 1) {
+					t.Errorf("%v, %v", nodes, err)
+				}
+			})
+		}
+		synctest.Wait() // all have asked
+		cancel()
+		close(release)
+		wg.Wait()
+		if n := reads.Load(); n != 1 {
+			t.Errorf("%d readings, want 1", n)
+		}
+	})
 }
 
 func TestOnSendSeesEveryMessageOnce(t *testing.T) {
@@ -351,7 +358,7 @@ func TestEventsReachOneOfTheGroup(t *testing.T) {
 	// The group begins with what happens once it exists: join until the first event comes.
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for i, done := 0, false; !done; i++ {
 		if _, err := h.Join(ctx, "a", fmt.Sprintf("g%d", i)); err != nil {
 			t.Fatal(err)
@@ -364,7 +371,7 @@ func TestEventsReachOneOfTheGroup(t *testing.T) {
 			}
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("no event within 15 s")
+			t.Fatal("no event within 30 s")
 		}
 	}
 	cancel()

@@ -84,7 +84,7 @@ func TestSendWaitsForEveryReceiver(t *testing.T) {
 		}, 20 * time.Second, []State{StateRead, StateRead}},
 		"some": {ReceiptRead, func(to []string, pos []protocol.Position, id string) {
 			h.ack(t, to[0], pos[0])
-		}, 3 * time.Second, []State{StateDelivered, StateQueued}},
+		}, 5 * time.Second, []State{StateDelivered, StateQueued}},
 		"none": {ReceiptDelivered, func([]string, []protocol.Position, string) {}, 100 * time.Millisecond, []State{StateQueued, StateQueued}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestLostNotificationCostsTimeOnly(t *testing.T) {
 		<-h.waits.ended
 		h.ack(t, "a", pos)
 	})
-	r, err := h.Send(t.Context(), waiting(ReceiptDelivered, 3*time.Second, "a"))
+	r, err := h.Send(t.Context(), waiting(ReceiptDelivered, 5*time.Second, "a"))
 	wg.Wait()
 	if err != nil || r.Results[0].State != StateDelivered {
 		t.Errorf("%+v, %v", r, err)

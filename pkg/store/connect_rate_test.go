@@ -16,7 +16,7 @@ func TestClientConnectsTooOften(t *testing.T) {
 		}
 		first := limited("anna")
 		connect(t, s, first, AnyDevice)
-		must(t, s.do(ctxb, s.client.B().Persist().Key(s.keys.connects("anna")).Build()).Error()) // a second that does not end
+		must(t, s.do(ctxb, s.client.B().Set().Key(s.keys.connects("anna")).Value("1").Build()).Error()) // a second that does not end
 		for range 2 {
 			connect(t, s, limited("anna"), AnyDevice)
 		}

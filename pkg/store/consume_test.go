@@ -363,7 +363,7 @@ func TestAConsumerThatEndsWaitsForRedis(t *testing.T) {
 // A partition may be the consumer's though Redis did not answer in time: it is given back as well.
 func TestAPartitionTakenWithoutAnAnswerIsGivenBack(t *testing.T) {
 	redis := redistest.Start(t)
-	s := open(t, Options{URL: redis.URL()})
+	s := openHasty(t, Options{URL: redis.URL()})
 	for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
 		must(t, err)
 	}
@@ -372,12 +372,12 @@ func TestAPartitionTakenWithoutAnAnswerIsGivenBack(t *testing.T) {
 	redis.Pause()
 	w.drain(ctxb, 2)
 	redis.Resume()
-	w.c.leave(ctxb)
-	got, err := eventWorker(s, "g", "heir", &inbasket{}).take(ctxb, 2)
-	must(t, err)
-	if !got.held {
-		t.Error("the next one does not get the partition")
-	}
+	heir := eventWorker(s, "g", "heir", &inbasket{})
+	eventually(t, "the next one gets the partition", func() bool { // sooner than the lock would end
+		w.c.leave(ctxb) // it gives up soon when Redis is slow
+		got, err := heir.take(ctxb, 2)
+		return err == nil && got.held
+	})
 }
 
 func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
@@ -502,7 +502,7 @@ func TestManyEventsAtOnceHaveRisingNumbers(t *testing.T) {
 		must(t, s.sweep(ctxb))
 		_, err := s.Join(ctxb, "after", []string{"anna"}, JoinOptions{UntilOffline: true})
 		must(t, err)
-		eventually(t, "all events", func() bool { return len(b.of("anna")) == n+2 })
+		eventuallyWithin(t, 2*time.Minute, "all events", func() bool { return len(b.of("anna")) == n+2 }) // they are many
 		last := int64(0)
 		for _, e := range b.events {
 			if e.Seq <= last {
@@ -529,7 +529,7 @@ func TestAHandlerSaysWhenToTryAgain(t *testing.T) {
 
 func TestConsumerSurvivesALostRedis(t *testing.T) {
 	redis := redistest.Start(t)
-	s := open(t, Options{URL: redis.URL(), OfflineGrace: noGrace})
+	s := openHasty(t, Options{URL: redis.URL(), OfflineGrace: noGrace})
 	b := &inbasket{}
 	consume(t, s, "g", "one", b)
 	connect(t, s, session(s, "anna"), AnyDevice)
@@ -545,7 +545,7 @@ func TestConsumerSurvivesALostRedis(t *testing.T) {
 
 func TestConsumerStartsWithoutRedis(t *testing.T) {
 	redis := redistest.Start(t)
-	s := open(t, Options{URL: redis.URL()})
+	s := openHasty(t, Options{URL: redis.URL()})
 	redis.Kill()
 	ctx, cancel := context.WithCancel(ctxb)
 	done := make(chan error, 1)

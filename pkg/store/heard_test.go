@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,15 +70,15 @@ func TestNothingIsHeardWithoutASubscription(t *testing.T) {
 	must(t, h.sub.Heard(ctxb))
 
 	// Who waits while Redis is silent is told when the connection is given up, or when it has waited for too long.
-	srv.Pause()
-	short, cancel := context.WithTimeout(ctxb, 50*time.Millisecond)
-	defer cancel()
-	wantUnavailable(t, h.sub.Heard(short))
 	canceled, cancel := context.WithCancel(ctxb)
 	cancel()
+	srv.Pause()
 	if err := h.sub.Heard(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+	short, cancel := context.WithTimeout(ctxb, 50*time.Millisecond)
+	defer cancel()
+	wantUnavailable(t, h.sub.Heard(short))
 	wantUnavailable(t, h.sub.Heard(ctxb))
 	h.waitStory(t, "lost")
 	srv.Resume()
@@ -97,7 +98,9 @@ func TestManyWaitForOnePing(t *testing.T) {
 	h.subscribe(t, "one")
 	srv.Pause()
 	var wg sync.WaitGroup
+	var asked atomic.Int32
 	wait := func() {
+		asked.Add(1)
 		if err := h.sub.Heard(ctxb); err != nil {
 			t.Error(err)
 		}
@@ -114,6 +117,7 @@ func TestManyWaitForOnePing(t *testing.T) {
 	for range 100 {
 		wg.Go(wait)
 	}
+	eventually(t, "all have asked", func() bool { return asked.Load() == 101 })
 	eventually(t, "others wait for the next one", waits(&h.sub.pings.next))
 	srv.Resume()
 	wg.Wait()

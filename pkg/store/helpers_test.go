@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 
 	"github.com/imtier/imtier/pkg/protocol"
@@ -28,13 +29,40 @@ func onBoth(t *testing.T, test func(t *testing.T, s *Store)) {
 	})
 }
 
-// open opens a Store that is closed when the test ends. A small number of partitions is enough for most tests.
+// patience is how long a Store of open waits for Redis: a machine that stands still for a moment fails no call.
+const patience = 20 * time.Second
+
+// open opens a Store that is closed when the test ends, and that waits long for Redis. A small number of partitions is
+// enough for most tests.
 func open(t testing.TB, o Options) *Store {
+	t.Helper()
+	s := openHasty(t, o)
+	if err := makePatient(s); err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return s
+}
+
+// makePatient makes a Store that nobody uses yet wait long for Redis.
+func makePatient(s *Store) error {
+	co := s.conn
+	co.ConnWriteTimeout, co.Dialer.Timeout = patience, patience
+	client, err := rueidis.NewClient(co)
+	if err != nil {
+		return err
+	}
+	s.client.Close()
+	s.client, s.timeout = client, patience
+	return nil
+}
+
+// openHasty is open with the time-outs that programs have: for tests in which Redis is silent or gone.
+func openHasty(t testing.TB, o Options) *Store {
 	t.Helper()
 	if o.Partitions == 0 {
 		o.Partitions = 16
 	}
-	s, err := Open(context.Background(), o)
+	s, err := tryOpen(o)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -42,10 +70,25 @@ func open(t testing.TB, o Options) *Store {
 	return s
 }
 
+// tryOpen is Open that tries again while Redis, or this machine, is too slow.
+func tryOpen(o Options) (*Store, error) {
+	for end := time.Now().Add(patience); ; {
+		s, err := Open(context.Background(), o)
+		if !errors.Is(err, ErrUnavailable) || time.Now().After(end) {
+			return s, err
+		}
+	}
+}
+
 // eventually waits until cond holds.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	eventuallyWithin(t, 20*time.Second, what, cond)
+}
+
+func eventuallyWithin(t testing.TB, d time.Duration, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(d)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {

@@ -52,6 +52,8 @@ func TestLease(t *testing.T) {
 		if st, err := s.RenewNode(ctxb, b, false); err != nil || !st.Drain || st.Gone {
 			t.Fatalf("after a drain order: %+v, %v", st, err)
 		}
+		must(t, s.do(ctxb, s.client.B().Arbitrary("HSET", s.keys.node("a"), "renewed").
+			Args(strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)).Build()).Error()) // however long the test takes
 		live, err := s.LiveNodes(ctxb)
 		must(t, err)
 		wantEqual(t, "live", nodeNames(live), []string{"a"})

@@ -289,8 +289,8 @@ func TestExpired(t *testing.T) {
 
 func TestExpiresByTheClock(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
-		ask(t, s, "m", protocol.ReceiptDelivered, 1, Await{}, false, "anna")
 		begin := time.Now()
+		ask(t, s, "m", protocol.ReceiptDelivered, 1, Await{}, false, "anna")
 		eventually(t, "it expires", func() bool {
 			must(t, s.expire(ctxb))
 			return len(receiptsOf(t, s, "sender")) == 1
@@ -518,7 +518,7 @@ func TestDueStartsAgain(t *testing.T) {
 
 func TestAcknowledgingWhileRedisIsAway(t *testing.T) {
 	redis := redistest.Start(t)
-	s := open(t, Options{URL: redis.URL()})
+	s := openHasty(t, Options{URL: redis.URL()})
 	pos := ask(t, s, "m", protocol.ReceiptDelivered, 0, Await{}, false, "anna")[0].Pos
 	redis.Kill()
 	wantUnavailable(t, s.Acknowledge(ctxb, []Ack{upTo("anna", pos)}))

@@ -40,7 +40,7 @@ func TestVersionCheck(t *testing.T) {
 }
 
 func TestOldRedisIsRefused(t *testing.T) {
-	_, err := Open(context.Background(), Options{URL: fakeRedis(t, "6.2.14")})
+	_, err := tryOpen(Options{URL: fakeRedis(t, "6.2.14")})
 	if !errors.Is(err, ErrRedisTooOld) || errors.Is(err, ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
@@ -118,7 +118,7 @@ func TestPartitionMismatchIsRefused(t *testing.T) {
 	url := redistest.Start(t).URL()
 	open(t, Options{URL: url, Partitions: 32})
 	open(t, Options{URL: url, Partitions: 32})
-	_, err := Open(context.Background(), Options{URL: url, Partitions: 64})
+	_, err := tryOpen(Options{URL: url, Partitions: 64})
 	if !errors.Is(err, ErrPartitionMismatch) || errors.Is(err, ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}

@@ -55,21 +55,30 @@ func TestLastDeviceOffline(t *testing.T) {
 }
 
 func TestGraceCoversAReconnect(t *testing.T) {
-	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: 150 * time.Millisecond})
-	a := session(s, "anna")
-	connect(t, s, a, AnyDevice)
-	disconnect(t, s, a)
-	must(t, s.sweep(ctxb)) // not due yet
-	b := session(s, "anna")
-	if connect(t, s, b, AnyDevice).Online {
-		t.Fatal("coming back within the grace counted as coming online")
+	const grace = 500 * time.Millisecond
+	s := open(t, Options{URL: redistest.Start(t).URL(), OfflineGrace: grace})
+	for try := 0; ; try++ {
+		client := fmt.Sprint("anna", try)
+		a, b := session(s, client), session(s, client)
+		connect(t, s, a, AnyDevice)
+		began := time.Now()
+		disconnect(t, s, a)
+		must(t, s.sweep(ctxb)) // not due yet
+		online := connect(t, s, b, AnyDevice).Online
+		if try < 10 && time.Since(began) >= grace {
+			continue // the machine was too busy to be back in time
+		}
+		if online {
+			t.Fatal("coming back within the grace counted as coming online")
+		}
+		disconnect(t, s, b)
+		eventually(t, "the grace is over", func() bool {
+			must(t, s.sweep(ctxb))
+			return !clientOf(t, s, client).Online
+		})
+		wantEqual(t, "events", typesIn(t, s, client), []string{"online", "offline"})
+		return
 	}
-	disconnect(t, s, b)
-	eventually(t, "the grace is over", func() bool {
-		must(t, s.sweep(ctxb))
-		return !clientOf(t, s, "anna").Online
-	})
-	wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online", "offline"})
 }
 
 func TestOfflineEndsMembershipsUntilThen(t *testing.T) {

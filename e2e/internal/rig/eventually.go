@@ -1,8 +1,12 @@
 package rig
 
 import (
+	"errors"
+	"net/http"
 	"testing"
 	"time"
+
+	"github.com/imtier/imtier/e2e/internal/api"
 )
 
 const poll = 20 * time.Millisecond
@@ -20,6 +24,23 @@ func Eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 		<-tick.C
 	}
 	return time.Since(begin)
+}
+
+// Sure makes a call that has to succeed. A program that lost sight of Redis for a moment, as on a busy machine, answers 503:
+// then the call is made again, so a send needs an id.
+func Sure(t testing.TB, call func() error) {
+	t.Helper()
+	Eventually(t, startTimeout, "an answer other than 503", func() bool {
+		err := call()
+		var problem *api.Problem
+		if errors.As(err, &problem) && problem.Status == http.StatusServiceUnavailable {
+			return false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
 }
 
 // Never fails the test when bad becomes true during d.

@@ -23,6 +23,7 @@ func (l *Load) KillRedis() {
 // operating system has what was written.
 func (l *Load) BounceRedis(down time.Duration) {
 	l.T.Helper()
+	l.Redis.Do("CONFIG", "SET", "appendfsync", "always") // otherwise it does not write while the disk is busy
 	l.Redis.Kill()
 	<-time.After(down)
 	l.Redis.Restart()

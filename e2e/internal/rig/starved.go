@@ -5,23 +5,28 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Stopwatch measures how long something takes, and for how long of it the programs of the tests were ready to run and had
 // no processor: on a busy machine that says nothing about them.
 type Stopwatch struct {
-	begin  time.Time
-	waited map[string]time.Duration // by thread, until begin
+	stood  time.Duration            // standstills until it began
+	waited map[string]time.Duration // by thread, until then
 }
 
 // NewStopwatch begins now.
-func NewStopwatch() *Stopwatch { return &Stopwatch{begin: time.Now(), waited: waits()} }
+func NewStopwatch() *Stopwatch {
+	watchClock()
+	return &Stopwatch{stood: time.Duration(stood.Load()), waited: waits()}
+}
 
-// Starved is for how long since the beginning the thread waited that had to wait longest: a message passes through
-// several programs, so it is rather too little. It is 0 where the kernel does not tell.
+// Starved is for how long since the beginning the thread waited that had to wait longest, or everything stood still if that
+// is more: a message passes through several programs, so it is rather too little.
 func (s *Stopwatch) Starved() time.Duration {
-	var most time.Duration
+	most := time.Duration(stood.Load()) - s.stood
 	for thread, w := range waits() {
 		most = max(most, w-s.waited[thread])
 	}
@@ -30,6 +35,28 @@ func (s *Stopwatch) Starved() time.Duration {
 
 // Less is a duration, measured since the beginning, without what Starved says.
 func (s *Stopwatch) Less(took time.Duration) time.Duration { return max(0, took-s.Starved()) }
+
+// The clock is looked at every clockTick. Later than that by a standstill, this process has stood still, and perhaps the whole
+// machine: of a virtual one that gets no processor the kernel's numbers say nothing.
+const (
+	clockTick  = 10 * time.Millisecond
+	standstill = 100 * time.Millisecond
+)
+
+var stood atomic.Int64 // nanoseconds of standstills since watchClock
+
+var watchClock = sync.OnceFunc(func() {
+	go func() {
+		for last := time.Now(); ; {
+			<-time.After(clockTick)
+			now := time.Now()
+			if late := now.Sub(last) - clockTick; late > standstill {
+				stood.Add(int64(late))
+			}
+			last = now
+		}
+	}()
+})
 
 // waits returns how long each thread of this process and of those that it started has waited for a processor.
 func waits() map[string]time.Duration {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // logged is a log that tests look into.
 type logged struct {
@@ -118,8 +118,9 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	s := start(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") },
-		func(s *Server) { s.patience = 2 * time.Second })
+	handler := func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }
+	s := start(t, handler, func(s *Server) { s.patience = patience })
+	hasty := start(t, handler, func(s *Server) { s.patience = time.Second })
 	t.Run("gone", func(t *testing.T) { // nobody to answer: the end finds no connection noted
 		c := dial(t, s)
 		if _, err := io.WriteString(c, get); err != nil {
@@ -127,22 +128,25 @@ func TestBadRequests(t *testing.T) {
 		}
 		c.Close()
 	})
-	for _, tc := range []struct{ name, text, want string }{
-		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "HTTP/1.1 400 "},
-		{"no host", "GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
-		{"a header without a name", get + ": x\r\n\r\n", "HTTP/1.1 400 "},
-		{"another version", "GET /ws HTTP/2.0\r\nHost: here\r\n\r\n", "HTTP/1.1 505 "},
-		{"a body", get + "Content-Length: 3\r\n\r\nabc", "HTTP/1.1 413 "},
-		{"a chunked body", get + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 413 "},
-		{"an enormous line", "GET /" + strings.Repeat("x", 1<<20), "HTTP/1.1 431 "},
-		{"a long line", "GET /" + strings.Repeat("x", maxHeader), "HTTP/1.1 431 "},
-		{"many headers", get + strings.Repeat("X: y\r\n", maxHeader/6), "HTTP/1.1 431 "},
-		{"half a header", get + "Upgr", "HTTP/1.1 408 "},
-		{"nothing", "", "HTTP/1.1 408 "},
+	for _, tc := range []struct {
+		name, text, want string
+		by               *running
+	}{
+		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "HTTP/1.1 400 ", s},
+		{"no host", "GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", s},
+		{"a header without a name", get + ": x\r\n\r\n", "HTTP/1.1 400 ", s},
+		{"another version", "GET /ws HTTP/2.0\r\nHost: here\r\n\r\n", "HTTP/1.1 505 ", s},
+		{"a body", get + "Content-Length: 3\r\n\r\nabc", "HTTP/1.1 413 ", s},
+		{"a chunked body", get + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 413 ", s},
+		{"an enormous line", "GET /" + strings.Repeat("x", 1<<20), "HTTP/1.1 431 ", s},
+		{"a long line", "GET /" + strings.Repeat("x", maxHeader), "HTTP/1.1 431 ", s},
+		{"many headers", get + strings.Repeat("X: y\r\n", maxHeader/6), "HTTP/1.1 431 ", s},
+		{"half a header", get + "Upgr", "HTTP/1.1 408 ", hasty},
+		{"nothing", "", "HTTP/1.1 408 ", hasty},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got := exchange(t, s, tc.text); !strings.HasPrefix(got, tc.want) {
+			if got := exchange(t, tc.by, tc.text); !strings.HasPrefix(got, tc.want) {
 				t.Errorf("got %.60q, want %q", got, tc.want)
 			}
 		})
@@ -184,34 +188,43 @@ func takeOver(t *testing.T, lines int) http.HandlerFunc {
 
 // What comes together with the request and what comes long after it both belong to who took the connection over.
 func TestTakingOver(t *testing.T) {
-	s := start(t, takeOver(t, 3), func(s *Server) { s.patience = 100 * time.Millisecond })
-	c := dial(t, s)
-	in := bufio.NewReader(c)
-	say := func(text, want string) {
+	var c net.Conn
+	write := func(text string) {
 		t.Helper()
 		if _, err := io.WriteString(c, text); err != nil {
 			t.Fatal(err)
 		}
+	}
+	s := start(t, takeOver(t, 3), func(s *Server) {
+		s.patience = 100 * time.Millisecond
+		c = dial(t, &running{Server: s}) // the request is there when its time begins
+		write(get + "\r\nahead\n")
+	})
+	in := bufio.NewReader(c)
+	hear := func(want string) {
+		t.Helper()
 		if got, err := in.ReadString('\n'); got != want {
 			t.Fatalf("got %q, %v, want %q", got, err, want)
 		}
 	}
-	say(get+"\r\nahead\n", "AHEAD\n")
+	hear("AHEAD\n")
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	say("after the end\n", "AFTER THE END\n")
+	write("after the end\n")
+	hear("AFTER THE END\n")
 	<-time.After(2 * s.patience) // the time for a header is not for what comes after it
-	say("late\n", "LATE\n")
+	write("late\n")
+	hear("LATE\n")
 }
 
 // Many at once, some of which send nothing: nobody waits for another, and no goroutine is left.
 func TestManyAtOnce(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Query().Get("token")) },
-		func(s *Server) { s.patience = time.Second })
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Query().Get("token")) })
+	var silent []net.Conn
 	for range 20 {
-		dial(t, s)
+		silent = append(silent, dial(t, s))
 	}
 	var wg sync.WaitGroup
 	for i := range 16 {
@@ -225,6 +238,9 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	for _, c := range silent {
+		c.Close()
+	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

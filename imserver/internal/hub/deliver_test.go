@@ -338,8 +338,10 @@ func TestAGapIsToldToThoseWhomTheMessageLeavesOut(t *testing.T) {
 func TestFollowingFromWhereTheNodeIs(t *testing.T) {
 	r := newRig(t)
 	began := r.tail(chess)
-	r.connect("bob", true, "chess").expect("group:chess")
+	bob := r.connect("bob", true, "chess")
+	bob.expect("group:chess")
 	r.publish(chess, message("before"))
+	bob.expect("group:chess", "before")
 	r.connect("eve", true, "chess").expect("group:chess")
 	onItsWay := []arrival{r.log.add(chess, message("a")), r.log.add(chess, message("b"))}
 	follow := func(id string, since protocol.Position) *client {

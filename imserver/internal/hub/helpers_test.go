@@ -379,6 +379,7 @@ func (r *rig) dial(c *Conn, v1 bool) *client {
 		resp.Body.Close()
 	}
 	ws.SetReadLimit(-1)
+	eventually(r.t, "the connection has its socket", c.Ready) // the answer came before
 	k := &client{t: r.t, conn: c, ws: ws, v1: v1, seen: make(map[string]int)}
 	r.t.Cleanup(func() {
 		ws.CloseNow()

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience of tests: how long something may take on a busy machine.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // eventually polls until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {

@@ -143,7 +143,7 @@ func (r *rig) of(client string) []string {
 func (r *rig) start(change ...func(*Options)) *Webhook {
 	r.t.Helper()
 	o := Options{
-		Helper: r.helper, URL: r.url, Secrets: secrets, Timeout: 5 * time.Second, Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
+		Helper: r.helper, URL: r.url, Secrets: secrets, Timeout: 20 * time.Second, Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
 		Retries: []time.Duration{10 * time.Millisecond, 20 * time.Millisecond},
 	}
 	for _, f := range change {
@@ -314,7 +314,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 // others are posted meanwhile, and stopping does not wait for it. What is left running the package's leak check finds.
 func TestAReceiverThatNeverAnswers(t *testing.T) {
 	r := newRig(t)
-	const timeout = 300 * time.Millisecond
+	const timeout = time.Second
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	w := r.start(func(o *Options) { o.Timeout = timeout })
@@ -420,7 +420,7 @@ func TestErrorsDoNotNameTheURL(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
 	w, err := New(Options{
-		Helper: r.helper, URL: srv.URL + "/services/s3cret?key=s3cret", Secrets: secrets, Timeout: time.Second,
+		Helper: r.helper, URL: srv.URL + "/services/s3cret?key=s3cret", Secrets: secrets, Timeout: 20 * time.Second,
 		Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
