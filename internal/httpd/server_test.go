@@ -171,7 +171,7 @@ func eventually(t *testing.T, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatal("it did not happen within 10 s")
+			t.Fatal("it did not happen within 30 s")
 		}
 	}
 }

@@ -434,7 +434,7 @@ func eventually(t *testing.T, cond func() bool) {
 	for !cond() {
 		select {
 		case <-deadline:
-			t.Fatal("it did not happen within 10 s")
+			t.Fatal("it did not happen within 30 s")
 		case <-tick.C:
 		}
 	}
