@@ -7,7 +7,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/imtier/imtier/internal/httpd/fastpath"
 )
 
 const (
@@ -37,11 +40,15 @@ type Options struct {
 	// ErrorLog takes what net/http complains about, such as panics in
 	// handlers. Nil means the standard logger.
 	ErrorLog *log.Logger
+	// FastPath lets package fastpath answer the requests that it can. Its
+	// documentation says what that means for handlers of POST.
+	FastPath bool
 }
 
 // Server is an HTTP server whose port is open.
 type Server struct {
 	listener net.Listener
+	fast     *fastpath.Listener // nil: none; else it has the listener
 	http     *http.Server
 	stop     time.Duration
 }
@@ -59,7 +66,10 @@ func Listen(addr string, handler http.Handler, o Options) (*Server, error) {
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = defaultReadTimeout
 	}
-	return &Server{
+	if o.ErrorLog == nil {
+		o.ErrorLog = log.Default()
+	}
+	s := &Server{
 		listener: listener,
 		stop:     o.StopTimeout,
 		http: &http.Server{
@@ -70,7 +80,14 @@ func Listen(addr string, handler http.Handler, o Options) (*Server, error) {
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          o.ErrorLog,
 		},
-	}, nil
+	}
+	if o.FastPath {
+		s.fast = fastpath.New(listener, handler, fastpath.Options{
+			HeaderTime: headerTimeout, IdleTime: idleTimeout, Log: o.ErrorLog,
+		})
+		s.listener = s.fast
+	}
+	return s, nil
 }
 
 // Addr is the address in use, with the port that was chosen.
@@ -80,6 +97,13 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // StopTimeout for the requests under way, cuts off the rest and returns nil.
 // Any other end is an error. It may be called once.
 func (s *Server) Serve(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	if s.fast != nil {
+		wg.Go(func() { s.fast.Run(requests) })
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
@@ -92,9 +116,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer cancel()
 	// A request that outlasts the time is cut off by Close; that is the
 	// policy, so it is no error.
+	if s.fast != nil {
+		wg.Go(func() { s.fast.Drain(end) })
+	}
 	_ = s.http.Shutdown(end)
+	wg.Wait()
 	s.Close()
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+	// Both are the end of a port that was closed above.
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve %s: %w", s.Addr(), err)
 	}
 	return nil
@@ -105,4 +134,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Close() {
 	_ = s.http.Close()
 	_ = s.listener.Close() // http does not know it before Serve
+	if s.fast != nil {
+		s.fast.Cut()
+	}
 }

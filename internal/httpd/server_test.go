@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,57 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 	if err := <-answer; err == nil {
 		t.Error("the request got an answer, want it cut off")
+	}
+}
+
+// What the fast path answers is finished or cut off like the rest.
+func TestFastPath(t *testing.T) {
+	for name, cutOff := range map[string]bool{"finished": false, "cut off": true} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{FastPath: true, StopTimeout: time.Minute}
+			if cutOff {
+				o.StopTimeout = 20 * time.Millisecond
+			}
+			arrived, release := make(chan struct{}), make(chan struct{})
+			url, stop := start(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					return
+				}
+				if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+					t.Errorf("it is not on the fast path: %v", err)
+				}
+				close(arrived)
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+				_, _ = io.WriteString(w, "finished")
+			}, o)
+			if _, err := get(url); err != nil { // by net/http
+				t.Error(err)
+			}
+			c, err := net.Dial("tcp", url[len("http://"):])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			<-arrived
+			stopped := make(chan error, 1)
+			go func() { stopped <- stop() }()
+			if !cutOff {
+				close(release)
+			}
+			answer, err := io.ReadAll(c)
+			if got := strings.HasSuffix(string(answer), "finished"); got == cutOff {
+				t.Errorf("the answer is %q, %v", answer, err)
+			}
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
