@@ -67,7 +67,7 @@ func New(cfg Config, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin listener (IM_ADMIN_LISTEN): %w", err)
 	}
-	o.FastPath = true // every POST here is answered at once and finished also when its client has gone
+	o.FastPath = true // a POST here is answered in one piece, and finished also when its client has gone
 	if s.public, err = httpd.Listen(cfg.Listen, http.HandlerFunc(s.serve), o); err != nil {
 		s.admin.Close()
 		return nil, fmt.Errorf("public listener (IM_LISTEN): %w", err)

@@ -9,4 +9,7 @@
 //
 // Connections that a handler hijacked (WebSockets) are not its business: who
 // took them ends them.
+//
+// With Options.FastPath small POSTs are answered by package fastpath, everything
+// else by net/http as always.
 package httpd

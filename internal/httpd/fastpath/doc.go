@@ -5,8 +5,8 @@
 //	                 └─ anything else → Accept → http.Server, for the rest of the connection
 //
 // Why net/http does not serve these too: for each request it starts a goroutine that reads in the background, to notice a
-// client that goes away, sets four timers and writes its own header field by field. That is a quarter of webapi's
-// processor time for a send, more than everything that webapi does by itself (docs/performance.md has the measurement).
+// client that goes away, changes four timers and writes the header through two buffers. That was a quarter of webapi's
+// processor time for a send, about as much as everything that webapi does by itself (docs/decisions.md).
 //
 // Parsing HTTP is where servers and the proxies before them come to disagree about where a request ends. So this package
 // refuses nothing and repairs nothing: it takes what has one meaning only (POST, HTTP/1.1, plain names and values, one
