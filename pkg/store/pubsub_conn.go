@@ -132,9 +132,10 @@ type pubsubReader struct {
 	line  []byte
 }
 
-func newPubSubReader(conn net.Conn) *pubsubReader {
+// newPubSubReader reads a connection; pause, unless nil, is called before each read from it.
+func newPubSubReader(conn net.Conn, pause func()) *pubsubReader {
 	return &pubsubReader{
-		r:     bufio.NewReaderSize(silenceGuard{conn}, subReadBuffer),
+		r:     bufio.NewReaderSize(silenceGuard{conn, pause}, subReadBuffer),
 		names: make(map[string]string),
 	}
 }
@@ -145,9 +146,15 @@ func newPubSubReader(conn net.Conn) *pubsubReader {
 // A process that got no processor for a while finds both: its time is up, and bytes have come. Taking that for silence
 // would cost a new subscription and a comparison of everything, on a machine that has too much to do already. So it
 // looks once more.
-type silenceGuard struct{ net.Conn }
+type silenceGuard struct {
+	net.Conn
+	pause func() // before each read; nil: nothing
+}
 
 func (g silenceGuard) Read(p []byte) (n int, err error) {
+	if g.pause != nil {
+		g.pause()
+	}
 	for _, patience := range [...]time.Duration{subSilence, subLastLook} {
 		if err := g.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			return 0, err

@@ -23,13 +23,20 @@ type Receiver interface {
 	Restored()
 }
 
+// Pauser is a Receiver that puts work aside while messages come, and wants to know when to do it.
+type Pauser interface {
+	// Pause precedes each wait for Redis: nothing more has come for now, or only a part of a message.
+	Pause()
+}
+
 // Subscriber follows channels on a connection of its own, which it makes again whenever it breaks. It never hides a
 // gap: between two messages of a channel none is missing unless Lost and Restored came between them.
 //
 // The connection is a plain RESP2 one and not rueidis', whose subscriptions survive reconnects silently.
 type Subscriber struct {
-	s *Store
-	r Receiver
+	s     *Store
+	r     Receiver
+	pause func() // before each wait for Redis; nil: nobody wants to know
 
 	mu       sync.Mutex
 	channels map[string]*subscription
@@ -59,9 +66,13 @@ const (
 	subReadBuffer = 64 << 10 // bytes
 )
 
-// NewSubscriber makes a Subscriber; Run starts it.
+// NewSubscriber makes a Subscriber; Run starts it. r may be a Pauser.
 func (s *Store) NewSubscriber(r Receiver) *Subscriber {
-	return &Subscriber{s: s, r: r, channels: make(map[string]*subscription), wake: make(chan struct{}, 1)}
+	b := &Subscriber{s: s, r: r, channels: make(map[string]*subscription), wake: make(chan struct{}, 1)}
+	if p, ok := r.(Pauser); ok {
+		b.pause = p.Pause
+	}
+	return b
 }
 
 // Run keeps the connection until ctx ends, and returns its error. Lost and Restored alternate, Lost first; a first
@@ -283,7 +294,7 @@ func appendChunks(out []byte, command string, names []string) []byte {
 
 // read hands messages to the Receiver until the connection ends.
 func (b *Subscriber) read(conn net.Conn, up func()) error {
-	r := newPubSubReader(conn)
+	r := newPubSubReader(conn, b.pause)
 	started := false
 	for {
 		m, err := r.next()

@@ -37,6 +37,9 @@ func (b *Bus) Message(channel string, payload []byte) {
 	}
 }
 
+// Pause implements store.Pauser.
+func (b *Bus) Pause() { b.o.Hub.Flush() }
+
 // Lost implements store.Receiver.
 func (b *Bus) Lost(err error) {
 	b.lost.Store(true)

@@ -68,7 +68,7 @@ func TestEphemeralMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := r.publish(ann, message("a"))
-	r.hub.Deliver(ann, protocol.Position{}, 0, m)
+	r.deliver(arrival{stream: ann, msg: m})
 	r.publish(ann, message("b"))
 	k.expect("inbox", "a", "typing", "b")
 	for _, g := range k.frames() {
@@ -221,7 +221,7 @@ func TestAnExpiredStreamIsNoGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.hub.Deliver(ann, protocol.Position{Epoch: 99, Seq: 1}, r.log.fence, m)
+	r.deliver(arrival{ann, protocol.Position{Epoch: 99, Seq: 1}, r.log.fence, m})
 	k.expect("inbox", "a", "b")
 }
 

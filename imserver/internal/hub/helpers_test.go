@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -162,6 +163,7 @@ type rig struct {
 	hub  *Hub
 	log  *memLog
 	addr string
+	bus  sync.Mutex // of the one that delivers
 
 	mu     sync.Mutex
 	conns  map[string]*Conn // waiting for their sockets
@@ -535,7 +537,16 @@ func (r *rig) publish(st protocol.Stream, e *protocol.Envelope) protocol.Positio
 	return a.pos
 }
 
-func (r *rig) deliver(a arrival) { r.hub.Deliver(a.stream, a.pos, a.fence, a.msg) }
+// deliver does what the subscription does with a message that came alone or, as often, among many.
+func (r *rig) deliver(a arrival) {
+	r.bus.Lock()
+	defer r.bus.Unlock()
+	if rand.IntN(2) == 0 {
+		r.hub.aside.arrivals = maxAside
+	}
+	r.hub.Deliver(a.stream, a.pos, a.fence, a.msg)
+	r.hub.Flush()
+}
 
 // drop appends without delivering.
 func (r *rig) drop(st protocol.Stream, ids ...string) (last protocol.Position) {

@@ -76,6 +76,7 @@ type Hub struct {
 	opts     Options
 	seed     maphash.Seed
 	shards   []*shard
+	aside    aside
 	catch    *catcher
 	counters Counters
 	unsent   unsent

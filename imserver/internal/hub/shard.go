@@ -24,7 +24,7 @@ const (
 	maxSpare = 256
 )
 
-// shard owns a part of the topics: one lock, one goroutine that fans out.
+// shard owns a part of the topics: one lock, and one goroutine that fans out what is not done at once (aside.go).
 type shard struct {
 	hub *Hub
 
@@ -35,6 +35,7 @@ type shard struct {
 		lost  bool
 	}
 	wake  chan struct{} // has one element when there may be work
+	turn  sync.Mutex    // who holds it may step
 	spare []arrival     // an empty list, to be used for the next arrivals; step's alone
 
 	mu     sync.Mutex
@@ -52,20 +53,19 @@ type arrival struct {
 	msg    *Message
 }
 
-// arrive takes a message from the bus. It never waits for a fan-out.
-func (s *shard) arrive(a arrival) {
+// arrive takes a message from the bus. It never waits for a fan-out. It reports whether it is the first that waits: then
+// somebody has to step.
+func (s *shard) arrive(a arrival) (first bool) {
 	s.in.Lock()
-	first := len(s.in.items) == 0 // else the loop has been poked and not looked yet
+	defer s.in.Unlock()
+	first = len(s.in.items) == 0
 	if s.in.bytes > maxArrivals {
 		s.in.lost = true
 	} else {
 		s.in.items = append(s.in.items, a)
 		s.in.bytes += len(a.msg.Data) + arrivalSize
 	}
-	s.in.Unlock()
-	if first {
-		s.poke()
-	}
+	return first
 }
 
 func (s *shard) poke() {
@@ -83,13 +83,17 @@ func (s *shard) loop(ctx context.Context) {
 			return
 		case <-s.wake:
 		}
-		for ctx.Err() == nil && s.step() {
+		for more := true; more && ctx.Err() == nil; {
+			s.turn.Lock()
+			more = s.step(sliceWrites)
+			s.turn.Unlock()
 		}
 	}
 }
 
-// step takes what has arrived and does one slice of fan-out. It reports whether there may be more to do.
-func (s *shard) step() bool {
+// step takes what has arrived and writes to at most so many sockets. It reports whether there may be more to do. The caller
+// holds turn.
+func (s *shard) step(writes int) bool {
 	s.in.Lock()
 	items, lost := s.in.items, s.in.lost
 	s.in.items, s.in.bytes, s.in.lost = s.spare, 0, false
@@ -99,7 +103,7 @@ func (s *shard) step() bool {
 	for i := range items {
 		s.accept(&items[i])
 	}
-	s.slice()
+	s.slice(writes)
 	more := len(s.run) > 0
 	s.mu.Unlock()
 	if s.spare = nil; cap(items) <= maxSpare {
@@ -175,10 +179,10 @@ func (t *topic) begin() {
 	}
 }
 
-// slice writes to at most sliceWrites sockets, topics taking turns. The caller holds mu.
-func (s *shard) slice() {
+// slice writes to at most so many sockets, topics taking turns. The caller holds mu.
+func (s *shard) slice(budget int) {
 	delivered, turn := int64(0), 0
-	for budget := sliceWrites; budget > 0 && turn < len(s.run); turn++ {
+	for ; budget > 0 && turn < len(s.run); turn++ {
 		t := s.run[turn]
 		it := t.queue[0]
 		for ; t.next >= 0 && budget > 0; t.next-- {
