@@ -7,7 +7,10 @@ import (
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
 )
+
+var _ store.Pauser = (*Bus)(nil) // without Pause nothing would be delivered
 
 // Message implements store.Receiver: decode and enqueue, nothing else.
 func (b *Bus) Message(channel string, payload []byte) {

@@ -1,20 +1,21 @@
 package hub
 
-// Why the subscription's goroutine fans out itself. Handing a message over to a shard's goroutine wakes a thread, and often
-// a processor, which takes longer than writing it to one socket. So what came alone, or with few others, is written
-// by the goroutine that has read it, before it waits for Redis again; for sends through webapi that is nearly always so. What
-// is much (a burst, a large group) goes to the shards' goroutines, which work side by side while more is read.
+// Why the subscription's goroutine fans out itself. Handing a message over to a shard's goroutine wakes a thread, and
+// often a processor, which takes longer than writing it to one socket. So what came alone, or with few others, is
+// written by the goroutine that has read it, before it waits for Redis again; with sends through webapi that is nearly
+// always so. What is much (a burst, a large group) goes to the shards' goroutines, which work side by side while more is
+// read.
 const (
-	// maxAside is how many arrivals that came together are little: done one after the other they hold up what comes next
-	// for half a millisecond, at 10 to 15 µs each.
+	// maxAside is how many arrivals that came together are little: done one after the other they hold up what comes
+	// next for half a millisecond, at 10 to 15 µs each.
 	maxAside = 32
-	// asideWrites is to how many sockets of a shard they are written in one go, for the same reason; the shard's goroutine
-	// does the rest.
+	// asideWrites is to how many sockets of a shard they are written in one go, for the same reason; the shard's
+	// goroutine does the rest.
 	asideWrites = 32
 )
 
-// aside are the shards in front of which something waits since the subscription last paused, and whose goroutines have not been told.
-// It is the goroutine's that calls Deliver and Flush.
+// aside are the shards in front of which something waits since the subscription last paused, and whose goroutines have
+// not been told. It belongs to the goroutine that calls Deliver and Flush.
 type aside struct {
 	shards   []*shard
 	arrivals int // since then, for all shards

@@ -2,9 +2,9 @@ package hub
 
 import "github.com/imtier/imtier/pkg/protocol"
 
-// Deliver takes a message that Redis published for one stream. It only puts it in front of the stream's shard; Flush must
-// follow, for as many as have come together. Both are for one goroutine, that of the subscription: messages of a stream come in
-// the order of publication. A zero pos is an ephemeral message.
+// Deliver takes a message that Redis published for one stream. It only puts it in front of the stream's shard; Flush
+// must follow, once for as many as have come together. Both are for one goroutine, that of the subscription, and messages
+// of a stream must come in the order of publication. A zero pos is an ephemeral message.
 func (h *Hub) Deliver(st protocol.Stream, pos protocol.Position, fence uint64, m *Message) {
 	s := h.shard(st)
 	h.aside.add(s, s.arrive(arrival{st, pos, fence, m}))

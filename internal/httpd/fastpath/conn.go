@@ -80,6 +80,7 @@ func (c *conn) answerAll(ctx context.Context, b []byte) bool {
 // answer lets the handler answer a request. It is false when no other can follow.
 func (c *conn) answer(r *http.Request) (more bool) {
 	defer func() {
+		_ = r.Body.Close() // its bytes will be another request's
 		if p := recover(); p != nil {
 			if err, is := p.(error); !is || !errors.Is(err, http.ErrAbortHandler) {
 				c.l.log.Printf("panic serving %v: %v\n%s", c.remote, p, debug.Stack())
@@ -90,7 +91,6 @@ func (c *conn) answer(r *http.Request) (more bool) {
 	a := answers.Get().(*answer)
 	r.RemoteAddr = c.remote
 	c.l.handler.ServeHTTP(a, r)
-	_ = r.Body.Close() // its bytes will be another request's
 	now := time.Now()
 	last := c.l.draining.Load() || a.close()
 	_, err := c.Write(a.bytes(now, last))
