@@ -59,19 +59,27 @@ type run struct {
 	begin time.Time
 	next  atomic.Int64
 	total int64 // things that begin at all; with a rate only
-
-	mu   sync.Mutex
-	done int64
-	took *measure.Latency
 }
 
-// Run sends until the time is over or ctx ends. The first error ends it.
+// sending is what one sender does.
+type sending struct {
+	Sender
+	took *measure.Latency
+	done int64
+}
+
+// Run sends until the time is over or ctx ends. Time begins when all senders are there: connecting is no part of it. The
+// first error ends it.
 func Run(ctx context.Context, p Plan) (Result, error) {
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-	)
+	all := make([]*sending, p.Senders)
+	for i := range all {
+		s, err := p.Open(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		defer s.Close()
+		all[i] = &sending{Sender: s, took: measure.NewLatency()}
+	}
 	limit := p.Duration
 	if p.Rate > 0 {
 		limit += grace
@@ -79,38 +87,36 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 	// Senders begin nothing after the limit; what is under way is not cut.
 	began, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r := &run{Plan: p, begin: time.Now(), total: int64(p.Rate * p.Duration.Seconds()), took: measure.NewLatency()}
-	for range p.Senders {
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	r := &run{Plan: p, begin: time.Now(), total: int64(p.Rate * p.Duration.Seconds())}
+	for _, s := range all {
 		wg.Go(func() {
-			if err := r.sender(ctx, began); err != nil {
+			if err := r.send(ctx, began, s); err != nil {
 				once.Do(func() { first = err; cancel() })
 			}
 		})
 	}
 	wg.Wait()
+	result := Result{Elapsed: time.Since(r.begin), Took: measure.NewLatency()}
+	for _, s := range all {
+		result.Done += s.done
+		result.Took.Merge(s.took)
+	}
 	if first == nil {
 		first = ctx.Err()
 	}
-	if first == nil && r.done < r.total {
-		first = fmt.Errorf("%d of %d sends were done within %v", r.done, r.total, limit)
+	if first == nil && result.Done < r.total {
+		first = fmt.Errorf("%d of %d sends were done within %v", result.Done, r.total, limit)
 	}
-	return Result{Done: r.done, Elapsed: time.Since(r.begin), Took: r.took}, first
+	return result, first
 }
 
-// sender does one thing after the other until began ends.
-func (r *run) sender(ctx, began context.Context) error {
-	s, err := r.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	took, done := measure.NewLatency(), int64(0)
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.done += done
-		r.took.Merge(took)
-	}()
+// send does one thing after the other until began ends.
+func (r *run) send(ctx, began context.Context, s *sending) error {
 	for began.Err() == nil {
 		i := r.next.Add(1) - 1
 		at, more := r.await(began, i)
@@ -120,8 +126,8 @@ func (r *run) sender(ctx, began context.Context) error {
 		if err := s.Send(ctx, i, at); err != nil {
 			return err
 		}
-		took.Record(time.Since(at))
-		done++
+		s.took.Record(time.Since(at))
+		s.done++
 	}
 	return nil
 }

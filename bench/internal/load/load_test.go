@@ -1,6 +1,8 @@
 package load
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -57,6 +59,43 @@ func TestARefusalIsAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestConnectingIsNoPartOfIt(t *testing.T) {
+	var opened time.Time // when the last sender was there
+	early := false
+	p := Plan{Senders: 3, Rate: 100, Duration: 100 * time.Millisecond, Open: func(context.Context) (Sender, error) {
+		<-time.After(20 * time.Millisecond)
+		opened = time.Now()
+		return Func(func(_ context.Context, i int64, at time.Time) error {
+			if i == 0 {
+				early = at.Before(opened)
+			}
+			return nil
+		}), nil
+	}}
+	if r, err := Run(t.Context(), p); err != nil || r.Done != 10 || early {
+		t.Errorf("%d done, %v; the first was to begin before all were there: %v", r.Done, err, early)
+	}
+}
+
+func TestASenderThatCannotConnect(t *testing.T) {
+	broken, closed := errors.New("no route"), 0
+	p := Plan{Senders: 3, Duration: time.Minute, Open: func(context.Context) (Sender, error) {
+		if closed--; closed == -3 {
+			return nil, broken
+		}
+		return closer{func() { closed = 1 }}, nil
+	}}
+	if _, err := Run(t.Context(), p); !errors.Is(err, broken) || closed != 1 {
+		t.Errorf("got %v; those that had connected are closed: %v", err, closed == 1)
+	}
+}
+
+// closer is a Sender that tells of its end.
+type closer struct{ close func() }
+
+func (closer) Send(context.Context, int64, time.Time) error { return nil }
+func (c closer) Close()                                     { c.close() }
 
 func TestWhatBeginsLateCountsFromWhenItWasToBegin(t *testing.T) {
 	const stall = 200 * time.Millisecond
