@@ -36,7 +36,7 @@ type Pauser interface {
 type Subscriber struct {
 	s     *Store
 	r     Receiver
-	pause func() // before each wait for Redis; nil: nobody wants to know
+	waits func() // called before each wait for Redis; nil: nobody wants to know
 
 	mu       sync.Mutex
 	channels map[string]*subscription
@@ -70,7 +70,7 @@ const (
 func (s *Store) NewSubscriber(r Receiver) *Subscriber {
 	b := &Subscriber{s: s, r: r, channels: make(map[string]*subscription), wake: make(chan struct{}, 1)}
 	if p, ok := r.(Pauser); ok {
-		b.pause = p.Pause
+		b.waits = p.Pause
 	}
 	return b
 }
@@ -294,7 +294,7 @@ func appendChunks(out []byte, command string, names []string) []byte {
 
 // read hands messages to the Receiver until the connection ends.
 func (b *Subscriber) read(conn net.Conn, up func()) error {
-	r := newPubSubReader(conn, b.pause)
+	r := newPubSubReader(conn, b.waits)
 	started := false
 	for {
 		m, err := r.next()

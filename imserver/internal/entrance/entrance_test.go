@@ -2,7 +2,6 @@ package entrance
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,28 +14,21 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/imtier/imtier/internal/logtest"
 )
 
 const patience = 30 * time.Second
 
-// logged is a log that tests look into.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *logged) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
-
 type running struct {
 	*Server
-	log  *logged
+	log  *logtest.Log
 	stop func() error
 }
 
 func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 	t.Helper()
-	l := &logged{}
+	l := new(logtest.Log)
 	s, err := Listen("127.0.0.1:0", h, log.New(l, "", 0))
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package fastpath
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -105,23 +104,4 @@ func (c *conn) renew(now time.Time) {
 		c.renewed = now
 		_ = c.SetReadDeadline(now.Add(c.l.idleTime)) // fails only when closed; so does reading
 	}
-}
-
-// ahead is a connection of which something has been read already.
-type ahead struct {
-	net.Conn
-	read []byte
-}
-
-func newAhead(c net.Conn, read []byte) *ahead { return &ahead{c, bytes.Clone(read)} }
-
-// Read implements net.Conn.
-func (a *ahead) Read(p []byte) (int, error) {
-	if len(a.read) == 0 {
-		a.read = nil
-		return a.Conn.Read(p)
-	}
-	n := copy(p, a.read)
-	a.read = a.read[n:]
-	return n, nil
 }

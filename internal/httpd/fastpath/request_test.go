@@ -3,10 +3,13 @@ package fastpath
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -163,4 +166,59 @@ func FuzzParse(f *testing.F) {
 			answeredByNetHTTP(t, b, see(t, r))
 		}
 	})
+}
+
+// serveOne lets net/http serve what a connection brings, and returns what the handler saw, nil: nothing.
+func serveOne(t testing.TB, b []byte) (got *seen, answer string) {
+	t.Helper()
+	theirs, ours := net.Pipe()
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if got == nil {
+			x := see(t, r)
+			got = &x
+		}
+	})}
+	port := &onePort{conn: make(chan net.Conn, 1), done: make(chan struct{})}
+	port.conn <- theirs
+	served := make(chan struct{})
+	go func() { defer close(served); _ = s.Serve(port) }()
+	go func() { _, _ = ours.Write(b) }() // ends with the pipe
+	resp, err := bufio.NewReader(ours).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours.Close()
+	_ = s.Shutdown(context.Background())
+	<-served
+	return got, resp
+}
+
+// onePort is a port that one connection comes to.
+type onePort struct {
+	conn chan net.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func (p *onePort) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conn:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *onePort) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *onePort) Addr() net.Addr { return &net.TCPAddr{} }
+
+// answeredByNetHTTP checks that net/http's server, which is stricter than its parser, lets a request through as well.
+func answeredByNetHTTP(t testing.TB, b []byte, want seen) {
+	t.Helper()
+	got, answer := serveOne(t, b)
+	if got == nil || !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+		t.Fatalf("%q is taken, net/http's server answers %q", b, answer)
+	}
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("%q is\n%+v, for handlers of net/http\n%+v", b, want, *got)
+	}
 }
