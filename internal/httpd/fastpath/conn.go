@@ -32,6 +32,7 @@ type conn struct {
 	remote  string
 	state   atomic.Int32
 	renewed time.Time // when the time for the next request began, roughly
+	last    *head     // of the request before; nil: there was none
 }
 
 // serve answers requests until one comes that is not plain, or none.
@@ -62,18 +63,38 @@ func (c *conn) serve(ctx context.Context) {
 // answered, or is closed.
 func (c *conn) answerAll(ctx context.Context, b []byte) bool {
 	for len(b) > 0 {
-		r, size := parse(b)
+		r, size := c.next(ctx, b)
 		if r == nil {
 			c.l.handOver(c, b)
 			return false
 		}
-		if !c.answer(r.WithContext(ctx)) {
+		if !c.answer(r) {
 			_ = c.Close()
 			return false
 		}
 		b = b[size:]
 	}
 	return true
+}
+
+// next is the request that b begins with; size is how many bytes it has. It is nil when it is not there to its end, or
+// not plain.
+func (c *conn) next(ctx context.Context, b []byte) (r *http.Request, size int) {
+	start, length, same := c.last.begins(b)
+	if !same {
+		h := parseHead(b)
+		if h == nil {
+			return nil, 0
+		}
+		h.request = h.request.WithContext(ctx)
+		h.request.RemoteAddr = c.remote
+		c.last = h
+		start, length, _ = h.begins(b)
+	}
+	if size = start + length; size > len(b) {
+		return nil, 0
+	}
+	return newRequest(c.last, b[:size], start), size
 }
 
 // answer lets the handler answer a request. It is false when no other can follow.
@@ -88,7 +109,6 @@ func (c *conn) answer(r *http.Request) (more bool) {
 		}
 	}()
 	a := answers.Get().(*answer)
-	r.RemoteAddr = c.remote
 	c.l.handler.ServeHTTP(a, r)
 	now := time.Now()
 	last := c.l.draining.Load() || a.close()

@@ -17,6 +17,7 @@
 //
 //   - Its answer is sent when it returns. There is no flushing and no taking the connection over: both are
 //     http.ErrNotSupported.
+//   - The fields of a request's header are for reading, and until the answer: those of the next request may be the same map.
 //   - The request's context is the server's. It does not end when the client goes away, which is not noticed before the
 //     answer.
 package fastpath

@@ -15,31 +15,36 @@ const (
 
 // fields are a request's header: what it says about the request itself, and everything but Host.
 type fields struct {
-	host   string
-	length int // of the body, in bytes; -1: not given
-	header http.Header
+	host     string
+	from, to int // where in the lines the digits of Content-Length are; 0, 0: it is not given
+	header   http.Header
 }
 
 // readFields reads the lines of a header, each of which ends with CR LF. It is false when one of them is not plain.
 func readFields(lines string) (f fields, ok bool) {
+	all := len(lines)
 	n := strings.Count(lines, endOfLine)
 	if n > maxFields {
 		return f, false
 	}
-	f.length = -1
 	f.header = make(http.Header, n)
 	values := make([]string, 0, n) // one piece of memory for all
 	for lines != "" {
 		var line string
 		line, lines, _ = strings.Cut(lines, endOfLine)
 		name, value, ok := strings.Cut(line, ":")
-		value = strings.Trim(value, " ")
+		value = strings.TrimLeft(value, " ")
+		from := all - len(lines) - len(endOfLine) - len(value)
+		value = strings.TrimRight(value, " ")
 		if !ok || name == "" || !plain(name, &nameChars) || !plain(value, &printable) {
 			return f, false
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		if !f.means(name, value) {
 			return f, false
+		}
+		if name == "Content-Length" {
+			f.from, f.to = from, from+len(value)
 		}
 		if name == "Host" {
 			continue
@@ -64,13 +69,7 @@ func (f *fields) means(name, value string) bool {
 		}
 		f.host = value
 	case "Content-Length":
-		if f.length >= 0 || value == "" || len(value) > maxDigits || !plain(value, &digits) {
-			return false
-		}
-		f.length = 0
-		for i := range len(value) {
-			f.length = f.length*10 + int(value[i]-'0')
-		}
+		return f.to == 0 && value != "" && len(value) <= maxDigits && plain(value, &digits)
 	case "Connection":
 		return strings.EqualFold(value, "keep-alive")
 	case "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Expect", "Pragma":

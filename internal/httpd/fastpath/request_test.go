@@ -19,6 +19,9 @@ const (
 	plainOne  = plainHead + "\r\n" + plainBody
 )
 
+// parse takes a request apart that is the first of its connection.
+func parse(b []byte) (r *http.Request, size int) { return new(conn).next(context.Background(), b) }
+
 // seen is what a handler can see of a request.
 type seen struct {
 	Method, URL, RequestURI, Proto, Host, Body string
