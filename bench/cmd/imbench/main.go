@@ -29,7 +29,7 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
   imbench all        all of these at the sizes of the goals, and one table in the end (make bench)
   imbench idle       memory and goroutines of connections that do nothing
   imbench connect    clients coming in, next to a server that only accepts; -storm: all at once
-  imbench send       direct sends through webapi, next to a bare handler; -via imhelper; -rate for latency
+  imbench send       direct sends through webapi, next to a bare handler and a bare chain; -via imhelper; -rate for latency
   imbench fanout     one message to a large group, next to a bare loop
   imbench broadcast  one message to all clients of several nodes, next to bare loops
   imbench mixed      a chat: direct and group messages at a given rate, every delivery counted
@@ -68,10 +68,12 @@ func benchmarks() map[string]benchmark {
 // workers are imbench's roles as a process that another imbench drives.
 func workers() map[string]func(io.Reader, io.Writer) error {
 	return map[string]func(io.Reader, io.Writer) error{
-		clients.Role:     clients.Work,
-		bare.AcceptRole:  bare.WorkAccept,
-		bare.FanoutRole:  bare.WorkFanout,
-		bare.HandlerRole: bare.WorkHandler,
+		clients.Role:       clients.Work,
+		bare.AcceptRole:    bare.WorkAccept,
+		bare.FanoutRole:    bare.WorkFanout,
+		bare.HandlerRole:   bare.WorkHandler,
+		bare.PublisherRole: bare.WorkPublisher,
+		bare.RelayRole:     bare.WorkRelay,
 	}
 }
 

@@ -42,12 +42,21 @@ type send struct {
 
 // message parses a send and answers as webapi does.
 func message(w http.ResponseWriter, r *http.Request) {
-	var in send
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+	in, err := readSend(r)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	body := fmt.Appendf(nil, `{"id":"0190b6f0-7a4e-7c3a-9d1e-3f5b8c2a1d00","results":[{"clientId":%q,"pos":"1700000000000-7","online":true}]}`, in.To)
+	answerSend(w, in.To, "1700000000000-7")
+}
+
+func readSend(r *http.Request) (in send, err error) {
+	err = json.NewDecoder(r.Body).Decode(&in)
+	return in, err
+}
+
+func answerSend(w http.ResponseWriter, to, pos string) {
+	body := fmt.Appendf(nil, `{"id":"0190b6f0-7a4e-7c3a-9d1e-3f5b8c2a1d00","results":[{"clientId":%q,"pos":%q,"online":true}]}`, to, pos)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the client may be gone

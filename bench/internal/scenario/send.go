@@ -5,10 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/load"
 	"github.com/imtier/imtier/bench/internal/measure"
@@ -32,8 +30,8 @@ type Send struct {
 	Baseline     bool
 	Profiles     string // folder for CPU profiles of the programs; empty: none
 
-	MinDurable, MinEphemeral, MinBatch, MinBatchShare float64
-	MaxP99                                            time.Duration
+	MinDurable, MinEphemeral, MinChain, MinBatch, MinBatchShare float64
+	MaxP99                                                      time.Duration
 }
 
 // Ways to send, and kinds of sends; also names of rows.
@@ -42,6 +40,7 @@ const (
 	viaImhelper = "imhelper"
 
 	kindBare      = "bare handler"
+	kindChain     = "bare chain"
 	kindScript    = "bare script"
 	kindDurable   = "durable"
 	kindEphemeral = "ephemeral"
@@ -75,10 +74,11 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	fs.Float64Var(&o.Rate, "rate", 0, "sends a second, each at its own time, and their latency is what counts; 0: as fast as they are answered")
 	fs.IntVar(&o.Rounds, "rounds", 5, "how often each kind is measured, in turn")
 	fs.DurationVar(&o.Duration, "duration", 2*time.Second, "of each measurement")
-	fs.BoolVar(&o.Baseline, "baseline", true, "compare sends through webapi with a bare chi handler that parses the same body and answers, and batches with a script that does the least")
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare sends through webapi with a bare chi handler that parses the same body and answers, durable ones also with a bare chain that delivers them, and batches with a script that does the least")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store CPU profiles of webapi and imserver, of each kind's first round")
 	fs.Float64Var(&o.MinDurable, "min-durable", 0.45, "least share of the bare handler's rate, durable sends through webapi")
 	fs.Float64Var(&o.MinEphemeral, "min-ephemeral", 0.55, "least share of the bare handler's rate, ephemeral sends through webapi")
+	fs.Float64Var(&o.MinChain, "min-chain", 1, "least rate of durable sends through webapi, as a multiple of the bare chain's")
 	fs.Float64Var(&o.MinBatch, "min-batch", 60000, "least durable sends a second in batches")
 	fs.Float64Var(&o.MinBatchShare, "min-batch-share", 0.59, "least share of the bare script's rate, durable sends in batches with -offline")
 	fs.DurationVar(&o.MaxP99, "max-p99", 5*time.Millisecond, "most time that 99 of 100 sends take until the receiver has read them, with -rate")
@@ -105,20 +105,27 @@ func (o *Send) check() error {
 
 // kind is one of the loads that take turns.
 type kind struct {
-	name    string
-	plan    load.Plan
-	each    int  // sends of one request
-	arrives bool // what is sent reaches clients
+	name string
+	plan load.Plan
+	each int       // sends of one request
+	to   *audience // nil: nobody
 
 	rates     []float64 // sends a second, of each round
+	p99       []float64 // milliseconds until read, of each round
 	sent      int64     // of all rounds
 	answered  *measure.Latency
 	delivered *measure.Latency
 }
 
-func newKind(name string, each int, arrives bool, plan load.Plan) *kind {
+// audience are clients, and what they have to get.
+type audience struct {
+	clients.Crowd
+	sent int64 // messages, also while warming up
+}
+
+func newKind(name string, each int, to *audience, plan load.Plan) *kind {
 	return &kind{
-		name: name, each: each, arrives: arrives, plan: plan,
+		name: name, each: each, to: to, plan: plan,
 		answered: measure.NewLatency(), delivered: measure.NewLatency(),
 	}
 }
@@ -127,11 +134,10 @@ func newKind(name string, each int, arrives bool, plan load.Plan) *kind {
 type sending struct {
 	*stage
 	cpu   *account
-	crowd clients.Crowd // empty when nobody is connected
+	to    *audience // nil when nobody is connected
 	at    []place
 	api   *procs.Server // nil without webapi
 	kinds []*kind
-	sent  int64 // messages that clients have to get, also while warming up
 }
 
 // Run measures.
@@ -191,9 +197,9 @@ func (o *Send) receivers(ctx context.Context, x *sending) (err error) {
 	if x.at, err = x.places(ctx, 1, x.cpu); err != nil {
 		return err
 	}
-	x.crowd = crowd(x.at)
+	x.to = &audience{Crowd: crowd(x.at)}
 	x.p.Say("send: opening %d connections …", o.N)
-	_, err = x.crowd.Open(func(int) clients.Plan {
+	_, err = x.to.Open(func(int) clients.Plan {
 		return clients.Plan{URL: x.at[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Parallel: o.Parallel}
 	})
 	return err
@@ -209,20 +215,6 @@ func (o *Send) wants(kind string) bool {
 func (o *Send) paced(p load.Plan, each int) load.Plan {
 	p.Rate, p.Duration = o.Rate/float64(each), o.Duration
 	return p
-}
-
-// script adds what batches are compared with.
-func (o *Send) script(ctx context.Context, x *sending) error {
-	if !o.Baseline || !o.wants(kindBatch) || o.Rate > 0 {
-		return nil
-	}
-	p, err := bare.Script(ctx, x.redis, max(o.N, o.BatchSize), o.BatchSize, clients.Data(0, sendSize+envelopeSize))
-	if err != nil {
-		return fmt.Errorf("%s: %w", kindScript, err)
-	}
-	k := newKind(kindScript, o.BatchSize, false, o.paced(load.Plan{Open: p.Open, Senders: o.BatchSenders}, o.BatchSize))
-	x.kinds = slices.Insert(x.kinds, len(x.kinds)-1, k) // right before the batches, which are last
-	return nil
 }
 
 // measure runs one round of a kind and waits until everything has arrived, so that nothing disturbs the next one. Round
@@ -243,13 +235,7 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 		return err
 	}
 	sends := r.Done * int64(k.each)
-	if k.arrives {
-		x.sent += sends
-	}
-	if err := awaitMessages(ctx, x.crowd, x.sent); err != nil {
-		return err
-	}
-	_, delivered, err := x.crowd.Took()
+	delivered, err := k.to.await(ctx, sends)
 	if err != nil {
 		return err
 	}
@@ -261,8 +247,22 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 		k.rates = append(k.rates, r.Rate()*float64(k.each))
 		k.answered.Merge(r.Took)
 		k.delivered.Merge(delivered)
+		k.p99 = append(k.p99, ms(delivered.Quantile(0.99)))
 	}
 	return errors.Join(profiled(), pause(ctx, roundPause))
+}
+
+// await waits until so many more messages have arrived, and returns how long they took. Nobody, nil, waits for nothing.
+func (a *audience) await(ctx context.Context, messages int64) (*measure.Latency, error) {
+	if a == nil {
+		return measure.NewLatency(), nil
+	}
+	a.sent += messages
+	if err := awaitMessages(ctx, a.Crowd, a.sent); err != nil {
+		return nil, err
+	}
+	_, took, err := a.Took()
+	return took, err
 }
 
 // awaitMessages returns when so many have arrived or no more time is left.

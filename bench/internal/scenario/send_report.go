@@ -21,24 +21,19 @@ func (o *Send) report(res *report.Result, x *sending) error {
 	if o.Offline {
 		return nil
 	}
-	stats, err := x.crowd.Stats()
+	stats, err := x.to.Stats()
 	if err != nil {
 		return err
 	}
-	res.Check("messages lost or too many", math.Abs(float64(x.sent-stats.Messages)), "", report.AtMost(0),
-		fmt.Sprintf("of %s", report.Number(float64(x.sent))))
+	res.Check("messages lost or too many", math.Abs(float64(x.to.sent-stats.Messages)), "", report.AtMost(0),
+		fmt.Sprintf("of %s", report.Number(float64(x.to.sent))))
 	return nil
 }
 
 // rows adds what there is to say of one kind.
 func (o *Send) rows(res *report.Result, k *kind, all []*kind) {
 	if o.Rate > 0 {
-		if k.arrives {
-			res.Check(k.name+", p99 until read by the receiver", ms(k.delivered.Quantile(0.99)), "ms", report.AtMost(ms(o.MaxP99)),
-				"from when the send was to begin")
-		}
-		res.Add(k.name+", p99 until answered", ms(k.answered.Quantile(0.99)), "ms", "")
-		res.Add(k.name, measure.Median(k.rates), "sends/s", "")
+		o.rowsAtRate(res, k, all)
 		return
 	}
 	rate := measure.Median(k.rates)
@@ -47,29 +42,67 @@ func (o *Send) rows(res *report.Result, k *kind, all []*kind) {
 	} else {
 		res.Add(k.name, rate, "sends/s", "")
 	}
-	to, least := kindBare, o.MinDurable
-	switch k.name {
-	case kindEphemeral:
-		least = o.MinEphemeral
-	case kindBatch:
-		to, least = kindScript, o.MinBatchShare
-	case kindBare, kindScript:
-		return
+	share := func(to string) (name string, value float64, ok bool) {
+		value, ok = times(all, to, func(b *kind) ([]float64, []float64) { return k.rates, b.rates })
+		return k.name + ", share of the " + to, value, ok
 	}
+	switch k.name {
+	case kindDurable:
+		if name, value, ok := share(kindBare); ok {
+			res.Check(name, value, "", report.AtLeast(o.MinDurable), ofRounds)
+		}
+		if _, value, ok := share(kindChain); ok {
+			res.Check(k.name+", times the "+kindChain, value, "", report.AtLeast(o.MinChain), ofRounds)
+		}
+	case kindEphemeral:
+		if name, value, ok := share(kindBare); ok {
+			res.Check(name, value, "", report.AtLeast(o.MinEphemeral), ofRounds)
+		}
+	case kindBatch:
+		switch name, value, ok := share(kindScript); {
+		case !ok:
+		case o.Offline:
+			res.Check(name, value, "", report.AtLeast(o.MinBatchShare), ofRounds)
+		default: // the script delivers nothing: alone, that costs more than it
+			res.Add(name, value, "", ofRounds)
+		}
+	}
+}
+
+// rowsAtRate adds what there is to say of one kind whose sends have times of their own.
+func (o *Send) rowsAtRate(res *report.Result, k *kind, all []*kind) {
+	const until = ", p99 until read by the receiver"
+	switch p99 := ms(k.delivered.Quantile(0.99)); {
+	case k.to == nil:
+	case k.name == kindChain:
+		res.Add(k.name+until, p99, "ms", "from when the send was to begin")
+	default:
+		res.Check(k.name+until, p99, "ms", report.AtMost(ms(o.MaxP99)), "from when the send was to begin")
+	}
+	res.Add(k.name+", p99 until answered", ms(k.answered.Quantile(0.99)), "ms", "")
+	if k.name == kindDurable {
+		if value, ok := times(all, kindChain, func(b *kind) ([]float64, []float64) { return k.p99, b.p99 }); ok {
+			res.Add(k.name+until+", times the "+kindChain, value, "", ofRounds)
+		}
+	}
+	res.Add(k.name, measure.Median(k.rates), "sends/s", "")
+}
+
+// ofRounds is how a ratio comes about.
+const ofRounds = "median of the rounds' ratios"
+
+// times is the median of a kind's rounds relative to those of another, named to, if that took part.
+func times(all []*kind, to string, rounds func(*kind) (mine, theirs []float64)) (float64, bool) {
 	at := slices.IndexFunc(all, func(b *kind) bool { return b.name == to })
 	if at < 0 {
-		return
+		return 0, false
 	}
-	ratios := make([]float64, len(k.rates))
+	mine, theirs := rounds(all[at])
+	ratios := make([]float64, len(mine))
 	for i := range ratios {
-		ratios[i] = k.rates[i] / all[at].rates[i]
+		ratios[i] = mine[i] / theirs[i]
 	}
-	share, note := k.name+", share of the "+to, "median of the rounds' ratios"
-	if to == kindScript && !o.Offline { // which delivers nothing: alone, that costs more than the script
-		res.Add(share, measure.Median(ratios), "", note)
-		return
-	}
-	res.Check(share, measure.Median(ratios), "", report.AtLeast(least), note)
+	return measure.Median(ratios), true
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

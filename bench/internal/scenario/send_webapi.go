@@ -7,28 +7,25 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/load"
 	"github.com/imtier/imtier/bench/internal/procs"
 )
 
-// throughWebapi starts webapi, and what it is compared with, and builds the requests.
+// throughWebapi starts webapi, and what single sends are compared with, and builds the requests.
 func (o *Send) throughWebapi(ctx context.Context, x *sending) (err error) {
 	if o.Senders == 0 {
 		o.Senders = httpSenders
 	}
 	if o.Baseline && o.Kind != kindBatch {
-		w, err := x.worker(ctx, bare.HandlerRole)
-		if err != nil {
+		if err := o.bareHandler(ctx, x); err != nil {
 			return err
 		}
-		addr, err := bare.Handler{W: w}.Addr()
-		if err != nil {
+	}
+	if o.Baseline && o.wants(kindDurable) && !o.Offline {
+		if err := o.bareChain(ctx, x); err != nil {
 			return err
 		}
-		x.cpu.add("bare", w.PID())
-		x.kinds = append(x.kinds, o.single(kindBare, addr, false))
 	}
 	if x.api, err = x.webapi(ctx); err != nil {
 		return err
@@ -36,11 +33,11 @@ func (o *Send) throughWebapi(ctx context.Context, x *sending) (err error) {
 	x.cpu.add("webapi", x.api.PID())
 	for _, k := range []string{kindDurable, kindEphemeral} {
 		if o.wants(k) {
-			x.kinds = append(x.kinds, o.single(k, x.api.Addr, k == kindEphemeral))
+			x.kinds = append(x.kinds, o.single(k, x.api.Addr, x.to))
 		}
 	}
 	if o.wants(kindBatch) {
-		x.kinds = append(x.kinds, o.batched(x.api.Addr))
+		x.kinds = append(x.kinds, o.batched(x.api.Addr, x.to))
 	}
 	return nil
 }
@@ -64,18 +61,18 @@ func encode(v any) []byte {
 }
 
 // single is one send in one request.
-func (o *Send) single(name, addr string, ephemeral bool) *kind {
+func (o *Send) single(name, addr string, to *audience) *kind {
 	requests := make([][]byte, o.N)
 	for i := range requests {
-		body := encode(sendBody{To: clients.ClientID(i), From: "bench", Data: clients.Data(0, sendSize), Ephemeral: ephemeral})
+		body := encode(sendBody{To: clients.ClientID(i), From: "bench", Data: clients.Data(0, sendSize), Ephemeral: name == kindEphemeral})
 		requests[i] = load.Request(addr, "/v1/messages", sendKey, body)
 	}
 	h := load.HTTP{Addr: addr, Requests: requests, Stamp: clients.Stamp}
-	return newKind(name, 1, name != kindBare && !o.Offline, o.paced(load.Plan{Open: h.Open, Senders: o.Senders}, 1))
+	return newKind(name, 1, to, o.paced(load.Plan{Open: h.Open, Senders: o.Senders}, 1))
 }
 
 // batched is many sends in one request.
-func (o *Send) batched(addr string) *kind {
+func (o *Send) batched(addr string, to *audience) *kind {
 	size := min(o.BatchSize, o.N)
 	var requests [][]byte
 	for first := 0; first+size <= o.N; first += size {
@@ -87,7 +84,7 @@ func (o *Send) batched(addr string) *kind {
 		requests = append(requests, load.Request(addr, "/v1/batch", sendKey, body))
 	}
 	h := load.HTTP{Addr: addr, Requests: requests, Stamp: clients.StampAll}
-	return newKind(kindBatch, size, !o.Offline, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
+	return newKind(kindBatch, size, to, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
 }
 
 // profile records what the servers do during a round; the function returned waits for the end.

@@ -1,0 +1,178 @@
+package bare
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/redis/rueidis"
+
+	"github.com/imtier/imtier/bench/internal/procs"
+)
+
+// Names of imbench's roles as the two ends of the bare chain.
+const (
+	PublisherRole = "bare-publisher"
+	RelayRole     = "bare-relay"
+)
+
+const (
+	// chainChannel is what all messages of the bare chain are announced on: "receiver LF data".
+	chainChannel = "bare:chain"
+	// subscribeLimit is how long Redis may take until messages come.
+	subscribeLimit = 10 * time.Second
+)
+
+// publisher is the end that backends call.
+type publisher struct {
+	redis  rueidis.Client
+	script *rueidis.Lua
+}
+
+// WorkPublisher is the server, driven through in and out.
+func WorkPublisher(in io.Reader, out io.Writer) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p := &publisher{script: rueidis.NewLuaScript(script)}
+	router := chi.NewRouter()
+	router.Post("/v1/messages", p.message)
+	srv := &http.Server{Handler: router}
+	defer func() { _ = srv.Close() }() // the process ends
+	return procs.Work(in, out, procs.Ops{
+		opListen: func(raw json.RawMessage) (any, error) {
+			if p.redis, err = connect(raw); err != nil {
+				return nil, err
+			}
+			go func() { _ = srv.Serve(l) }() // until Close
+			return l.Addr().String(), nil
+		},
+	})
+}
+
+// connect opens a client of the Redis whose URL is given.
+func connect(raw json.RawMessage) (rueidis.Client, error) {
+	var url string
+	if err := json.Unmarshal(raw, &url); err != nil {
+		return nil, err
+	}
+	o, err := rueidis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	o.DisableCache = true
+	return rueidis.NewClient(o)
+}
+
+// message keeps and announces a send, and answers as webapi does.
+func (p *publisher) message(w http.ResponseWriter, r *http.Request) {
+	in, err := readSend(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	pos, err := p.script.Exec(r.Context(), p.redis, []string{"bare:s:" + in.To, chainChannel}, []string{in.To + "\n" + string(in.Data)}).ToString()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	answerSend(w, in.To, pos)
+}
+
+// relay is the end that clients are connected to: the bare loop's server, and who has which connection. A receiver that
+// is new gets the next one that is nobody's.
+type relay struct {
+	fanout
+	of map[string]int // receiver → descriptor; the subscription's alone
+}
+
+// WorkRelay is the server, driven through in and out.
+func WorkRelay(in io.Reader, out io.Writer) error {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	r := &relay{fanout: fanout{listener: l}, of: make(map[string]int)}
+	go r.accept()
+	return procs.Work(in, out, procs.Ops{
+		opListen: func(raw json.RawMessage) (any, error) {
+			c, err := connect(raw)
+			if err != nil {
+				return nil, err
+			}
+			return "ws://" + l.Addr().String() + "/ws", r.subscribe(c)
+		},
+	})
+}
+
+// subscribe has messages written as they come, and returns when they do.
+func (r *relay) subscribe(c rueidis.Client) error {
+	confirmed := make(chan struct{})
+	ctx := rueidis.WithOnSubscriptionHook(context.Background(), func(rueidis.PubSubSubscription) { close(confirmed) })
+	go func() { // until the process ends
+		err := c.Receive(ctx, c.B().Subscribe().Channel(chainChannel).Build(), func(m rueidis.PubSubMessage) {
+			to, data, _ := strings.Cut(m.Message, "\n")
+			if err := r.give(to, data); err != nil {
+				fmt.Fprintln(os.Stderr, "bare relay:", err) // the message will be missing
+			}
+		})
+		fmt.Fprintln(os.Stderr, "bare relay:", err)
+	}()
+	select {
+	case <-confirmed:
+		return nil
+	case <-time.After(subscribeLimit):
+		return errors.New("subscribe: no answer")
+	}
+}
+
+// give writes a message to who it is for.
+func (r *relay) give(to, data string) error {
+	fd, err := r.connectionOf(to)
+	if err != nil {
+		return err
+	}
+	frame := textFrame([]byte(data))
+	n, err := syscall.Write(fd, frame)
+	if err == nil && n < len(frame) {
+		err = errors.New("a socket has no room")
+	}
+	return err
+}
+
+func (r *relay) connectionOf(receiver string) (fd int, err error) {
+	if fd, known := r.of[receiver]; known {
+		return fd, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.of) == len(r.fds) {
+		return 0, fmt.Errorf("no connection is left for %s", receiver)
+	}
+	fd = r.fds[len(r.of)]
+	r.of[receiver] = fd
+	return fd, nil
+}
+
+// Chain is the bare chain in two processes of its own.
+type Chain struct{ Publisher, Relay *procs.Worker }
+
+// Start has it work with a Redis, and returns where sends and clients go to. It may be called once.
+func (c Chain) Start(redisURL string) (addr, url string, err error) {
+	if err := c.Relay.Call(opListen, redisURL, &url); err != nil {
+		return "", "", err
+	}
+	err = c.Publisher.Call(opListen, redisURL, &addr)
+	return addr, url, err
+}
