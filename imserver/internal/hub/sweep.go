@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +12,10 @@ import (
 
 const (
 	sweepInterval = time.Second
+	// sweepSteps is in how many steps a round is made, when it needs more than fewPings. Many connections that came at the
+	// same time are quiet for as long: a thousand pings, and as many answers, in one go hold up everybody's messages.
+	sweepSteps = 10
+	fewPings   = 16
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
 	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
@@ -17,31 +23,59 @@ const (
 	// by up to as many rounds, so there are few rounds where the interval is short.
 	maxSweepRounds  = 30
 	sweepRoundsPart = 8 // of the ping interval
+	// pingSpread is by which part of the time a ping may come earlier than it has to, by chance: so those that were heard at
+	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time.
+	pingSpread = 4
 )
 
-// sweep looks after all time-outs of all connections, so that none needs a timer of its own. Those of which something
-// is awaited are looked at in every round, the others in turn.
+// sweep looks after all time-outs of all connections, so that none needs a timer of its own.
 func (h *Hub) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
-	var (
-		closer []*Conn // looked at in every round
-		others turns
-	)
+	s := sweeper{hub: h}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			closer = h.checkAll(h.attention.take(closer), now)
-			for _, c := range others.take(h.appendConns, h.sweepRounds()) {
-				if !c.closer && h.check(c, now) {
-					c.closer, closer = true, append(closer, c)
-				}
-			}
-			h.unsent.look(h)
+			s.round(ctx, now)
 		}
 	}
+}
+
+// sweeper is what the sweep keeps between its rounds.
+type sweeper struct {
+	hub    *Hub
+	closer []*Conn // those of which something is awaited
+	others turns
+	pings  int // since it last rested
+}
+
+// round looks at those of which something is awaited, and at the others whose turn it is.
+func (s *sweeper) round(ctx context.Context, now time.Time) {
+	s.closer = s.checkAll(s.hub.attention.take(s.closer), now)
+	conns := s.others.take(s.hub.appendConns, s.hub.sweepRounds())
+	for part := range slices.Chunk(conns, len(conns)/sweepSteps+1) {
+		for _, c := range part {
+			if !c.closer && s.check(c, now) {
+				c.closer, s.closer = true, append(s.closer, c)
+			}
+		}
+		if s.pings >= fewPings && ctx.Err() == nil {
+			now = s.rest(ctx)
+		}
+	}
+	s.hub.unsent.look(s.hub)
+}
+
+// rest lets messages through, and returns the time after it. With a rest in each step the round is over before the next.
+func (s *sweeper) rest(ctx context.Context) time.Time {
+	s.pings = 0
+	select {
+	case <-ctx.Done():
+	case <-time.After(sweepInterval / (sweepSteps + 1)):
+	}
+	return time.Now()
 }
 
 // turns says whose turn it is.
@@ -62,10 +96,10 @@ func (t *turns) take(appendAll func([]*Conn) []*Conn, rounds int) []*Conn {
 }
 
 // checkAll looks at connections and returns those that have to be looked at in the next round too.
-func (h *Hub) checkAll(conns []*Conn, now time.Time) []*Conn {
+func (s *sweeper) checkAll(conns []*Conn, now time.Time) []*Conn {
 	rest := conns[:0]
 	for _, c := range conns {
-		if c.closer = h.check(c, now); c.closer {
+		if c.closer = s.check(c, now); c.closer {
 			rest = append(rest, c)
 		}
 	}
@@ -92,9 +126,15 @@ func (h *Hub) pingAfter() time.Duration {
 	return max(h.opts.PingInterval-time.Duration(h.sweepRounds())*sweepInterval, h.opts.PingInterval/2)
 }
 
+// pingDue decides whether a connection that has been quiet for so long is pinged.
+func (h *Hub) pingDue(quiet time.Duration) bool {
+	after := h.pingAfter()
+	return quiet > after-rand.N(after/pingSpread)
+}
+
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
 // reports whether something is awaited of the connection or of its peer.
-func (h *Hub) check(c *Conn, now time.Time) (awaited bool) {
+func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 	c.mu.Lock()
 	gone, waiting := c.gone, c.V1 && !c.asked
 	late, asks := c.lateRequests(now)
@@ -111,21 +151,22 @@ func (h *Hub) check(c *Conn, now time.Time) (awaited bool) {
 	for _, id := range late {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
-	if waiting && now.Sub(time.UnixMilli(c.Since)) > h.opts.StartTimeout {
+	if waiting && now.Sub(time.UnixMilli(c.Since)) > s.hub.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
 		return true
 	}
 	heard, pinged := c.sock.Heard(), time.UnixMilli(c.pinged.Load())
 	switch {
 	case pinged.After(heard):
-		if now.Sub(pinged) > h.opts.PongTimeout {
+		if now.Sub(pinged) > s.hub.opts.PongTimeout {
 			c.end(protocol.ReasonNoPong)
 			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
 		return true
-	case now.Sub(heard) > h.pingAfter():
+	case s.hub.pingDue(now.Sub(heard)):
 		c.pinged.Store(now.UnixMilli())
 		c.sock.Ping()
+		s.pings++
 		return true
 	}
 	return waiting || asks

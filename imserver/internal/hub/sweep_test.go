@@ -77,3 +77,43 @@ func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
 		t.Errorf("the last was gone after %v", quickest)
 	}
 }
+
+// Pings of connections that came together, and their answers, would hold up everybody's messages.
+func TestPingsGoOutByAndBy(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval = 3 * time.Second })
+	const all = 2 * fewPings * sweepSteps
+	clients := make([]*client, all)
+	for i := range clients {
+		clients[i] = r.connect(fmt.Sprint("quiet", i), false)
+	}
+	atOnce := make(map[int64]int) // by the step's time
+	for _, k := range clients {
+		eventually(t, "a ping", func() bool { return k.conn.pinged.Load() > 0 })
+		atOnce[k.conn.pinged.Load()]++
+	}
+	for at, n := range atOnce {
+		if n > 2*all/sweepSteps {
+			t.Errorf("%d of %d pings went out at once (%d)", n, all, at)
+		}
+	}
+}
+
+func TestPingsAreDueByChance(t *testing.T) {
+	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
+	after := h.pingAfter()
+	for quiet, want := range map[time.Duration][2]bool{ // due sometimes, due always
+		after - after/pingSpread: {false, false},
+		after - after/8:          {true, false},
+		after:                    {true, true},
+	} {
+		due := 0
+		for range 1000 {
+			if h.pingDue(quiet) {
+				due++
+			}
+		}
+		if got := [2]bool{due > 0, due == 1000}; got != want {
+			t.Errorf("quiet for %v: due %d times of 1000", quiet, due)
+		}
+	}
+}
