@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,21 @@ const (
 	// keptLog is how many bytes of a program's last output are kept, to explain why it failed.
 	keptLog = 8 << 10
 )
+
+// Program is what to start, and how.
+type Program struct {
+	Path string
+	Nice int // 1 to 19: lets programs with less go first, see nice(1)
+}
+
+// command runs it with arguments.
+func (p Program) command(args ...string) *exec.Cmd {
+	if p.Nice == 0 {
+		return exec.Command(p.Path, args...)
+	}
+	// nice becomes the program, under the same process id.
+	return exec.Command("nice", append([]string{"-n", strconv.Itoa(p.Nice), p.Path}, args...)...)
+}
 
 // process is one child.
 type process struct {

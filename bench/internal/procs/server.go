@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"time"
 )
 
@@ -30,7 +29,8 @@ type logLine struct {
 
 // StartServer runs a built program with settings (NAME=value) and returns when it says that it is ready. It listens
 // on free ports of the loopback interface.
-func StartServer(ctx context.Context, path string, settings ...string) (*Server, error) {
+func StartServer(ctx context.Context, program Program, settings ...string) (*Server, error) {
+	path := program.Path
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("the program to measure: %w (make build)", err)
 	}
@@ -39,7 +39,7 @@ func StartServer(ctx context.Context, path string, settings ...string) (*Server,
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	defer w.Close()
-	cmd := exec.Command(path)
+	cmd := program.command()
 	cmd.Env = append([]string{"IM_LISTEN=127.0.0.1:0", "IM_ADMIN_LISTEN=127.0.0.1:0", "IM_LOG_LEVEL=info"}, settings...)
 	cmd.Stderr = w
 	p, err := start(ctx, path, cmd)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
 )
 
@@ -37,8 +36,8 @@ type response struct {
 }
 
 // StartWorker runs self (imbench's own file) in a role.
-func StartWorker(ctx context.Context, self, role string) (*Worker, error) {
-	cmd := exec.Command(self, role)
+func StartWorker(ctx context.Context, self Program, role string) (*Worker, error) {
+	cmd := self.command(role)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -97,6 +97,10 @@ func (o *Million) fit(p *report.Progress) (machine.Size, error) {
 	return size, nil
 }
 
+// millionNice is how far imservers and clients let Redis and webapi go first. Otherwise each of 110 programs gets as much of two
+// processors as Redis, which then answers after seconds, and sends are refused with 503.
+const millionNice = 10
+
 // imtier measures the product. It returns how long broadcasts took to the last client, and a frame of one as it arrived.
 func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.Size, res *report.Result) (last []float64, frame []byte, err error) {
 	s, err := newStage(ctx, o.Common, p)
@@ -104,6 +108,7 @@ func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.S
 		return nil, nil, err
 	}
 	defer s.close()
+	s.nice = millionNice
 	c, err := o.start(ctx, s, size)
 	if err != nil {
 		return nil, nil, err

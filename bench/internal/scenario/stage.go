@@ -49,6 +49,7 @@ type stage struct {
 	p     *report.Progress
 	keys  string // signing keys
 	redis string // URL
+	nice  int    // of imservers, and of everything that is imbench: how far they let Redis and webapi go first
 	stops []func()
 
 	ownRedis *procs.Redis // nil when it was there already
@@ -97,7 +98,7 @@ func (s *stage) close() {
 
 // imserver starts the server. It is killed in the end: signing off its connections in order measures nothing.
 func (s *stage) imserver(ctx context.Context, settings ...string) (*procs.Server, error) {
-	srv, err := s.server(ctx, s.c.Imserver, settings...)
+	srv, err := s.server(ctx, procs.Program{Path: s.c.Imserver, Nice: s.nice}, settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +112,11 @@ func (s *stage) imserver(ctx context.Context, settings ...string) (*procs.Server
 
 // webapi starts the other server.
 func (s *stage) webapi(ctx context.Context) (*procs.Server, error) {
-	return s.server(ctx, s.c.Webapi, "IM_API_KEYS="+sendKey)
+	return s.server(ctx, procs.Program{Path: s.c.Webapi}, "IM_API_KEYS="+sendKey)
 }
 
-func (s *stage) server(ctx context.Context, path string, settings ...string) (*procs.Server, error) {
-	srv, err := procs.StartServer(ctx, path,
+func (s *stage) server(ctx context.Context, program procs.Program, settings ...string) (*procs.Server, error) {
+	srv, err := procs.StartServer(ctx, program,
 		append([]string{"IM_REDIS_URL=" + s.redis, "IM_SIGNING_KEYS=" + s.keys}, settings...)...)
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (s *stage) server(ctx context.Context, path string, settings ...string) (*p
 
 // worker starts imbench in a role.
 func (s *stage) worker(ctx context.Context, role string) (*procs.Worker, error) {
-	w, err := procs.StartWorker(ctx, s.c.Self, role)
+	w, err := procs.StartWorker(ctx, procs.Program{Path: s.c.Self, Nice: s.nice}, role)
 	if err != nil {
 		return nil, err
 	}
