@@ -24,8 +24,7 @@ const (
 	maxSweepRounds  = 30
 	sweepRoundsPart = 8 // of the ping interval
 	// pingSpread is by which part of the time a ping may come earlier than it has to, by chance: so those that were heard at
-	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time. The first ping may come at
-	// any time: many connect together.
+	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time.
 	pingSpread = 4
 )
 
@@ -127,14 +126,10 @@ func (h *Hub) pingAfter() time.Duration {
 	return max(h.opts.PingInterval-time.Duration(h.sweepRounds())*sweepInterval, h.opts.PingInterval/2)
 }
 
-// pingDue decides whether a connection that has been quiet for so long is pinged; first says that it never was.
-func (h *Hub) pingDue(quiet time.Duration, first bool) bool {
+// pingDue decides whether a connection that has been quiet for so long is pinged.
+func (h *Hub) pingDue(quiet time.Duration) bool {
 	after := h.pingAfter()
-	spread := after / pingSpread
-	if first {
-		spread = after
-	}
-	return quiet > after-rand.N(spread)
+	return quiet > after-rand.N(after/pingSpread)
 }
 
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
@@ -160,8 +155,7 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 		c.end(protocol.ReasonMisuse)
 		return true
 	}
-	last := c.pinged.Load()
-	heard, pinged := c.sock.Heard(), time.UnixMilli(last)
+	heard, pinged := c.sock.Heard(), time.UnixMilli(c.pinged.Load())
 	switch {
 	case pinged.After(heard):
 		if now.Sub(pinged) > s.hub.opts.PongTimeout {
@@ -169,7 +163,7 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
 		return true
-	case s.hub.pingDue(now.Sub(heard), last == 0):
+	case s.hub.pingDue(now.Sub(heard)):
 		c.pinged.Store(now.UnixMilli())
 		c.sock.Ping()
 		s.pings++

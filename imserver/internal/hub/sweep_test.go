@@ -101,26 +101,19 @@ func TestPingsGoOutByAndBy(t *testing.T) {
 func TestPingsAreDueByChance(t *testing.T) {
 	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
 	after := h.pingAfter()
-	for _, c := range []struct {
-		quiet             time.Duration
-		first             bool
-		sometimes, always bool
-	}{
-		{0, true, false, false},
-		{after / 8, true, true, false},
-		{after, true, true, true},
-		{after - after/pingSpread, false, false, false},
-		{after - after/8, false, true, false},
-		{after, false, true, true},
+	for quiet, want := range map[time.Duration][2]bool{ // due sometimes, due always
+		after - after/pingSpread: {false, false},
+		after - after/8:          {true, false},
+		after:                    {true, true},
 	} {
 		due := 0
 		for range 1000 {
-			if h.pingDue(c.quiet, c.first) {
+			if h.pingDue(quiet) {
 				due++
 			}
 		}
-		if (due > 0) != c.sometimes || (due == 1000) != c.always {
-			t.Errorf("quiet for %v, first %v: due %d times of 1000", c.quiet, c.first, due)
+		if got := [2]bool{due > 0, due == 1000}; got != want {
+			t.Errorf("quiet for %v: due %d times of 1000", quiet, due)
 		}
 	}
 }
