@@ -157,7 +157,7 @@ func TestKilledNodesClientsGoOfflineOnce(t *testing.T) {
 	names := make([]string, n)
 	for i := range names {
 		names[i] = fmt.Sprint("client-", i)
-		r.Dial(names[i], client.V1) // nobody reconnects
+		keep(t, r.Dial(names[i], client.V1)) // nobody reconnects
 	}
 	var gone, stay []string
 	for _, id := range names {
