@@ -63,7 +63,7 @@ func TestAHeaderThatComesAgain(t *testing.T) {
 		"another space":           {line + "  3 " + end + "abc", false},
 		"a list of lengths":       {line + " 3, 3 " + end + "abc", false},
 		"digits apart":            {line + " 3 3 " + end + "abc", false},
-		"no digit":                {line + " " + end + "abc", false},
+		"no digit":                {line + "  " + end + "abc", false},
 		"a sign":                  {line + " +3 " + end + "abc", false},
 		"too many digits":         {line + " 0000003 " + end + "abc", false},
 		"a length without an end": {line + " 18446744073709551619 " + end + "abc", false},
