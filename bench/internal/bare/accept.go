@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 
 	"github.com/coder/websocket"
@@ -17,15 +16,8 @@ const AcceptRole = "bare-accept"
 
 // WorkAccept is the server, driven through in and out.
 func WorkAccept(in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	srv := &http.Server{Handler: http.HandlerFunc(accept)}
-	go func() { _ = srv.Serve(l) }()   // until Close
-	defer func() { _ = srv.Close() }() // the process ends
-	return procs.Work(in, out, procs.Ops{
-		opListen: func(json.RawMessage) (any, error) { return "ws://" + l.Addr().String() + "/ws", nil },
+	return workHTTP(in, out, http.HandlerFunc(accept), func(_ json.RawMessage, addr string) (any, error) {
+		return socketURL(addr), nil
 	})
 }
 

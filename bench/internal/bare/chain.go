@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"github.com/redis/rueidis"
 
 	"github.com/imtier/imtier/bench/internal/procs"
@@ -40,23 +38,10 @@ type publisher struct {
 
 // WorkPublisher is the server, driven through in and out.
 func WorkPublisher(in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	p := &publisher{script: rueidis.NewLuaScript(script)}
-	router := chi.NewRouter()
-	router.Post("/v1/messages", p.message)
-	srv := &http.Server{Handler: router}
-	defer func() { _ = srv.Close() }() // the process ends
-	return procs.Work(in, out, procs.Ops{
-		opListen: func(raw json.RawMessage) (any, error) {
-			if p.redis, err = connect(raw); err != nil {
-				return nil, err
-			}
-			go func() { _ = srv.Serve(l) }() // until Close
-			return l.Addr().String(), nil
-		},
+	return workHTTP(in, out, sends(p.message), func(redisURL json.RawMessage, addr string) (_ any, err error) {
+		p.redis, err = connect(redisURL)
+		return addr, err
 	})
 }
 
@@ -92,26 +77,25 @@ func (p *publisher) message(w http.ResponseWriter, r *http.Request) {
 // relay is the end that clients are connected to: the bare loop's server, and who has which connection. A receiver that
 // is new gets the next one that is nobody's.
 type relay struct {
-	fanout
+	*fanout
 	of map[string]int // receiver → descriptor; the subscription's alone
 }
 
 // WorkRelay is the server, driven through in and out.
 func WorkRelay(in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	f, err := newFanout()
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	r := &relay{fanout: fanout{listener: l}, of: make(map[string]int)}
-	go r.accept()
+	defer f.listener.Close()
+	r := &relay{fanout: f, of: make(map[string]int)}
 	return procs.Work(in, out, procs.Ops{
-		opListen: func(raw json.RawMessage) (any, error) {
-			c, err := connect(raw)
+		opListen: func(redisURL json.RawMessage) (any, error) {
+			c, err := connect(redisURL)
 			if err != nil {
 				return nil, err
 			}
-			return "ws://" + l.Addr().String() + "/ws", r.subscribe(c)
+			return f.url(), r.subscribe(c)
 		},
 	})
 }

@@ -40,20 +40,31 @@ type fanout struct {
 	fds   []int
 }
 
-// WorkFanout is the server, driven through in and out.
-func WorkFanout(in io.Reader, out io.Writer) error {
+// newFanout listens on a free port and takes connections until its listener is closed.
+func newFanout() (*fanout, error) {
 	// As the imserver, without keep-alive probes: a million sockets would send 67,000 a second, and some would be lost so
 	// often that the kernel gives their connections up.
 	lc := net.ListenConfig{KeepAlive: -1}
 	l, err := lc.Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer l.Close()
 	f := &fanout{listener: l}
 	go f.accept()
+	return f, nil
+}
+
+func (f *fanout) url() string { return socketURL(f.listener.Addr().String()) }
+
+// WorkFanout is the server, driven through in and out.
+func WorkFanout(in io.Reader, out io.Writer) error {
+	f, err := newFanout()
+	if err != nil {
+		return err
+	}
+	defer f.listener.Close()
 	return procs.Work(in, out, procs.Ops{
-		opListen: func(json.RawMessage) (any, error) { return "ws://" + l.Addr().String() + "/ws", nil },
+		opListen: func(json.RawMessage) (any, error) { return f.url(), nil },
 		opPlain:  func(json.RawMessage) (any, error) { f.plain.Store(true); return nil, nil },
 		opCount: func(json.RawMessage) (any, error) {
 			f.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 
@@ -18,18 +17,14 @@ const HandlerRole = "bare-http"
 
 // WorkHandler is the server, driven through in and out.
 func WorkHandler(in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
+	return workHTTP(in, out, sends(message), func(_ json.RawMessage, addr string) (any, error) { return addr, nil })
+}
+
+// sends routes sends to where webapi takes them.
+func sends(to http.HandlerFunc) http.Handler {
 	router := chi.NewRouter()
-	router.Post("/v1/messages", message)
-	srv := &http.Server{Handler: router}
-	go func() { _ = srv.Serve(l) }()   // until Close
-	defer func() { _ = srv.Close() }() // the process ends
-	return procs.Work(in, out, procs.Ops{
-		opListen: func(json.RawMessage) (any, error) { return l.Addr().String(), nil },
-	})
+	router.Post("/v1/messages", to)
+	return router
 }
 
 // send is the body that webapi takes.

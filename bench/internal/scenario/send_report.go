@@ -18,15 +18,27 @@ func (o *Send) report(res *report.Result, x *sending) error {
 		res.Took(k.name+", read by the receiver", k.delivered)
 		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
 	}
+	for _, k := range x.kinds {
+		if k.name == kindChain {
+			if err := k.to.account(res, k.name+", "); err != nil {
+				return err
+			}
+		}
+	}
 	if o.Offline {
 		return nil
 	}
-	stats, err := x.to.Stats()
+	return x.to.account(res, "")
+}
+
+// account adds what an audience has got more or less than was sent to it.
+func (a *audience) account(res *report.Result, whose string) error {
+	stats, err := a.Stats()
 	if err != nil {
 		return err
 	}
-	res.Check("messages lost or too many", math.Abs(float64(x.to.sent-stats.Messages)), "", report.AtMost(0),
-		fmt.Sprintf("of %s", report.Number(float64(x.to.sent))))
+	res.Check(whose+"messages lost or too many", math.Abs(float64(a.sent-stats.Messages)), "", report.AtMost(0),
+		fmt.Sprintf("of %s", report.Number(float64(a.sent))))
 	return nil
 }
 
