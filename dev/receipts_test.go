@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -376,6 +377,7 @@ func TestExpiredIsTold(t *testing.T) {
 		if err == nil { // the embedded Redis is none that this would take
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
+			var consumed atomic.Bool
 			wg.Go(func() {
 				_ = h.Events(ctx, "test", func(_ context.Context, e imhelper.Event) error {
 					mu.Lock()
@@ -384,11 +386,12 @@ func TestExpiredIsTold(t *testing.T) {
 						got = append(got, e.ID+" "+e.ClientID+" "+e.From+" "+e.State)
 					}
 					return nil
-				})
+				}, imhelper.Ready(func() { consumed.Store(true) }))
 			})
 			defer h.Close()
 			defer wg.Wait()
 			defer cancel()
+			eventually(t, "events are consumed", consumed.Load)
 		}
 		in.send(msg{"to": "bob", "from": "alice", "id": "m1", "receipt": "read", "ttl": 600})
 		bob.ack(1)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,20 +139,16 @@ func TestKilledNodesClientsGoOfflineOnce(t *testing.T) {
 	seen := make(map[string]string) // clientId → its events in order
 	var wg sync.WaitGroup
 	t.Cleanup(wg.Wait)
+	var consumed atomic.Bool
 	wg.Go(func() {
 		_ = h.Events(t.Context(), "rig", func(_ context.Context, e imhelper.Event) error {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[e.ClientID] += e.Type + " "
 			return nil
-		})
+		}, imhelper.Ready(func() { consumed.Store(true) }))
 	})
-	rig.Eventually(t, patience, "events are consumed", func() bool {
-		_ = r.Dial("probe", client.V1)
-		mu.Lock()
-		defer mu.Unlock()
-		return seen["probe"] != ""
-	})
+	rig.Eventually(t, patience, "events are consumed", consumed.Load)
 
 	const n = 20
 	names := make([]string, n)
