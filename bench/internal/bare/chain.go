@@ -32,14 +32,14 @@ const (
 
 // publisher is the end that backends call.
 type publisher struct {
-	redis  rueidis.Client
-	script *rueidis.Lua
+	redis      rueidis.Client
+	one, batch *rueidis.Lua
 }
 
 // WorkPublisher is the server, driven through in and out.
 func WorkPublisher(in io.Reader, out io.Writer) error {
-	p := &publisher{script: rueidis.NewLuaScript(script)}
-	return workHTTP(in, out, sends(p.message), func(redisURL json.RawMessage, addr string) (_ any, err error) {
+	p := &publisher{one: rueidis.NewLuaScript(script), batch: rueidis.NewLuaScript(batchScript)}
+	return workHTTP(in, out, sends(p.message, p.messages), func(redisURL json.RawMessage, addr string) (_ any, err error) {
 		p.redis, err = connect(redisURL)
 		return addr, err
 	})
@@ -66,13 +66,45 @@ func (p *publisher) message(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	pos, err := p.script.Exec(r.Context(), p.redis, []string{"bare:s:" + in.To, chainChannel}, []string{in.To + "\n" + string(in.Data)}).ToString()
+	pos, err := p.one.Exec(r.Context(), p.redis, []string{stream(&in), chainChannel}, []string{announcement(&in)}).ToString()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	answerSend(w, in.To, pos)
+	answer(w, appendSent(nil, in.To, pos))
 }
+
+// messages is the same for a batch, with one call of a script.
+func (p *publisher) messages(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Sends []send `json:"sends"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	keys, args := []string{chainChannel}, make([]string, len(in.Sends))
+	for i := range in.Sends {
+		keys, args[i] = append(keys, stream(&in.Sends[i])), announcement(&in.Sends[i])
+	}
+	pos, err := p.batch.Exec(r.Context(), p.redis, keys, args).AsStrSlice()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	body := []byte(`{"results":[`)
+	for i := range pos {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendSent(body, in.Sends[i].To, pos[i])
+	}
+	answer(w, append(body, "]}"...))
+}
+
+func stream(s *send) string { return "bare:s:" + s.To }
+
+func announcement(s *send) string { return s.To + "\n" + string(s.Data) }
 
 // relay is the end that clients are connected to: the bare loop's server, and who has which connection. A receiver that
 // is new gets the next one that is nobody's.

@@ -17,13 +17,16 @@ const HandlerRole = "bare-http"
 
 // WorkHandler is the server, driven through in and out.
 func WorkHandler(in io.Reader, out io.Writer) error {
-	return workHTTP(in, out, sends(message), func(_ json.RawMessage, addr string) (any, error) { return addr, nil })
+	return workHTTP(in, out, sends(message, nil), func(_ json.RawMessage, addr string) (any, error) { return addr, nil })
 }
 
-// sends routes sends to where webapi takes them.
-func sends(to http.HandlerFunc) http.Handler {
+// sends routes sends, and batches of them unless batch is nil, to where webapi takes them.
+func sends(one, batch http.HandlerFunc) http.Handler {
 	router := chi.NewRouter()
-	router.Post("/v1/messages", to)
+	router.Post("/v1/messages", one)
+	if batch != nil {
+		router.Post("/v1/batch", batch)
+	}
 	return router
 }
 
@@ -42,7 +45,7 @@ func message(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answerSend(w, in.To, "1700000000000-7")
+	answer(w, appendSent(nil, in.To, "1700000000000-7"))
 }
 
 func readSend(r *http.Request) (in send, err error) {
@@ -50,8 +53,12 @@ func readSend(r *http.Request) (in send, err error) {
 	return in, err
 }
 
-func answerSend(w http.ResponseWriter, to, pos string) {
-	body := fmt.Appendf(nil, `{"id":"0190b6f0-7a4e-7c3a-9d1e-3f5b8c2a1d00","results":[{"clientId":%q,"pos":%q,"online":true}]}`, to, pos)
+// appendSent writes what webapi tells of a send.
+func appendSent(body []byte, to, pos string) []byte {
+	return fmt.Appendf(body, `{"id":"0190b6f0-7a4e-7c3a-9d1e-3f5b8c2a1d00","results":[{"clientId":%q,"pos":%q,"online":true}]}`, to, pos)
+}
+
+func answer(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the client may be gone

@@ -18,6 +18,16 @@ redis.call('PEXPIRE', KEYS[1], 86400000)
 redis.call('PUBLISH', KEYS[2], ARGV[1])
 return pos`
 
+// batchScript is the same for many: the channel and the streams are the keys, the messages the arguments.
+const batchScript = `
+local pos = {}
+for i, message in ipairs(ARGV) do
+	pos[i] = redis.call('XADD', KEYS[i + 1], 'MAXLEN', '~', 1000, '*', 'm', message)
+	redis.call('PEXPIRE', KEYS[i + 1], 86400000)
+	redis.call('PUBLISH', KEYS[1], message)
+end
+return pos`
+
 // Script has Redis run it, each message a call, so many in a pipeline, to the receivers in turn. redisURL is that of a
 // Redis without a password.
 func Script(ctx context.Context, redisURL string, receivers, each int, message []byte) (load.Redis, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
@@ -30,8 +31,8 @@ type Send struct {
 	Baseline     bool
 	Profiles     string // folder for CPU profiles of the programs; empty: none
 
-	MinDurable, MinEphemeral, MinChain, MinBatch, MinBatchShare float64
-	MaxP99                                                      time.Duration
+	MinDurable, MinEphemeral, MinChain, MinBatch, MinBatchChain, MinBatchShare float64
+	MaxP99                                                                     time.Duration
 }
 
 // Ways to send, and kinds of sends; also names of rows.
@@ -39,13 +40,14 @@ const (
 	viaWebapi   = "webapi"
 	viaImhelper = "imhelper"
 
-	kindBare      = "bare handler"
-	kindChain     = "bare chain"
-	kindScript    = "bare script"
-	kindDurable   = "durable"
-	kindEphemeral = "ephemeral"
-	kindBatch     = "batch"
-	kindAll       = "all"
+	kindBare       = "bare handler"
+	kindChain      = "bare chain"
+	kindScript     = "bare script"
+	kindChainBatch = "bare chain, batches"
+	kindDurable    = "durable"
+	kindEphemeral  = "ephemeral"
+	kindBatch      = "batch"
+	kindAll        = "all"
 )
 
 const (
@@ -74,12 +76,13 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	fs.Float64Var(&o.Rate, "rate", 0, "sends a second, each at its own time, and their latency is what counts; 0: as fast as they are answered")
 	fs.IntVar(&o.Rounds, "rounds", 5, "how often each kind is measured, in turn")
 	fs.DurationVar(&o.Duration, "duration", 2*time.Second, "of each measurement")
-	fs.BoolVar(&o.Baseline, "baseline", true, "compare sends through webapi with a bare chi handler that parses the same body and answers, durable ones also with a bare chain that delivers them, and batches with a script that does the least")
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare sends through webapi with a bare chi handler that parses the same body and answers, durable ones and batches also with a bare chain that delivers them, and batches that nobody gets with a script that does the least")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store CPU profiles of webapi and imserver, of each kind's first round")
 	fs.Float64Var(&o.MinDurable, "min-durable", 0.45, "least share of the bare handler's rate, durable sends through webapi")
 	fs.Float64Var(&o.MinEphemeral, "min-ephemeral", 0.55, "least share of the bare handler's rate, ephemeral sends through webapi")
 	fs.Float64Var(&o.MinChain, "min-chain", 1, "least rate of durable sends through webapi, as a multiple of the bare chain's")
 	fs.Float64Var(&o.MinBatch, "min-batch", 60000, "least durable sends a second in batches")
+	fs.Float64Var(&o.MinBatchChain, "min-batch-chain", 1, "least rate of durable sends in batches, as a multiple of the bare chain's")
 	fs.Float64Var(&o.MinBatchShare, "min-batch-share", 0.59, "least share of the bare script's rate, durable sends in batches with -offline")
 	fs.DurationVar(&o.MaxP99, "max-p99", 5*time.Millisecond, "most time that 99 of 100 sends take until the receiver has read them, with -rate")
 	return o.Common.Register(fs)
@@ -110,11 +113,17 @@ type kind struct {
 	each int       // sends of one request
 	to   *audience // nil: nobody
 
-	rates     []float64 // sends a second, of each round
+	rates     []float64 // sends a second that were answered, of each round
+	arrived   []float64 // the same, with the time until the last had been read
 	p99       []float64 // milliseconds until read, of each round
 	sent      int64     // of all rounds
 	answered  *measure.Latency
 	delivered *measure.Latency
+}
+
+// bare tells whether it is a baseline's.
+func (k *kind) bare() bool {
+	return slices.Contains([]string{kindBare, kindChain, kindChainBatch, kindScript}, k.name)
 }
 
 // audience are clients, and what they have to get.
@@ -137,6 +146,7 @@ type sending struct {
 	to    *audience // nil when nobody is connected
 	at    []place
 	api   *procs.Server // nil without webapi
+	chain *audience     // of the bare chain; nil without it
 	kinds []*kind
 }
 
@@ -230,6 +240,7 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 	if err := x.cpu.begin(); err != nil {
 		return err
 	}
+	begin := time.Now()
 	r, err := load.Run(ctx, plan)
 	if err != nil {
 		return err
@@ -239,12 +250,14 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 	if err != nil {
 		return err
 	}
+	took := time.Since(begin)
 	if round > 0 {
 		if err := x.cpu.end(k.name); err != nil {
 			return err
 		}
 		k.sent += sends
 		k.rates = append(k.rates, r.Rate()*float64(k.each))
+		k.arrived = append(k.arrived, float64(sends)/took.Seconds())
 		k.answered.Merge(r.Took)
 		k.delivered.Merge(delivered)
 		k.p99 = append(k.p99, ms(delivered.Quantile(0.99)))

@@ -25,36 +25,35 @@ func (o *Send) bareHandler(ctx context.Context, x *sending) error {
 	return nil
 }
 
-// bareChain starts what durable sends are compared with, and as many clients that it delivers to.
-func (o *Send) bareChain(ctx context.Context, x *sending) error {
+// bareChain starts what durable sends and batches are compared with, and as many clients that it delivers to. It returns
+// where sends go to.
+func (o *Send) bareChain(ctx context.Context, x *sending) (addr string, err error) {
 	var c bare.Chain
-	var err error
 	if c.Publisher, err = x.worker(ctx, bare.PublisherRole); err != nil {
-		return err
+		return "", err
 	}
 	if c.Relay, err = x.worker(ctx, bare.RelayRole); err != nil {
-		return err
+		return "", err
 	}
 	addr, url, err := c.Start(x.redis)
 	if err != nil {
-		return err
+		return "", err
 	}
 	fleet, err := x.fleet(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	x.cpu.add("bare", c.Publisher.PID())
 	x.cpu.add("bare relay", c.Relay.PID())
 	x.cpu.add("clients", fleet.W.PID())
-	to := &audience{Crowd: clients.Crowd{fleet}}
-	_, err = to.Open(func(int) clients.Plan { return clients.Plan{URL: url, Count: o.N, Parallel: o.Parallel} })
-	x.kinds = append(x.kinds, o.single(kindChain, addr, to))
-	return err
+	x.chain = &audience{Crowd: clients.Crowd{fleet}}
+	_, err = x.chain.Open(func(int) clients.Plan { return clients.Plan{URL: url, Count: o.N, Parallel: o.Parallel} })
+	return addr, err
 }
 
-// script adds what batches are compared with.
+// script adds what batches that nobody gets are compared with.
 func (o *Send) script(ctx context.Context, x *sending) error {
-	if !o.Baseline || !o.wants(kindBatch) || o.Rate > 0 {
+	if !o.Baseline || !o.wants(kindBatch) || !o.Offline {
 		return nil
 	}
 	p, err := bare.Script(ctx, x.redis, max(o.N, o.BatchSize), o.BatchSize, clients.Data(0, sendSize+envelopeSize))

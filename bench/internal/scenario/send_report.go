@@ -18,11 +18,9 @@ func (o *Send) report(res *report.Result, x *sending) error {
 		res.Took(k.name+", read by the receiver", k.delivered)
 		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
 	}
-	for _, k := range x.kinds {
-		if k.name == kindChain {
-			if err := k.to.account(res, k.name+", "); err != nil {
-				return err
-			}
+	if x.chain != nil {
+		if err := x.chain.account(res, kindChain+", "); err != nil {
+			return err
 		}
 	}
 	if o.Offline {
@@ -54,30 +52,33 @@ func (o *Send) rows(res *report.Result, k *kind, all []*kind) {
 	} else {
 		res.Add(k.name, rate, "sends/s", "")
 	}
+	if k.to != nil {
+		res.Add(k.name+", until the last is read", measure.Median(k.arrived), "sends/s", "")
+	}
 	share := func(to string) (name string, value float64, ok bool) {
 		value, ok = times(all, to, func(b *kind) ([]float64, []float64) { return k.rates, b.rates })
 		return k.name + ", share of the " + to, value, ok
+	}
+	chain := func(to string, least float64) {
+		if value, ok := times(all, to, func(b *kind) ([]float64, []float64) { return k.arrived, b.arrived }); ok {
+			res.Check(k.name+", times the "+kindChain, value, "", report.AtLeast(least), ofRounds+", until the last is read")
+		}
 	}
 	switch k.name {
 	case kindDurable:
 		if name, value, ok := share(kindBare); ok {
 			res.Check(name, value, "", report.AtLeast(o.MinDurable), ofRounds)
 		}
-		if _, value, ok := share(kindChain); ok {
-			res.Check(k.name+", times the "+kindChain, value, "", report.AtLeast(o.MinChain), ofRounds)
-		}
+		chain(kindChain, o.MinChain)
 	case kindEphemeral:
 		if name, value, ok := share(kindBare); ok {
 			res.Check(name, value, "", report.AtLeast(o.MinEphemeral), ofRounds)
 		}
 	case kindBatch:
-		switch name, value, ok := share(kindScript); {
-		case !ok:
-		case o.Offline:
+		if name, value, ok := share(kindScript); ok {
 			res.Check(name, value, "", report.AtLeast(o.MinBatchShare), ofRounds)
-		default: // the script delivers nothing: alone, that costs more than it
-			res.Add(name, value, "", ofRounds)
 		}
+		chain(kindChainBatch, o.MinBatchChain)
 	}
 }
 
@@ -86,7 +87,7 @@ func (o *Send) rowsAtRate(res *report.Result, k *kind, all []*kind) {
 	const until = ", p99 until read by the receiver"
 	switch p99 := ms(k.delivered.Quantile(0.99)); {
 	case k.to == nil:
-	case k.name == kindChain:
+	case k.bare():
 		res.Add(k.name+until, p99, "ms", "from when the send was to begin")
 	default:
 		res.Check(k.name+until, p99, "ms", report.AtMost(ms(o.MaxP99)), "from when the send was to begin")

@@ -22,10 +22,14 @@ func (o *Send) throughWebapi(ctx context.Context, x *sending) (err error) {
 			return err
 		}
 	}
-	if o.Baseline && o.wants(kindDurable) && !o.Offline {
-		if err := o.bareChain(ctx, x); err != nil {
+	chain := ""
+	if o.Baseline && !o.Offline && (o.wants(kindDurable) || o.wants(kindBatch)) {
+		if chain, err = o.bareChain(ctx, x); err != nil {
 			return err
 		}
+	}
+	if chain != "" && o.wants(kindDurable) {
+		x.kinds = append(x.kinds, o.single(kindChain, chain, x.chain))
 	}
 	if x.api, err = x.webapi(ctx); err != nil {
 		return err
@@ -36,8 +40,11 @@ func (o *Send) throughWebapi(ctx context.Context, x *sending) (err error) {
 			x.kinds = append(x.kinds, o.single(k, x.api.Addr, x.to))
 		}
 	}
+	if chain != "" && o.wants(kindBatch) {
+		x.kinds = append(x.kinds, o.batched(kindChainBatch, chain, x.chain))
+	}
 	if o.wants(kindBatch) {
-		x.kinds = append(x.kinds, o.batched(x.api.Addr, x.to))
+		x.kinds = append(x.kinds, o.batched(kindBatch, x.api.Addr, x.to))
 	}
 	return nil
 }
@@ -72,7 +79,7 @@ func (o *Send) single(name, addr string, to *audience) *kind {
 }
 
 // batched is many sends in one request.
-func (o *Send) batched(addr string, to *audience) *kind {
+func (o *Send) batched(name, addr string, to *audience) *kind {
 	size := min(o.BatchSize, o.N)
 	var requests [][]byte
 	for first := 0; first+size <= o.N; first += size {
@@ -84,7 +91,7 @@ func (o *Send) batched(addr string, to *audience) *kind {
 		requests = append(requests, load.Request(addr, "/v1/batch", sendKey, body))
 	}
 	h := load.HTTP{Addr: addr, Requests: requests, Stamp: clients.StampAll}
-	return newKind(kindBatch, size, to, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
+	return newKind(name, size, to, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
 }
 
 // profile records what the servers do during a round; the function returned waits for the end.
@@ -96,7 +103,7 @@ func (o *Send) profile(ctx context.Context, x *sending, k *kind) (wait func() er
 	for _, n := range x.at {
 		servers["imserver"] = n.srv
 	}
-	if o.Profiles == "" || k.name == kindBare || len(servers) == 0 {
+	if o.Profiles == "" || k.bare() || len(servers) == 0 {
 		return func() error { return nil }
 	}
 	seconds := max(1, int(o.Duration.Seconds()))
