@@ -26,10 +26,11 @@ type Conn struct {
 	pinged   atomic.Int64 // Unix milliseconds of the last ping
 	requests *requests    // nil until the first one; guarded by mu
 	mu       sync.Mutex
-	asked    bool // start has arrived
-	started  bool // takes messages
-	gone     bool // detached from everything; nothing may be attached any more
-	closer   bool // looked at in every round; the sweep's alone
+	asked    bool   // start has arrived
+	started  bool   // takes messages
+	gone     bool   // detached from everything; nothing may be attached any more
+	closer   bool   // looked at in every round; the sweep's alone
+	calm     uint32 // Unix seconds before which no ping is due; the sweep's alone
 
 	Info
 
@@ -196,6 +197,9 @@ func (c *Conn) Frame(bytes int) {
 		c.end(protocol.ReasonTooMuchInput)
 	}
 }
+
+// Closing implements socket.Handler.
+func (c *Conn) Closing() { c.hub.attention.call(c) }
 
 // Closed implements socket.Handler.
 func (c *Conn) Closed(r protocol.Reason) { c.hub.remove(c, r) }

@@ -13,9 +13,10 @@ import (
 const (
 	sweepInterval = time.Second
 	// sweepSteps is in how many steps a round is made, when it needs more than fewPings. Many connections that came at the
-	// same time are quiet for as long: a thousand pings, and as many answers, in one go hold up everybody's messages.
+	// same time are quiet for as long: a thousand pings, and as many answers, in one go hold up everybody's messages. Few go
+	// together: each step wakes both ends, which takes as long as some pings.
 	sweepSteps = 10
-	fewPings   = 16
+	fewPings   = 100
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
 	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
@@ -57,7 +58,7 @@ func (s *sweeper) round(ctx context.Context, now time.Time) {
 	conns := s.others.take(s.hub.appendConns, s.hub.sweepRounds())
 	for part := range slices.Chunk(conns, len(conns)/sweepSteps+1) {
 		for _, c := range part {
-			if !c.closer && s.check(c, now) {
+			if !c.closer && now.Unix() >= int64(c.calm) && s.check(c, now) {
 				c.closer, s.closer = true, append(s.closer, c)
 			}
 		}
@@ -129,7 +130,13 @@ func (h *Hub) pingAfter() time.Duration {
 // pingDue decides whether a connection that has been quiet for so long is pinged.
 func (h *Hub) pingDue(quiet time.Duration) bool {
 	after := h.pingAfter()
-	return quiet > after-rand.N(after/pingSpread)
+	return quiet > after-rand.N(after/pingSpread) // at its least calmUntil
+}
+
+// calmUntil is when a connection that was heard at a time may be pinged at the soonest.
+func (h *Hub) calmUntil(heard time.Time) time.Time {
+	after := h.pingAfter()
+	return heard.Add(after - after/pingSpread)
 }
 
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
@@ -169,6 +176,7 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 		s.pings++
 		return true
 	}
+	c.calm = uint32(s.hub.calmUntil(heard).Unix()) // to look at what check looks at takes longer than all the rest of a round
 	return waiting || asks
 }
 

@@ -56,25 +56,38 @@ func TestEveryConnectionHasItsTurn(t *testing.T) {
 
 // Whoever does not start, or does not answer a close frame, is not let off until his turn.
 func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.PingInterval, o.StartTimeout = time.Hour, 500*time.Millisecond })
-	for i := range 40 {
-		r.connect(fmt.Sprint("quiet", i), false)
-	}
-	// Two rounds until the start is missed, then the grace, and a round. A busy machine may take longer, but not always.
-	const late, tries, soon = 6, 4, closeGrace + 6*sweepInterval
-	quickest := time.Hour
-	for try := 0; try < tries && quickest > soon; try++ {
-		begin := time.Now()
-		for i := range late {
-			r.dial(r.admit(Info{ClientID: "late", ID: fmt.Sprintf("late%d-%d", try, i)}), true) // neither starts nor reads
-		}
-		for i := range late {
-			r.expectReason(fmt.Sprintf("late%d-%d", try, i), protocol.ReasonMisuse)
-		}
-		quickest = min(quickest, time.Since(begin))
-	}
-	if quickest > soon {
-		t.Errorf("the last was gone after %v", quickest)
+	const startTimeout = 500 * time.Millisecond
+	for name, tc := range map[string]struct {
+		v1     bool
+		begin  func(*client)
+		reason protocol.Reason
+	}{
+		"who does not start": {true, func(*client) {}, protocol.ReasonMisuse},
+		"who sends no UTF-8": {false, func(k *client) { k.send("\xff") }, protocol.ReasonBadUTF8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(o *Options) { o.PingInterval, o.StartTimeout = time.Hour, startTimeout })
+			for i := range 40 {
+				r.connect(fmt.Sprint("quiet", i), false)
+			}
+			// Two rounds until the start is missed, then the grace, and a round. A busy machine may take longer, but not always.
+			const late, tries, soon = 6, 4, closeGrace + 6*sweepInterval
+			quickest := time.Hour
+			for try := 0; try < tries && quickest > soon; try++ {
+				begin := time.Now()
+				for i := range late {
+					tc.begin(r.dial(r.admit(Info{ClientID: "late", ID: fmt.Sprintf("late%d-%d", try, i)}), tc.v1)) // which does not read
+				}
+				for i := range late {
+					r.expectReason(fmt.Sprintf("late%d-%d", try, i), tc.reason)
+				}
+				quickest = min(quickest, time.Since(begin))
+			}
+			if quickest > soon {
+				t.Errorf("the last was gone after %v", quickest)
+			}
+		})
 	}
 }
 
@@ -95,6 +108,22 @@ func TestPingsGoOutByAndBy(t *testing.T) {
 		if n > 2*all/sweepSteps {
 			t.Errorf("%d of %d pings went out at once (%d)", n, all, at)
 		}
+	}
+}
+
+// No turn is worth a look as long as no ping can be due, and a ping that is due is not missed for it.
+func TestCalmEndsWhenAPingCanBeDue(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval = 4 * time.Second })
+	k := r.dial(r.admit(Info{ClientID: "quiet", ID: "quiet"}), false) // and answers no ping
+	heard := k.conn.sock.Heard()
+	eventually(t, "a ping", func() bool { return k.conn.pinged.Load() > 0 })
+	after := r.hub.pingAfter()
+	calm, pinged := time.Unix(int64(k.conn.calm), 0), time.UnixMilli(k.conn.pinged.Load())
+	if soonest := heard.Add(after - after/pingSpread); calm.After(soonest) || calm.Before(soonest.Add(-time.Second)) {
+		t.Errorf("calm until %v, a ping can be due from %v on", calm, soonest)
+	}
+	if pinged.Before(calm) {
+		t.Errorf("pinged at %v, calm until %v", pinged, calm)
 	}
 }
 

@@ -80,6 +80,8 @@ func (r *recorder) Room() {
 	}
 }
 
+func (r *recorder) Closing() {}
+
 func (r *recorder) Closed(why protocol.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -41,6 +41,7 @@ func (s *Socket) read() {
 				s.finish(r)
 				return
 			}
+			s.h.Closing()
 			continue // the peer may still answer the close frame
 		}
 		if s.wait() {

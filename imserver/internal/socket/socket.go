@@ -22,6 +22,9 @@ type Handler interface {
 	Frame(bytes int)
 	// Room is called when a socket that refused a frame has sent everything it kept. It must not block.
 	Room()
+	// Closing is called when the socket has told the peer why it ends, because of what that sent; the peer may take as long as
+	// it likes to answer, unless Kill is called. It must not block.
+	Closing()
 	// Closed is called once, last, when the descriptor is closed and no goroutine of the socket is left.
 	Closed(protocol.Reason)
 }
