@@ -91,7 +91,7 @@ func ratios(t *testing.T, path string) {
 		{"connect", "-n=500", "-min-rate=100"},
 		{"fanout", "-n=1000", "-rounds=9", "-max-ratio=3"},
 		{"broadcast", "-nodes=2", "-per-node=300", "-rounds=9", "-v1=50", "-max-ratio=4"},
-		{"send", "-n=500", "-rounds=3", "-duration=200ms", "-min-durable=0.1", "-min-ephemeral=0.1", "-min-chain=0.1", "-min-batch-chain=0.1", "-min-batch=1000", "-min-batch-share=0.1"},
+		{"send", "-n=500", "-acks", "-rounds=3", "-duration=200ms", "-min-durable=0.1", "-min-ephemeral=0.1", "-min-chain=0.1", "-min-batch-chain=0.1", "-min-batch=1000", "-min-batch-share=0.1"},
 		{"send", "-via=imhelper", "-n=500", "-rounds=2", "-duration=100ms", "-min-batch=1000", "-min-batch-share=0.1"},
 		{"send", "-kind=durable", "-rate=200", "-n=500", "-rounds=1", "-duration=500ms", "-max-p99=2s"},
 		{"mixed", "-n=300", "-groups=60", "-rate=100", "-duration=2s"},

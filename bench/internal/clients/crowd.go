@@ -52,6 +52,7 @@ func (c Crowd) Stats() (all Stats, err error) {
 		all.Repeated += s.Repeated
 		all.Stray += s.Stray
 		all.Unproved += s.Unproved
+		all.Acks += s.Acks
 		all.Errors += s.Errors
 		if all.Failure == "" {
 			all.Failure = s.Failure

@@ -28,6 +28,7 @@ type Plan struct {
 	Numbers  []int32  // the clients' numbers; First and those that follow unless given
 	Parallel int      // handshakes at once
 	Resumes  bool     // imtier.v1 clients keep their positions, and the next Open continues there
+	Acks     bool     // imtier.v1 clients acknowledge what they get; they are in no group
 	Messages int64    // how many messages have to arrive before Open is over
 	Room     int      // bytes of each socket's receive buffer; 0: as the kernel thinks right
 
@@ -49,6 +50,7 @@ type Stats struct {
 	Messages int64
 	Repeated int64  // of them, those that are not newer than what the client had; only of clients that resume
 	Stray    int64  // of them, those that were for another client; only of those that hold DirectData
+	Acks     int64  // acknowledgements sent
 	Unproved int64  // gaps that clients were told of, and streams that could not be resumed for sure
 	Errors   int64  // handshakes that were not answered by 101, and connections that broke when they should not
 	Failure  string // the first thing that went wrong
@@ -130,7 +132,7 @@ func (f *Fleet) Open(p Plan) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	if p.Resumes && len(f.kept) != p.Count {
+	if (p.Resumes || p.Acks) && len(f.kept) != p.Count {
 		f.kept = make([]place, p.Count)
 	}
 	f.rec.expect(p.Count)
@@ -224,7 +226,7 @@ func (f *Fleet) dialAll(d dialers, p Plan, token func(int) (string, error)) erro
 		plan: p, dialers: d, token: token, kept: f.kept, done: make(chan error, 1),
 		connected: f.connected, refused: func() { f.errors.Add(1) }, retried: func() { f.retries.Add(1) },
 	}
-	if !p.Resumes {
+	if !p.Resumes && !p.Acks {
 		o.kept = nil
 	}
 	f.loop.give(o)
@@ -260,7 +262,7 @@ func (f *Fleet) Stats() Stats {
 	s := Stats{
 		Open: f.loop.open.Load(), Started: f.loop.started.Load(), Pings: f.loop.pings.Load(),
 		Ponged: f.loop.ponged.Load(), Messages: f.rec.total.Load(),
-		Repeated: f.loop.repeated.Load(), Stray: f.rec.stray.Load(), Unproved: f.loop.unproved.Load(),
+		Repeated: f.loop.repeated.Load(), Stray: f.rec.stray.Load(), Unproved: f.loop.unproved.Load(), Acks: f.loop.acked.Load(),
 		Errors: f.errors.Load() + f.loop.closed.Load(),
 	}
 	if why := f.loop.failure.Load(); why != nil {

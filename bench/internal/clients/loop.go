@@ -27,6 +27,8 @@ type conn struct {
 	v1      bool
 	ponged  bool
 	started bool
+	acks    bool       // acknowledges what it gets
+	owes    bool       // an acknowledgement
 	hand    *handshake // until the server has answered
 	frames  decoder
 	at      *place // where to keep the positions; nil: nowhere
@@ -45,11 +47,13 @@ type loop struct {
 	given   atomic.Pointer[opening]
 	opening *opening // connections that are being opened; nil: none
 
+	acks acks
+
 	mayLose atomic.Bool // the server may break connections
 
 	// What has happened, for Fleet.Stats.
 	open, started, pings, ponged, closed atomic.Int64
-	repeated, unproved                   atomic.Int64
+	repeated, unproved, acked            atomic.Int64
 	failure                              atomic.Pointer[string] // the first one
 }
 
@@ -113,6 +117,7 @@ func (l *loop) run() {
 			l.leave.Store(false)
 		}
 		l.dial()
+		l.acknowledge()
 	}
 	l.closeAll()
 	for _, fd := range []int{l.epoll, l.bell[0], l.bell[1]} {
@@ -232,10 +237,17 @@ func (l *loop) message(c *conn, payload []byte) {
 		l.control(c, payload)
 		return
 	}
-	if c.at != nil && !c.at.message(payload) {
-		l.repeated.Add(1)
+	now := time.Now()
+	if c.at != nil {
+		was := *c.at
+		if !c.at.message(payload) {
+			l.repeated.Add(1)
+		}
+		if *c.at != was {
+			l.acks.owe(c, now)
+		}
 	}
-	l.rec.message(c, payload, time.Now())
+	l.rec.message(c, payload, now)
 }
 
 // control takes a frame of imtier.v1 that is no message.

@@ -95,10 +95,16 @@ func (l *loop) finish(err error) {
 // patience is how long to wait for events, in milliseconds.
 func (l *loop) patience() int {
 	if o := l.opening; o != nil && len(o.again) > 0 {
-		return int(max(0, time.Until(o.again[0].due)).Milliseconds()) + 1
+		return millisecondsTo(o.again[0].due)
+	}
+	if len(l.acks) > 0 {
+		return millisecondsTo(l.acks[0].due)
 	}
 	return wakeInterval
 }
+
+// millisecondsTo is how long to wait until a time, so that it is over then.
+func millisecondsTo(t time.Time) int { return int(max(0, time.Until(t)).Milliseconds()) + 1 }
 
 // begin connects, sends the handshake and has the answer waited for.
 func (l *loop) begin(o *opening, r retrial) error {
@@ -107,6 +113,7 @@ func (l *loop) begin(o *opening, r retrial) error {
 	c.hand = &handshake{begin: time.Now(), attempt: r.attempt, bare: p.Bare}
 	if o.kept != nil {
 		c.at = &o.kept[r.i]
+		c.acks = p.Acks && c.v1
 	}
 	if !p.Bare {
 		token, err := o.token(r.i)

@@ -31,6 +31,18 @@ func (p *place) start() []byte {
 	return masked(opText, append(b, '}'))
 }
 
+// ack is the frame that acknowledges everything up to there, of a client that has got something.
+func (p *place) ack() []byte {
+	b := []byte(`{"type":"ack","pos":{`)
+	if p.inbox != (protocol.Position{}) {
+		b = append(p.inbox.Append(append(b, `"inbox":"`...)), `",`...)
+	}
+	if p.all != (protocol.Position{}) {
+		b = append(p.all.Append(append(b, `"all":"`...)), `",`...)
+	}
+	return masked(opText, append(b[:len(b)-1], "}}"...))
+}
+
 // started takes the answer to start. It reports whether nothing can be missing.
 func (p *place) started(payload []byte) (recovered bool) {
 	if pos, ok := position(payload, inboxMark); ok {

@@ -47,6 +47,13 @@ func TestPlaceFollowsItsStreams(t *testing.T) {
 	if got := string(p.start()); !strings.HasSuffix(got, `{"type":"start","pos":{"inbox":"5-1","all":"8-1"}}`) {
 		t.Errorf("it starts with %q", got)
 	}
+	if got := string(p.ack()); !strings.HasSuffix(got, `{"type":"ack","pos":{"inbox":"5-1","all":"8-1"}}`) {
+		t.Errorf("it acknowledges with %q", got)
+	}
+	p.inbox = protocol.Position{}
+	if got := string(p.ack()); !strings.HasSuffix(got, `{"type":"ack","pos":{"all":"8-1"}}`) {
+		t.Errorf("without anything in its inbox it acknowledges with %q", got)
+	}
 }
 
 func TestPlaceNoticesWhatCouldNotBeResumed(t *testing.T) {

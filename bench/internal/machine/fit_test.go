@@ -1,7 +1,10 @@
 package machine
 
 import (
+	"math"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -84,5 +87,24 @@ func TestReadFindsThisMachinesLimits(t *testing.T) {
 	}
 	if m.Memory <= 0 || m.Files <= 0 || m.AllFiles <= 0 || m.Ports <= 0 || m.Tracked <= 0 || m.Watches <= 0 || m.Processes <= 0 || m.Buffers <= 0 {
 		t.Errorf("this machine: %+v", m)
+	}
+}
+
+func TestSocketMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tcp_mem")
+	if got, err := socketMemory(path); err != nil || got != math.MaxInt64 {
+		t.Errorf("in a container: %d, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("1\t2\t3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := socketMemory(path); err != nil || got != 3*int64(os.Getpagesize()) {
+		t.Errorf("three pages: %d, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := socketMemory(path); err == nil {
+		t.Errorf("no such file: %d", got)
 	}
 }

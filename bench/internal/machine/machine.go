@@ -24,7 +24,7 @@ type Machine struct {
 	Tracked   int   // connections that the firewall can still remember
 	Watches   int   // descriptors in epoll sets, of one user
 	Processes int   // processes and threads that can still be had
-	Buffers   int64 // bytes that all TCP sockets may hold together
+	Buffers   int64 // bytes that all TCP sockets may hold together; the greatest number if not known
 }
 
 // Unlimited stands for a limit that does not exist.
@@ -45,11 +45,9 @@ func Read() (Machine, error) {
 	if m.Ports, err = Ports(); err != nil {
 		return m, err
 	}
-	buffers, err := numbers("/proc/sys/net/ipv4/tcp_mem", 3)
-	if err != nil {
+	if m.Buffers, err = socketMemory("/proc/sys/net/ipv4/tcp_mem"); err != nil {
 		return m, err
 	}
-	m.Buffers = int64(buffers[2]) * int64(os.Getpagesize())
 	if m.AllFiles, err = allFiles(); err != nil {
 		return m, err
 	}
@@ -61,6 +59,19 @@ func Read() (Machine, error) {
 	}
 	m.Tracked, err = tracked()
 	return m, err
+}
+
+// socketMemory is what all TCP sockets may hold. In containers and other network namespaces the file is not there: the
+// limit, which holds all the same, is not known.
+func socketMemory(path string) (int64, error) {
+	pages, err := numbers(path, 3)
+	if errors.Is(err, fs.ErrNotExist) {
+		return math.MaxInt64, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int64(pages[2]) * int64(os.Getpagesize()), nil
 }
 
 // Ports is how many source ports an address has.

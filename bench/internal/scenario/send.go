@@ -22,6 +22,7 @@ type Send struct {
 	Kind         string
 	N            int // receivers
 	Offline      bool
+	Acks         bool // clients acknowledge
 	Senders      int
 	BatchSize    int
 	BatchSenders int
@@ -70,6 +71,7 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&o.Kind, "kind", kindAll, "durable, ephemeral, batch (durable, -batch-size at a time) or all")
 	fs.IntVar(&o.N, "n", 10000, "receivers, to whom messages go in turn")
 	fs.BoolVar(&o.Offline, "offline", false, "nobody is connected: how fast sends are accepted alone")
+	fs.BoolVar(&o.Acks, "acks", false, "clients of imtier.v1, every second one, acknowledge once a second what they got, as client-js does")
 	fs.IntVar(&o.Senders, "senders", 0, fmt.Sprintf("sends under way at the same time: HTTP connections (%d), or goroutines that call imhelper (%d)", httpSenders, helperSenders))
 	fs.IntVar(&o.BatchSize, "batch-size", 500, "sends in one batch")
 	fs.IntVar(&o.BatchSenders, "batch-senders", 4, "batches under way at the same time")
@@ -210,7 +212,7 @@ func (o *Send) receivers(ctx context.Context, x *sending) (err error) {
 	x.to = &audience{Crowd: crowd(x.at)}
 	x.p.Say("send: opening %d connections …", o.N)
 	_, err = x.to.Open(func(int) clients.Plan {
-		return clients.Plan{URL: x.at[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Parallel: o.Parallel}
+		return clients.Plan{URL: x.at[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Acks: o.Acks, Parallel: o.Parallel}
 	})
 	return err
 }

@@ -26,7 +26,15 @@ func (o *Send) report(res *report.Result, x *sending) error {
 	if o.Offline {
 		return nil
 	}
-	return x.to.account(res, "")
+	if err := x.to.account(res, ""); err != nil {
+		return err
+	}
+	if !o.Acks {
+		return nil
+	}
+	stats, err := x.to.Stats()
+	res.Check("acknowledgements sent", float64(stats.Acks), "", report.AtLeast(1), "each of all that a client got in a second")
+	return err
 }
 
 // account adds what an audience has got more or less than was sent to it.
