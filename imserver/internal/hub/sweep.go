@@ -16,7 +16,7 @@ const (
 	// same time are quiet for as long: a thousand pings, and as many answers, in one go hold up everybody's messages. Few go
 	// together: each step wakes both ends, which takes as long as some pings.
 	sweepSteps = 10
-	fewPings   = 100
+	fewPings   = 50
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
 	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
