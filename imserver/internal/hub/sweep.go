@@ -27,6 +27,8 @@ const (
 	// pingSpread is by which part of the time a ping may come earlier than it has to, by chance: so those that were heard at
 	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time.
 	pingSpread = 4
+	// clockStep is by how much a clock that is put right may go back without a ping for everybody.
+	clockStep = 10 * time.Second
 )
 
 // sweep looks after all time-outs of all connections, so that none needs a timer of its own.
@@ -58,7 +60,7 @@ func (s *sweeper) round(ctx context.Context, now time.Time) {
 	conns := s.others.take(s.hub.appendConns, s.hub.sweepRounds())
 	for part := range slices.Chunk(conns, len(conns)/sweepSteps+1) {
 		for _, c := range part {
-			if !c.closer && now.Unix() >= int64(c.calm) && s.check(c, now) {
+			if !c.closer && !s.hub.calm(c, now) && s.check(c, now) {
 				c.closer, s.closer = true, append(s.closer, c)
 			}
 		}
@@ -130,7 +132,13 @@ func (h *Hub) pingAfter() time.Duration {
 // pingDue decides whether a connection that has been quiet for so long is pinged.
 func (h *Hub) pingDue(quiet time.Duration) bool {
 	after := h.pingAfter()
-	return quiet > after-rand.N(after/pingSpread) // at its least calmUntil
+	return quiet > after-rand.N(after/pingSpread) || quiet < -clockStep
+}
+
+// calm reports that no ping can be due, and does not look at the socket for it.
+func (h *Hub) calm(c *Conn, now time.Time) bool {
+	left := int64(c.calm) - now.Unix()
+	return left > 0 && left <= int64(h.opts.PingInterval/time.Second) // more when the clock went back
 }
 
 // calmUntil is when a connection that was heard at a time may be pinged at the soonest.

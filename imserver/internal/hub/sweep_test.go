@@ -127,6 +127,18 @@ func TestCalmEndsWhenAPingCanBeDue(t *testing.T) {
 	}
 }
 
+func TestAClockThatGoesBackStopsNoPings(t *testing.T) {
+	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
+	now := time.Now()
+	c := &Conn{calm: uint32(h.calmUntil(now).Unix())}
+	if !h.calm(c, now) || h.pingDue(0) || h.pingDue(-time.Second) {
+		t.Error("who has just been heard is due")
+	}
+	if h.calm(c, now.Add(-time.Hour)) || !h.pingDue(-time.Hour) {
+		t.Error("an hour back nobody is due for an hour")
+	}
+}
+
 func TestPingsAreDueByChance(t *testing.T) {
 	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
 	after := h.pingAfter()
