@@ -28,7 +28,7 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
 
   imbench all        all of these at the sizes of the goals, and one table in the end (make bench)
   imbench idle       memory and goroutines of connections that do nothing
-  imbench connect    clients coming in, next to a server that only accepts; -storm: all at once
+  imbench connect    clients coming in, next to servers that only accept; -storm: all at once
   imbench send       direct sends through webapi, next to a bare handler and a bare chain; -via imhelper; -rate for latency
   imbench fanout     one message to a large group, next to a bare loop
   imbench broadcast  one message to all clients of several nodes, next to bare loops

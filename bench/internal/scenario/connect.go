@@ -9,6 +9,7 @@ import (
 	"github.com/imtier/imtier/bench/internal/bare"
 	"github.com/imtier/imtier/bench/internal/clients"
 	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/bench/internal/procs"
 	"github.com/imtier/imtier/bench/internal/report"
 )
 
@@ -39,7 +40,7 @@ func (o *Connect) Register(fs *flag.FlagSet) error {
 	fs.IntVar(&o.V1, "v1", 50, "percent of the connections that speak imtier.v1, whose start is waited for")
 	fs.IntVar(&o.Groups, "groups", 0, "groups that each client joins")
 	fs.BoolVar(&o.Storm, "storm", false, fmt.Sprintf("all at once: %d handshakes at a time", stormParallel))
-	fs.BoolVar(&o.Baseline, "baseline", true, "compare with net/http and coder/websocket that accept and do nothing else")
+	fs.BoolVar(&o.Baseline, "baseline", true, "compare with net/http and coder/websocket that accept and do nothing else, and with a loop that answers handshakes")
 	fs.Float64Var(&o.MinRate, "min-rate", 8000, "least connects a second")
 	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the server while they come in")
 	return o.Common.Register(fs)
@@ -61,10 +62,14 @@ func (o *Connect) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 	}
 	defer s.close()
 	defer s.tell(res)
-	var bareRate float64
-	if o.Baseline {
-		p.Say("connect: %d connections to a server that only accepts …", o.N)
-		if bareRate, err = o.bare(ctx, s, res); err != nil {
+	baselines := acceptors()
+	if !o.Baseline {
+		baselines = nil
+	}
+	for i := range baselines {
+		b := &baselines[i]
+		p.Say("connect: %d connections to %s …", o.N, b.what)
+		if b.rate, err = o.bare(ctx, s, res, b); err != nil {
 			return res, err
 		}
 	}
@@ -73,19 +78,36 @@ func (o *Connect) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 	if err != nil {
 		return res, err
 	}
-	if o.Baseline {
-		res.Add("share of the accepting server's rate", rate/bareRate, "", "")
+	for _, b := range baselines {
+		res.Add("share of "+b.whose+" rate", rate/b.rate, "", "")
 	}
 	return res, nil
 }
 
-// bare measures the server that only accepts; its clients leave again.
-func (o *Connect) bare(ctx context.Context, s *stage, res *report.Result) (rate float64, err error) {
-	w, err := s.worker(ctx, bare.AcceptRole)
+// acceptor is a server that takes connections and does nothing with them.
+type acceptor struct {
+	name, what, whose string
+	role              string
+	url               func(*procs.Worker) (string, error)
+	rate              float64 // connects a second
+}
+
+func acceptors() []acceptor {
+	return []acceptor{
+		{"accept only", "a server that only accepts", "the accepting server's", bare.AcceptRole,
+			func(w *procs.Worker) (string, error) { return bare.Accept{W: w}.URL() }, 0},
+		{"bare loop", "a bare loop", "the bare loop's", bare.FanoutRole,
+			func(w *procs.Worker) (string, error) { return bare.Fanout{W: w}.URL() }, 0},
+	}
+}
+
+// bare measures one of them; its clients leave again.
+func (o *Connect) bare(ctx context.Context, s *stage, res *report.Result, b *acceptor) (rate float64, err error) {
+	w, err := s.worker(ctx, b.role)
 	if err != nil {
 		return 0, err
 	}
-	url, err := bare.Accept{W: w}.URL()
+	url, err := b.url(w)
 	if err != nil {
 		return 0, err
 	}
@@ -103,22 +125,22 @@ func (o *Connect) bare(ctx context.Context, s *stage, res *report.Result) (rate 
 	if err != nil {
 		return 0, err
 	}
-	if err := cpu.end("accept only"); err != nil {
+	if err := cpu.end(b.name); err != nil {
 		return 0, err
 	}
 	rate = float64(o.N) / opened.Elapsed.Seconds()
-	res.Add("accept only: connects", rate, "/s", "raw, without tokens, presence and Redis")
-	res.Costs = append(res.Costs, cpu.cost("accept only", "connect", int64(o.N)))
+	res.Add(b.name+": connects", rate, "/s", "raw, without tokens, presence and Redis")
+	res.Costs = append(res.Costs, cpu.cost(b.name, "connect", int64(o.N)))
 	connects, _, err := fleet.Took()
 	if err != nil {
 		return 0, err
 	}
-	res.Took("handshake, accept only", connects)
+	res.Took("handshake, "+b.name, connects)
 	rss, err := measure.RSS(w.PID())
 	if err != nil {
 		return 0, err
 	}
-	res.Add("accept only: resident memory per connection", float64(rss)/float64(o.N), "bytes", "of all the process")
+	res.Add(b.name+": resident memory per connection", float64(rss)/float64(o.N), "bytes", "of all the process")
 	return rate, fleet.Leave()
 }
 
