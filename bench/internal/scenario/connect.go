@@ -21,8 +21,8 @@ const (
 	stormParallel = 4096
 )
 
-// Connect measures how fast clients come in, each with a signed URL and registered in Redis, next to a server that
-// accepts WebSockets and does nothing else.
+// Connect measures how fast clients come in, each with a signed URL and registered in Redis, next to servers
+// that accept WebSockets and do nothing else.
 type Connect struct {
 	Common
 	N        int

@@ -28,13 +28,13 @@ func (o *Send) throughWebapi(ctx context.Context, x *sending) (err error) {
 			return err
 		}
 	}
-	if chain != "" && o.wants(kindDurable) {
-		x.kinds = append(x.kinds, o.single(kindChain, chain, x.chain))
-	}
 	if x.api, err = x.webapi(ctx); err != nil {
 		return err
 	}
 	x.cpu.add("webapi", x.api.PID())
+	if chain != "" && o.wants(kindDurable) {
+		x.kinds = append(x.kinds, o.single(kindChain, chain, x.chain))
+	}
 	for _, k := range []string{kindDurable, kindEphemeral} {
 		if o.wants(k) {
 			x.kinds = append(x.kinds, o.single(k, x.api.Addr, x.to))

@@ -129,22 +129,22 @@ func (h *Hub) pingAfter() time.Duration {
 	return max(h.opts.PingInterval-time.Duration(h.sweepRounds())*sweepInterval, h.opts.PingInterval/2)
 }
 
-// pingDue decides whether a connection that has been quiet for so long is pinged.
-func (h *Hub) pingDue(quiet time.Duration) bool {
+// pingFrom is how long a connection has been quiet at least when it is pinged.
+func (h *Hub) pingFrom() time.Duration {
 	after := h.pingAfter()
-	return quiet > after-rand.N(after/pingSpread) || quiet < -clockStep
+	return after - after/pingSpread
 }
 
-// calm reports that no ping can be due, and does not look at the socket for it.
+// pingDue decides whether a connection that has been quiet for so long is pinged.
+func (h *Hub) pingDue(quiet time.Duration) bool {
+	from := h.pingFrom()
+	return quiet > from+rand.N(h.pingAfter()-from) || quiet < -clockStep
+}
+
+// calm reports that no ping can be due. It does not look at the socket for it, which is in no cache.
 func (h *Hub) calm(c *Conn, now time.Time) bool {
 	left := int64(c.calm) - now.Unix()
 	return left > 0 && left <= int64(h.opts.PingInterval/time.Second) // more when the clock went back
-}
-
-// calmUntil is when a connection that was heard at a time may be pinged at the soonest.
-func (h *Hub) calmUntil(heard time.Time) time.Time {
-	after := h.pingAfter()
-	return heard.Add(after - after/pingSpread)
 }
 
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
@@ -184,7 +184,7 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 		s.pings++
 		return true
 	}
-	c.calm = uint32(s.hub.calmUntil(heard).Unix()) // to look at what check looks at takes longer than all the rest of a round
+	c.calm = uint32(heard.Add(s.hub.pingFrom()).Unix())
 	return waiting || asks
 }
 

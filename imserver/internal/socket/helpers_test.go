@@ -47,6 +47,7 @@ type recorder struct {
 	msgs    []string // "t:" or "b:" and the data
 	frames  int
 	rooms   int
+	closing int
 	closed  []protocol.Reason
 	message func(text bool, data []byte) // besides, when set before Serve
 	room    func()
@@ -80,7 +81,11 @@ func (r *recorder) Room() {
 	}
 }
 
-func (r *recorder) Closing() {}
+func (r *recorder) Closing() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing++
+}
 
 func (r *recorder) Closed(why protocol.Reason) {
 	r.mu.Lock()

@@ -202,6 +202,9 @@ func TestBrokenInputIsRefused(t *testing.T) {
 			if got := rec.got(); len(got) != 1 {
 				t.Errorf("messages %.40q, want the first one only", got)
 			}
+			if n := rec.count(&rec.closing); n != 1 {
+				t.Errorf("told %d times that the socket closes", n)
+			}
 		})
 	}
 }
@@ -218,6 +221,9 @@ func TestPeerCloses(t *testing.T) {
 	p.send(clientFrame(finBit|byte(opClose), []byte("\x03\xe8bye")))
 	p.expectClose(1000)
 	expectClosed(t, s, rec, protocol.ReasonPeerClosed)
+	if n := rec.count(&rec.closing); n != 0 {
+		t.Errorf("told %d times that the socket closes, which the peer has done", n)
+	}
 }
 
 func TestPeerVanishes(t *testing.T) {
