@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +161,37 @@ func TestMessagesBeforeTheStart(t *testing.T) {
 		k.expect("inbox", "a", "b")
 		k.expect("group:chess", id)
 	}
+}
+
+// Who has read started is given what comes from then on, ephemeral messages too, which are in no log.
+func TestNothingPassesBetweenStartedAndLive(t *testing.T) {
+	var r *rig
+	var busy []*shard
+	acked := make(chan struct{})
+	r = newRig(t, func(o *Options) {
+		o.Acked = func(*Conn, map[protocol.Stream]protocol.Position) { // begin is about to tell it
+			for _, st := range []protocol.Stream{ann, chess, all} {
+				if s := r.hub.shard(st); !slices.Contains(busy, s) {
+					s.mu.Lock() // as if it were fanning out
+					busy = append(busy, s)
+				}
+			}
+			close(acked)
+		}
+	})
+	r.publish(ann, message("a"))
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "c"}, "chess"), true).read()
+	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
+	<-acked
+	for len(busy) > 0 {
+		time.Sleep(20 * time.Millisecond)
+		if n := len(k.frames()); n != 1 {
+			t.Errorf("%d frames while %d shards are fanning out, want only hello", n, len(busy))
+		}
+		busy[0].mu.Unlock()
+		busy = busy[1:]
+	}
+	k.wait("started", func(all []got) bool { return len(all) == 2 && all[1].Type == "started" })
 }
 
 func TestAStartSurvivesAnOutage(t *testing.T) {
