@@ -259,10 +259,11 @@ func (r *rig) upgrade(w http.ResponseWriter, req *http.Request) {
 	c := r.conns[req.URL.Query().Get("conn")]
 	r.mu.Unlock()
 	hello := protocol.Hello{ClientID: c.ClientID, ConnID: c.ID, Ping: 25}.Frame()
-	s, err := socket.Upgrade(w, req, socket.Options{
+	hs, ok := socket.ReadHandshake(req)
+	s, err := hs.Upgrade(w, socket.Options{
 		MaxMessage: 64 << 10, OutboxCap: testCap, Hello: func() []byte { return hello },
 	})
-	if err != nil {
+	if err != nil || !ok {
 		c.Abandon()
 		return
 	}

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -69,7 +68,6 @@ func (s *Server) session(r *http.Request, from netip.Addr, clientID, device stri
 	return store.Session{
 		ClientID: clientID, Device: device, ConnID: protocol.NewConnID(s.o.Partition(clientID)),
 		Node: s.o.Node(), IP: ip, Since: time.Now(),
-		Positions: hasToken(r.Header, headerProtocol, socket.Subprotocol),
 	}
 }
 

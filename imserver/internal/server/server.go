@@ -88,7 +88,8 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	from := s.o.Proxies.clientOf(r)
-	if p := s.check(r, from); p != nil {
+	handshake, ok := socket.ReadHandshake(r)
+	if p := s.check(r, from, ok); p != nil {
 		s.refuse(w, p)
 		return
 	}
@@ -100,12 +101,13 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	// A client that gives up must not leave half a registration: this goes on without it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), admitTimeout)
 	defer cancel()
+	se.Positions = handshake.Subprotocol
 	conn, err := s.o.Admitter.Admit(ctx, se)
 	if err != nil {
 		s.refuse(w, s.refusalOf(err, se))
 		return
 	}
-	sock, err := socket.Upgrade(w, r, socket.Options{
+	sock, err := handshake.Upgrade(w, socket.Options{
 		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Parker: s.o.Parker, Hello: func() []byte { return s.hello(se) },
 	})
 	if err != nil {
@@ -118,11 +120,11 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 }
 
 // check looks at everything but the token.
-func (s *Server) check(r *http.Request, from netip.Addr) *refusal {
+func (s *Server) check(r *http.Request, from netip.Addr, handshake bool) *refusal {
 	switch {
 	case s.draining.Load():
 		return refuseDraining
-	case !isUpgrade(r):
+	case !handshake:
 		return refuseNoUpgrade
 	case !s.allowedOrigin(r):
 		return refuseOrigin

@@ -43,6 +43,8 @@ func eventually(t *testing.T, what string, cond func() bool) {
 
 // recorder is a Handler that writes down what it is told.
 type recorder struct {
+	over chan struct{} // closed by the first Closed; connect makes it
+
 	mu      sync.Mutex
 	msgs    []string // "t:" or "b:" and the data
 	frames  int
@@ -90,6 +92,9 @@ func (r *recorder) Closing() {
 func (r *recorder) Closed(why protocol.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.closed) == 0 {
+		close(r.over)
+	}
 	r.closed = append(r.closed, why)
 }
 
@@ -168,13 +173,14 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 	if rec == nil {
 		rec = &recorder{}
 	}
+	rec.over = make(chan struct{})
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	socks := make(chan *Socket, 1)
 	srv := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, err := Upgrade(w, r, su.o)
+		s, err := upgrade(w, r, su.o)
 		if err != nil {
 			t.Errorf("upgrade: %v", err)
 			close(socks)
@@ -206,7 +212,7 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 			s.Serve(rec)
 		}
 		select {
-		case <-s.Done():
+		case <-rec.over:
 		case <-time.After(patience):
 			t.Error("the socket did not end")
 		}
@@ -365,10 +371,10 @@ func (p *peer) expectClose(code int) {
 }
 
 // expectClosed waits until the handler was told of the end, once.
-func expectClosed(t *testing.T, s *Socket, rec *recorder, want protocol.Reason) {
+func expectClosed(t *testing.T, rec *recorder, want protocol.Reason) {
 	t.Helper()
 	select {
-	case <-s.Done():
+	case <-rec.over:
 	case <-time.After(patience):
 		t.Fatalf("the socket did not end; told %v", rec.reasons())
 	}
@@ -387,4 +393,12 @@ func running(function string) int {
 		}
 	}
 	return n
+}
+
+func upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error) {
+	h, ok := ReadHandshake(r)
+	if !ok {
+		return nil, errors.New("no handshake")
+	}
+	return h.Upgrade(w, o)
 }

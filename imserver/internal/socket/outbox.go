@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"sync"
@@ -19,7 +20,7 @@ var (
 // flushTimeout is how long the kernel may refuse to take one chunk before the connection counts as dead.
 const flushTimeout = 30 * time.Second
 
-// outbox is the net.Conn that coder/websocket writes to, and the place where frames of this package are sent.
+// outbox is where the frames of this package are sent, and what coder/websocket reads from and writes to (see reader).
 // A write never waits: what the kernel does not take at once is kept, up to a cap in bytes, and flushed by a
 // goroutine that exists only while something is kept. So a fan-out is a plain loop, a socket costs no goroutine
 // and no buffer, and one peer that stopped reading delays nobody.
@@ -40,13 +41,8 @@ type outbox struct {
 	kept     [][]byte // in order; the first may be the rest of a frame
 
 	net.Conn
-	room func() // called from the flusher when everything kept is sent, after a frame was refused
-	wake func() // called when the connection was closed from this side; must not block
-
-	// The reader's alone.
-	front   []byte // bytes that net/http had read before the upgrade
-	left    int    // bytes that may be read
-	metered bool   // left counts
+	owner *Socket       // whose it is; fixed
+	front *bytes.Reader // what came with the handshake and is still to be read, nil if nothing; the reader's alone
 
 	idle sync.WaitGroup
 }
@@ -55,8 +51,11 @@ type outbox struct {
 const noFD = -1
 
 // open makes an outbox of a connection that nobody uses yet. From now on it must be closed by Close only.
-func (o *outbox) open(c net.Conn, capBytes int, front []byte, room, wake func()) {
-	o.Conn, o.cap, o.front, o.room, o.wake, o.fd = c, capBytes, front, room, wake, noFD
+func (o *outbox) open(c net.Conn, capBytes int, front []byte, owner *Socket) {
+	o.Conn, o.cap, o.owner, o.fd = c, capBytes, owner, noFD
+	if len(front) > 0 {
+		o.front = bytes.NewReader(front)
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return
@@ -78,27 +77,30 @@ func (o *outbox) with(f func(fd int) error) error {
 	return f(int(o.fd))
 }
 
-// Read serves what net/http had read ahead, then the connection.
-func (o *outbox) Read(p []byte) (n int, err error) {
-	if o.metered {
-		if o.left <= 0 {
-			return 0, errTooMuch
-		}
-		p = p[:min(len(p), o.left)]
-		defer func() { o.left -= n }()
+// readNow reads what has come; nothing when that is nothing, or when there is no descriptor.
+func (o *outbox) readNow(p []byte) (int, error) {
+	if o.front != nil {
+		return o.Read(p)
 	}
-	if len(o.front) > 0 {
-		n = copy(p, o.front)
-		o.front = o.front[n:]
-		return n, nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.fd == noFD {
+		return 0, nil // Read tells
+	}
+	return recvNow(int(o.fd), p)
+}
+
+// Read serves what came with the handshake, then the connection.
+func (o *outbox) Read(p []byte) (int, error) {
+	if o.front != nil {
+		n, err := o.front.Read(p)
+		if o.front.Len() == 0 {
+			o.front = nil
+		}
+		return n, err
 	}
 	return o.Conn.Read(p)
 }
-
-// meter bounds what is read until unmeter: one message may come in any number of frames, also empty ones, which cost
-// time and count nowhere else.
-func (o *outbox) meter(bytes int) { o.metered, o.left = true, bytes }
-func (o *outbox) unmeter()        { o.metered = false }
 
 // Write is for coder/websocket, which writes control frames: pongs, and a close after a protocol error.
 func (o *outbox) Write(p []byte) (int, error) {
@@ -211,8 +213,8 @@ func (o *outbox) flush() {
 				o.halfClose()
 			}
 			o.mu.Unlock()
-			if wake && o.room != nil {
-				o.room()
+			if wake {
+				o.owner.roomAgain()
 			}
 			return
 		}
@@ -257,7 +259,7 @@ func (o *outbox) Close() error {
 // the Parker.
 func (o *outbox) hangUp() error {
 	err := o.Conn.Close()
-	o.wake()
+	o.owner.unpark()
 	return err
 }
 

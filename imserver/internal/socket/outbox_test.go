@@ -110,7 +110,7 @@ func TestRoomFollowsEveryRefusal(t *testing.T) {
 		default:
 		}
 	}}
-	p, s, _ := connect(t, su)
+	p, s, rec := connect(t, su)
 	const frames = 3000
 	go func() {
 		for i := 0; i < frames; {
@@ -120,7 +120,7 @@ func TestRoomFollowsEveryRefusal(t *testing.T) {
 			case errors.Is(err, ErrFull):
 				select {
 				case <-again:
-				case <-s.Done():
+				case <-rec.over:
 					return
 				}
 			default:
@@ -245,7 +245,7 @@ func TestEndSendsTheCloseFrameAfterEverythingKept(t *testing.T) {
 	}
 	p.send(clientFrame(finBit|byte(opClose), []byte{0x11, 0x94}))
 	p.Close()
-	expectClosed(t, s, rec, protocol.ReasonForcedOffline)
+	expectClosed(t, rec, protocol.ReasonForcedOffline)
 }
 
 func TestKillDoesNotWaitForThePeer(t *testing.T) {
@@ -253,7 +253,7 @@ func TestKillDoesNotWaitForThePeer(t *testing.T) {
 	fill(t, s, 2000)
 	s.End(protocol.ReasonTooSlow)
 	s.Kill()
-	expectClosed(t, s, rec, protocol.ReasonTooSlow)
+	expectClosed(t, rec, protocol.ReasonTooSlow)
 	eventually(t, "the flusher has returned", func() bool { return running("socket.(*outbox).flush") == 0 })
 }
 
@@ -261,7 +261,7 @@ func TestKillBeforeServe(t *testing.T) {
 	_, s, rec := connect(t, setup{hold: true})
 	s.Kill()
 	s.Serve(rec)
-	expectClosed(t, s, rec, protocol.ReasonPeerGone)
+	expectClosed(t, rec, protocol.ReasonPeerGone)
 }
 
 // The first reason counts, and it is told once.
@@ -285,7 +285,7 @@ func TestEndFromEverywhere(t *testing.T) {
 		close(start)
 		wg.Wait()
 		p.Close()
-		expectClosed(t, s, rec, protocol.Reason(first.Load()))
+		expectClosed(t, rec, protocol.Reason(first.Load()))
 	}
 }
 
@@ -356,7 +356,7 @@ func TestResetWhileFlushing(t *testing.T) {
 	fill(t, s, 2000)
 	_ = p.Conn.(*net.TCPConn).SetLinger(0)
 	p.Close()
-	expectClosed(t, s, rec, protocol.ReasonPeerGone)
+	expectClosed(t, rec, protocol.ReasonPeerGone)
 	if err := s.Send(Frame(OpText, nil)); !errors.Is(err, ErrClosed) {
 		t.Errorf("Send = %v, want ErrClosed", err)
 	}

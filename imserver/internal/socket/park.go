@@ -14,13 +14,12 @@ type parking struct {
 	armed  bool // the Parker knows the descriptor; the reader's alone
 }
 
-// wait hands the connection to the Parker, when it has one and nothing is left to read. It reports whether it did:
-// then the caller must return.
+// wait hands the connection to the Parker, when it has one and nothing is left that came with the handshake. It reports whether
+// it did: then the caller must return. The caller has no reader.
 func (s *Socket) wait() bool {
-	if s.park.parker == nil || s.br.Buffered() > 0 || len(s.out.front) > 0 {
+	if s.park.parker == nil || s.out.front != nil {
 		return false
 	}
-	_ = s.out.SetReadDeadline(time.Time{}) // fails only when closed; then so does arming
 	s.park.parked.Store(true)
 	if s.park.parker.arm(s) == nil {
 		return true
@@ -29,7 +28,8 @@ func (s *Socket) wait() bool {
 		return true // whoever closed the connection has started a reader
 	}
 	s.park.parker.forget(s)
-	s.park.parker = nil // the kernel has no room for another one to watch, or the connection is closed: reading tells
+	s.park.parker = nil                    // the kernel has no room for another one to watch, or the connection is closed: reading tells
+	_ = s.out.SetReadDeadline(time.Time{}) // of an earlier read; fails only when closed
 	return false
 }
 

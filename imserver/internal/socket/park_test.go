@@ -38,7 +38,7 @@ func TestParkedConnectionsEnd(t *testing.T) {
 				eventually(t, "it is parked", s.park.parked.Load)
 			}
 			tt.end(p, s)
-			expectClosed(t, s, rec, tt.want)
+			expectClosed(t, rec, tt.want)
 		})
 	}
 }
@@ -52,7 +52,7 @@ func TestParkedConnectionsEndOnce(t *testing.T) {
 		wg.Go(func() { _, _ = p.Write(text("m")) }) // may find it closed
 		wg.Go(s.Kill)
 		wg.Wait()
-		expectClosed(t, s, rec, protocol.ReasonPeerGone)
+		expectClosed(t, rec, protocol.ReasonPeerGone)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestWithoutAParker(t *testing.T) {
 			s.End(protocol.ReasonDraining)
 			p.expectClose(protocol.ReasonDraining.Code())
 			_ = p.Conn.Close()
-			expectClosed(t, s, rec, protocol.ReasonDraining)
+			expectClosed(t, rec, protocol.ReasonDraining)
 		})
 	}
 }

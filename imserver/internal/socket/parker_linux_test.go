@@ -36,7 +36,7 @@ func TestReusedDescriptors(t *testing.T) {
 		p.send(text(want[2:]))
 		eventually(t, "the message", func() bool { return slices.Equal(rec.got(), []string{want}) })
 		s.Kill()
-		<-s.Done()
+		<-rec.over
 	}
 	parker.mu.Lock()
 	defer parker.mu.Unlock()

@@ -28,14 +28,11 @@ const maxPooled = 64 << 10
 // there is something to read. Without a Parker it stays and waits.
 func (s *Socket) read() {
 	for {
-		if s.park.parker != nil { // or it would end whoever is silent
-			_ = s.out.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does the read
-		}
 		if s.ended.Load() {
 			s.discard()
 			return
 		}
-		if r := s.readOne(); r != protocol.ReasonNone {
+		if r := s.readSome(); r != protocol.ReasonNone {
 			s.End(r)
 			if r.Code() == 0 || r == protocol.ReasonPeerClosed {
 				s.finish(r)
@@ -44,25 +41,49 @@ func (s *Socket) read() {
 			s.h.Closing()
 			continue // the peer may still answer the close frame
 		}
-		if s.wait() {
+		if !s.ended.Load() && s.wait() {
 			return
 		}
 	}
 }
 
+// readSome reads until nothing is left that has arrived, or this side has ended. It returns why the connection is over, or
+// ReasonNone.
+func (s *Socket) readSome() protocol.Reason {
+	in := takeReader(s)
+	for {
+		in.begin(s.due())
+		r := s.readOne(in)
+		rest := in.br.Buffered() > 0
+		if r != protocol.ReasonNone || s.ended.Load() || !rest {
+			in.release(r == protocol.ReasonNone && !rest)
+			return r
+		}
+	}
+}
+
+// due is when the peer must have completed a frame that has begun to arrive. Without a Parker a read may wait for the beginning,
+// and silence is no offence: zero.
+func (s *Socket) due() time.Time {
+	if s.park.parker == nil {
+		return time.Time{}
+	}
+	return time.Now().Add(s.patience)
+}
+
 // readOne reads one control frame or one message. It returns why the connection is over, or ReasonNone.
-func (s *Socket) readOne() protocol.Reason {
-	head, err := s.br.Peek(2)
+func (s *Socket) readOne(in *reader) protocol.Reason {
+	head, err := in.br.Peek(2)
 	if err != nil {
 		return s.why(err)
 	}
 	s.heard.Store(time.Now().UnixMilli())
 	if isPlainControl(head) {
-		return s.readControl(int(head[1] & lenMask))
+		return s.readControl(in, int(head[1]&lenMask))
 	}
-	s.out.meter(s.allowance)
-	defer s.out.unmeter()
-	typ, r, err := s.ws.Reader(context.Background()) // the deadline is on the connection
+	in.meter(4*int(s.maxMessage) + frameSlack)
+	defer in.unmeter()
+	typ, r, err := in.ws.Reader(context.Background()) // the deadline is on the connection
 	if err != nil {
 		return s.why(err)
 	}
@@ -95,8 +116,8 @@ func isPlainControl(head []byte) bool {
 		head[1]&maskBit != 0 && head[1]&lenMask <= maxControlPayload
 }
 
-func (s *Socket) readControl(n int) protocol.Reason {
-	b, err := s.br.Peek(2 + maskKeyLen + n)
+func (s *Socket) readControl(in *reader, n int) protocol.Reason {
+	b, err := in.br.Peek(2 + maskKeyLen + n)
 	if err != nil {
 		return s.why(err)
 	}
@@ -105,29 +126,20 @@ func (s *Socket) readControl(n int) protocol.Reason {
 	for i := range payload {
 		payload[i] = masked[i] ^ key[i%maskKeyLen]
 	}
-	if _, err := s.br.Discard(len(b)); err != nil {
+	if _, err := in.br.Discard(len(b)); err != nil {
 		return s.why(err)
 	}
-	s.h.Frame(n)
-	if op == opPing {
-		_ = s.out.send(Frame(opPong, payload), false) // a peer that reads nothing gets no pong
-	}
+	s.control(op, payload)
 	return protocol.ReasonNone
 }
 
-// onPing and onPong are called for control frames between the fragments of a message. They count like others, and
-// pings are not left to coder/websocket to answer: its writes may not be refused, so that a peer that pings and does
-// not read would fill the memory.
-func (s *Socket) onPing(_ context.Context, payload []byte) (answer bool) {
+// control acts on a ping or pong.
+func (s *Socket) control(op Opcode, payload []byte) {
 	s.heard.Store(time.Now().UnixMilli())
 	s.h.Frame(len(payload))
-	_ = s.out.send(Frame(opPong, payload), false) // a peer that reads nothing gets no pong
-	return false
-}
-
-func (s *Socket) onPong(_ context.Context, payload []byte) {
-	s.heard.Store(time.Now().UnixMilli())
-	s.h.Frame(len(payload))
+	if op == opPing {
+		_ = s.out.send(Frame(opPong, payload), false) // a peer that reads nothing gets no pong
+	}
 }
 
 // why maps what ended a read to a reason.

@@ -132,24 +132,24 @@ func TestHalfAFrameThenSilenceEnds(t *testing.T) {
 		{"half a close frame", clientFrame(finBit|byte(opClose), []byte("\x03\xe8bye"))[:7]},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, s, rec := connect(t, setup{patience: 30 * time.Millisecond})
+			p, _, rec := connect(t, setup{patience: 30 * time.Millisecond})
 			p.send(text("whole"))
 			eventually(t, "the whole message", func() bool { return len(rec.got()) == 1 })
 			p.send(tt.sent)
 			p.expectClose(protocol.ReasonNoPong.Code())
 			p.Close()
-			expectClosed(t, s, rec, protocol.ReasonNoPong)
+			expectClosed(t, rec, protocol.ReasonNoPong)
 		})
 	}
 }
 
 // Silence between frames is no offence.
 func TestSilenceBetweenFramesIsFine(t *testing.T) {
-	p, s, rec := connect(t, setup{patience: 20 * time.Millisecond})
+	p, _, rec := connect(t, setup{patience: 20 * time.Millisecond})
 	p.send(text("a"))
 	eventually(t, "the message", func() bool { return len(rec.got()) == 1 })
 	select {
-	case <-s.Done():
+	case <-rec.over:
 		t.Fatalf("ended: %v", rec.reasons())
 	case <-time.After(100 * time.Millisecond): // five times the patience
 	}
@@ -198,7 +198,7 @@ func TestBrokenInputIsRefused(t *testing.T) {
 			eventually(t, "the end", func() bool { return s.EndedFor(time.Now()) > 0 }) // a reset would be there too
 			p.expectClose(tt.reason.Code())
 			p.Close()
-			expectClosed(t, s, rec, tt.reason)
+			expectClosed(t, rec, tt.reason)
 			if got := rec.got(); len(got) != 1 {
 				t.Errorf("messages %.40q, want the first one only", got)
 			}
@@ -217,10 +217,10 @@ func TestLargestMessage(t *testing.T) {
 }
 
 func TestPeerCloses(t *testing.T) {
-	p, s, rec := connect(t, setup{})
+	p, _, rec := connect(t, setup{})
 	p.send(clientFrame(finBit|byte(opClose), []byte("\x03\xe8bye")))
 	p.expectClose(1000)
-	expectClosed(t, s, rec, protocol.ReasonPeerClosed)
+	expectClosed(t, rec, protocol.ReasonPeerClosed)
 	if n := rec.count(&rec.closing); n != 0 {
 		t.Errorf("told %d times that the socket closes, which the peer has done", n)
 	}
@@ -239,7 +239,7 @@ func TestPeerVanishes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, s, rec := connect(t, setup{})
 			tt.vanish(p)
-			expectClosed(t, s, rec, protocol.ReasonPeerGone)
+			expectClosed(t, rec, protocol.ReasonPeerGone)
 			if err := s.Send(Frame(OpText, nil)); !errors.Is(err, ErrClosed) {
 				t.Errorf("Send = %v, want ErrClosed", err)
 			}
@@ -272,14 +272,14 @@ func TestConnectionsWithoutADescriptor(t *testing.T) {
 		t.Fatalf("got %x %v, want the close frame", f.head, err)
 	}
 	p.Close()
-	expectClosed(t, s, rec, protocol.ReasonDraining)
+	expectClosed(t, rec, protocol.ReasonDraining)
 }
 
 var _ syscall.Conn = (*net.TCPConn)(nil) // what Parker and tryWrite rely on
 
 // Empty fragments carry nothing that a limit on messages would count, but they cost time.
 func TestEndlessFragmentsAreCutOff(t *testing.T) {
-	p, s, rec := connect(t, setup{})
+	p, _, rec := connect(t, setup{})
 	p.send(part(OpText, "", false))
 	empty := part(0, "", false)
 	flood := make([]byte, 0, 4096*len(empty))
@@ -295,5 +295,5 @@ func TestEndlessFragmentsAreCutOff(t *testing.T) {
 	}()
 	p.expectClose(protocol.ReasonTooMuchInput.Code())
 	_ = p.Conn.Close() // ends the flood
-	expectClosed(t, s, rec, protocol.ReasonTooMuchInput)
+	expectClosed(t, rec, protocol.ReasonTooMuchInput)
 }

@@ -1,17 +1,14 @@
 package socket
 
 import (
-	"bufio"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
-// Subprotocol is the one that Upgrade offers.
+// Subprotocol is the one that a handshake may ask for.
 const Subprotocol = protocol.Subprotocol
 
 // Handler is told what happens to a socket. Calls of Message, Frame and Closed come one at a time.
@@ -34,26 +31,22 @@ type Socket struct {
 	out outbox // first, for its first cache line
 
 	// Fixed after Upgrade and Serve.
-	ws *websocket.Conn
-	br *bufio.Reader
-	h  Handler
+	h           Handler
+	patience    time.Duration // frameTimeout, shorter in tests
+	maxMessage  int32         // bytes
+	subprotocol bool
 
-	park parking
-
-	patience  time.Duration // frameTimeout, shorter in tests
-	allowance int           // bytes that one message may take with its frames
-
-	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
-
+	reason protocol.Reason // written in once, read by the reader after ended
 	once   sync.Once
 	ended  atomic.Bool
-	reason protocol.Reason // written in once, read after done or by the reader after ended
-	since  atomic.Int64    // Unix milliseconds when it ended
-	done   chan struct{}
+	since  atomic.Int64 // Unix milliseconds when it ended
+
+	park  parking
+	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
 }
 
 // Subprotocol reports whether the peer asked for the sub-protocol.
-func (s *Socket) Subprotocol() bool { return s.ws.Subprotocol() == Subprotocol }
+func (s *Socket) Subprotocol() bool { return s.subprotocol }
 
 // Serve begins to read and returns. h.Closed is called in the end, whatever happens.
 func (s *Socket) Serve(h Handler) {
@@ -117,9 +110,6 @@ func (s *Socket) Heard() time.Time { return time.UnixMilli(s.heard.Load()) }
 // Queued returns the bytes that wait for the peer to read.
 func (s *Socket) Queued() int { return s.out.queued() }
 
-// Done is closed after Handler.Closed returned.
-func (s *Socket) Done() <-chan struct{} { return s.done }
-
 func (s *Socket) roomAgain() {
 	if s.h != nil {
 		s.h.Room()
@@ -130,8 +120,7 @@ func (s *Socket) roomAgain() {
 func (s *Socket) finish(r protocol.Reason) {
 	s.End(r)
 	s.park.parker.forget(s)
-	_ = s.ws.CloseNow() // closes the descriptor; the reason to end is known already
+	_ = s.out.Close() // a second close is harmless
 	s.out.idle.Wait()
 	s.h.Closed(s.reason)
-	close(s.done)
 }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"io"
 	"syscall"
 	"unsafe"
 )
@@ -20,6 +21,26 @@ func sendNow(fd int, p []byte) (int, error) {
 			return int(n), nil
 		case syscall.EINTR:
 		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// recvNow takes what the kernel has, and returns at once: 0 when that is nothing, io.EOF when nothing more will come. The
+// caller sees to it that the descriptor is open. It is a bare system call for the same reasons.
+func recvNow(fd int, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			syscall.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == 0 && n == 0 && len(p) > 0:
+			return 0, io.EOF
+		case errno == 0:
+			return int(n), nil
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
 			return 0, nil
 		default:
 			return 0, errno
