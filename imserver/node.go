@@ -19,7 +19,7 @@ import (
 	"github.com/imtier/imtier/imserver/internal/metrics"
 	"github.com/imtier/imtier/imserver/internal/registry"
 	"github.com/imtier/imtier/imserver/internal/server"
-	"github.com/imtier/imtier/imserver/internal/socket"
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -51,7 +51,7 @@ type node struct {
 }
 
 // newNode wires a node; nothing runs yet.
-func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *socket.Parker, log *zap.Logger) *node {
+func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *tcp.Parker, log *zap.Logger) *node {
 	n := &node{cfg: cfg, log: log, store: st, drain: make(chan struct{})}
 	n.leaver = registry.NewLeaver(st, log)
 	n.acks = registry.NewAcks(st, log)

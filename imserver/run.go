@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver/internal/entrance"
-	"github.com/imtier/imtier/imserver/internal/socket"
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/internal/admin"
 	"github.com/imtier/imtier/internal/httpd"
 	"github.com/imtier/imtier/pkg/store"
@@ -92,18 +92,18 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil // told to stop before Redis was reached
 	}
 	defer st.Close()
-	parker, err := socket.NewParker()
+	parker, err := tcp.NewParker()
 	if err != nil {
 		return fmt.Errorf("watch connections: %w", err)
 	}
 	wg.Go(parker.Run)
 	defer parker.Close()
 	n := newNode(s.cfg, s.keys, st, parker, s.log)
-	return s.serve(ctx, n)
+	return s.serve(ctx, n, parker)
 }
 
 // serve runs a node: what it starts it stops, in the opposite order.
-func (s *Server) serve(ctx context.Context, n *node) (err error) {
+func (s *Server) serve(ctx context.Context, n *node, parker *tcp.Parker) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	failed := func(err error) {
@@ -116,7 +116,7 @@ func (s *Server) serve(ctx context.Context, n *node) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
-	public, err := entrance.Listen(s.cfg.Listen, n.server.Handler(), zap.NewStdLog(s.log))
+	public, err := entrance.Listen(s.cfg.Listen, parker, n.server.Handler(), zap.NewStdLog(s.log))
 	if err != nil {
 		return fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/internal/logtest"
 )
 
@@ -29,7 +30,14 @@ type running struct {
 func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 	t.Helper()
 	l := new(logtest.Log)
-	s, err := Listen("127.0.0.1:0", h, log.New(l, "", 0))
+	parker, err := tcp.NewParker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan struct{})
+	go func() { defer close(ran); parker.Run() }()
+	t.Cleanup(func() { parker.Close(); <-ran })
+	s, err := Listen("127.0.0.1:0", parker, h, log.New(l, "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +220,7 @@ func TestTakingOver(t *testing.T) {
 
 // Many at once, some of which send nothing: nobody waits for another, and no goroutine is left.
 func TestManyAtOnce(t *testing.T) {
-	before := runtime.NumGoroutine()
+	before := runtime.NumGoroutine() + 1 // the Parker's
 	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Query().Get("token")) })
 	var silent []net.Conn
 	for range 20 {
@@ -296,7 +304,7 @@ func TestStopping(t *testing.T) {
 
 func TestThePortIsTaken(t *testing.T) {
 	s := start(t, nil)
-	if _, err := Listen(s.Addr(), nil, log.Default()); err == nil || !strings.Contains(err.Error(), s.Addr()) {
+	if _, err := Listen(s.Addr(), nil, nil, log.Default()); err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Errorf("got %v", err)
 	}
 }

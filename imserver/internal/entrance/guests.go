@@ -3,7 +3,9 @@ package entrance
 import (
 	"container/list"
 	"net"
+	"net/netip"
 	"sync"
+	"time"
 )
 
 // maxSilent is how many connections may be silent at a time: their requests have not come yet. What comes in after is no
@@ -11,64 +13,157 @@ import (
 // holds connections does not: so the oldest has to go. As many as a listener's queue usually holds.
 const maxSilent = 4096
 
-// guests are the connections that no handler has taken over.
+// guest is a connection that no handler has taken over. Either a worker has it, or it is parked.
+type guest struct {
+	net.Conn
+	server *Server
+	from   netip.AddrPort
+	due    time.Time // when its request must have come
+
+	watched bool // the Parker knows it; its worker's
+
+	// Guarded by guests.mu.
+	place  *list.Element // in silent; nil when its request has come
+	parked bool
+}
+
+// Ready implements tcp.Waiter: something has come.
+func (g *guest) Ready() {
+	if g.server.guests.wake(g) {
+		g.server.hand(g)
+	}
+}
+
+// guests are all of them. Connections are closed without the lock: closing takes the connection's, and who holds that may
+// be waiting for this one.
 type guests struct {
+	served sync.WaitGroup // those that workers have
+
 	mu     sync.Mutex
-	here   map[net.Conn]*list.Element // its element of silent; nil when its request has come
-	silent list.List                  // of net.Conn, oldest first
-	most   int                        // maxSilent, fewer in tests
-	closed bool
+	here   map[*guest]bool
+	silent list.List // of *guest, oldest first
+	most   int       // maxSilent, fewer in tests
+	ending bool      // nobody is let in any more, nor woken
 }
 
 func newGuests() *guests {
-	return &guests{here: make(map[net.Conn]*list.Element), most: maxSilent}
+	return &guests{here: make(map[*guest]bool), most: maxSilent}
 }
 
-// enter notes a connection until leave, and closes the one that has been silent for longest when there are too many.
-// It is false after close.
-func (g *guests) enter(c net.Conn) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
+// enter notes a guest that a worker is given, until leave. When too many are silent it closes the one that has been so for
+// longest. It is false when nobody is let in any more.
+func (gs *guests) enter(g *guest) bool {
+	gs.mu.Lock()
+	if gs.ending {
+		gs.mu.Unlock()
 		return false
 	}
-	if g.silent.Len() == g.most {
-		oldest := g.silent.Front()
-		_ = oldest.Value.(net.Conn).Close() // its worker finds out, and lets it leave
-		g.spoke(oldest.Value.(net.Conn))
+	var oldest *guest
+	if gs.silent.Len() == gs.most {
+		oldest = gs.silent.Front().Value.(*guest)
+		gs.spoke(oldest)
 	}
-	g.here[c] = g.silent.PushBack(c)
+	g.place = gs.silent.PushBack(g)
+	gs.here[g] = true
+	gs.served.Add(1)
+	gs.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close() // a second close is harmless
+		oldest.Ready()     // its worker lets it leave
+	}
 	return true
 }
 
-// speak notes that a connection's request has come.
-func (g *guests) speak(c net.Conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.spoke(c)
+// park notes that a guest's worker leaves it to the Parker. It is false when nobody would be woken any more.
+func (gs *guests) park(g *guest) bool {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g.parked = !gs.ending
+	return g.parked
+}
+
+// unpark takes back park. It is false when the guest has been woken meanwhile, and is another worker's.
+func (gs *guests) unpark(g *guest) bool {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	was := g.parked
+	g.parked = false
+	return was
+}
+
+// wake reports whether a guest was parked, and has to be given to a worker.
+func (gs *guests) wake(g *guest) bool {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if !g.parked || gs.ending {
+		return false
+	}
+	g.parked = false
+	gs.served.Add(1)
+	return true
+}
+
+// late returns the parked guests whose requests should have come, for workers.
+func (gs *guests) late(now time.Time) (late []*guest) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for e := gs.silent.Front(); e != nil && !gs.ending; e = e.Next() {
+		g := e.Value.(*guest)
+		if g.due.After(now) {
+			break
+		}
+		if g.parked { // else its worker knows
+			g.parked = false
+			gs.served.Add(1)
+			late = append(late, g)
+		}
+	}
+	return late
+}
+
+// speak notes that a guest's request has come.
+func (gs *guests) speak(g *guest) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.spoke(g)
 }
 
 // spoke is speak for who has the lock.
-func (g *guests) spoke(c net.Conn) {
-	if e := g.here[c]; e != nil {
-		g.silent.Remove(e)
-		g.here[c] = nil
+func (gs *guests) spoke(g *guest) {
+	if g.place != nil {
+		gs.silent.Remove(g.place)
+		g.place = nil
 	}
 }
 
-func (g *guests) leave(c net.Conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.spoke(c)
-	delete(g.here, c)
+func (gs *guests) leave(g *guest) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.spoke(g)
+	delete(gs.here, g)
 }
 
-// close cuts all of them off, and lets nobody in any more.
-func (g *guests) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	for c := range g.here {
-		_ = c.Close() // whoever reads it finds out
+// end lets nobody in any more, and cuts off those that have not begun to ask.
+func (gs *guests) end() { gs.cut(func(g *guest) bool { return g.parked }) }
+
+// close cuts off all of them, too.
+func (gs *guests) close() { gs.cut(func(*guest) bool { return true }) }
+
+func (gs *guests) cut(who func(*guest) bool) {
+	gs.mu.Lock()
+	gs.ending = true
+	var cut []*guest
+	for g := range gs.here {
+		if who(g) {
+			cut = append(cut, g)
+		}
+		if g.parked { // no worker lets it leave
+			gs.spoke(g)
+			delete(gs.here, g)
+		}
+	}
+	gs.mu.Unlock()
+	for _, g := range cut {
+		_ = g.Close() // whoever reads it finds out
 	}
 }

@@ -5,13 +5,21 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Whoever holds connections without saying anything makes room for those who do; a request under way is left alone.
 func TestSilentGuestsMakeRoom(t *testing.T) {
+	for name, text := range map[string]string{"half a request": "GET /ws", "nothing": ""} {
+		t.Run(name, func(t *testing.T) { testSilentGuestsMakeRoom(t, text) })
+	}
+}
+
+func testSilentGuestsMakeRoom(t *testing.T, text string) {
 	const most = 4
 	finish := make(chan struct{})
 	under := make(chan struct{}, 1)
@@ -32,7 +40,7 @@ func TestSilentGuestsMakeRoom(t *testing.T) {
 	var silent []net.Conn
 	for range rounds * most {
 		c := dial(t, s)
-		if _, err := io.WriteString(c, "GET /ws"); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		if _, err := io.WriteString(c, text); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 			t.Fatal(err)
 		}
 		silent = append(silent, c)
@@ -56,5 +64,72 @@ func TestSilentGuestsMakeRoom(t *testing.T) {
 	s.guests.mu.Unlock()
 	for _, c := range silent {
 		c.Close() // or the end waits for their headers
+	}
+}
+
+// A connection on which nothing comes has no goroutine, and is answered when something does.
+func TestSilentGuestsCostNoGoroutine(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })
+	if s.parker == nil {
+		t.Skip("this system has no Parker")
+	}
+	const silent = 30
+	var conns []net.Conn
+	for range silent {
+		conns = append(conns, dial(t, s))
+	}
+	parked := func() (n int) {
+		s.guests.mu.Lock()
+		defer s.guests.mu.Unlock()
+		for g := range s.guests.here {
+			if g.parked {
+				n++
+			}
+		}
+		return n
+	}
+	for end := time.Now().Add(patience); parked() != silent; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d are parked, want %d", parked(), silent)
+		}
+	}
+	for i, c := range conns {
+		if i%2 == 0 {
+			continue // is there when the server stops
+		}
+		text := get + "\r\n"
+		for _, part := range []string{text[:i%len(text)], text[i%len(text):]} { // the rest comes while a worker waits for it
+			if _, err := io.WriteString(c, part); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Millisecond)
+		}
+		if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "done") {
+			t.Errorf("connection %d got %q, %v", i, b, err)
+		}
+	}
+}
+
+func TestNobodyIsParkedInTheEnd(t *testing.T) {
+	gs := newGuests()
+	g, late := new(guest), new(guest)
+	if !gs.enter(g) {
+		t.Fatal("not let in")
+	}
+	gs.end()
+	if gs.park(g) || gs.wake(g) || gs.enter(late) {
+		t.Error("parked, woken or let in after the end")
+	}
+}
+
+func TestWithoutAParker(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
+		func(s *Server) { s.parker = nil; s.patience = 500 * time.Millisecond })
+	c := dial(t, s)
+	if got := exchange(t, s, get+"\r\n"); !strings.HasSuffix(got, "done") {
+		t.Errorf("got %q", got)
+	}
+	if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("one that sends nothing got %q, %v", b, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -17,35 +16,63 @@ const (
 	inputSize = 4 << 10
 )
 
+// errNothing is what a read gets when nothing has come and it must not wait.
+var errNothing = errors.New("nothing has come")
+
 // input reads one request of a connection.
 type input struct {
-	conn net.Conn
-	br   *bufio.Reader
-	left int   // bytes that the header may still have
-	err  error // of the connection: parsing may hide it behind its own
+	guest *guest
+	br    *bufio.Reader
+	left  int   // bytes that the header may still have
+	err   error // of the connection: parsing may hide it behind its own
+	look  bool  // reads do not wait
+	timed bool  // the connection has a deadline
 }
 
 // inputs are used again: what a handler wants to keep of the buffer it copies.
 var inputs = sync.Pool{New: func() any { return &input{br: bufio.NewReaderSize(nil, inputSize)} }}
 
-func takeInput(c net.Conn) *input {
+func takeInput(g *guest) *input {
 	in := inputs.Get().(*input)
-	in.conn, in.left, in.err = c, maxHeader, nil
+	in.guest, in.left, in.err, in.look, in.timed = g, maxHeader, nil, false, false
 	in.br.Reset(in)
 	return in
 }
 
 func (in *input) release() {
-	in.conn = nil
+	in.guest = nil
 	inputs.Put(in)
 }
 
-// Read implements io.Reader for br.
-func (in *input) Read(p []byte) (int, error) {
+// empty reports whether nothing has come; false also when that cannot be told without waiting.
+func (in *input) empty() bool {
+	in.look = true
+	_, err := in.br.Peek(1)
+	in.look = false
+	return errors.Is(err, errNothing)
+}
+
+// Read implements io.Reader for br. A deadline costs more than reading what is there, so there is none until something is
+// not.
+func (in *input) Read(p []byte) (n int, err error) {
 	if in.left <= 0 {
 		return 0, io.EOF
 	}
-	n, err := in.conn.Read(p[:min(len(p), in.left)])
+	p = p[:min(len(p), in.left)]
+	if c, ok := in.guest.Conn.(interface{ TryRead([]byte) (int, error) }); ok { // of package tcp
+		n, err = c.TryRead(p)
+	}
+	switch {
+	case n > 0 || err != nil:
+	case in.look:
+		return 0, errNothing
+	default:
+		if !in.timed {
+			_ = in.guest.SetReadDeadline(in.guest.due) // fails only when closed; so does reading
+			in.timed = true
+		}
+		n, err = in.guest.Read(p)
+	}
 	in.left -= n
 	in.err = err
 	return n, err

@@ -25,7 +25,7 @@ const (
 type response struct {
 	conn     net.Conn
 	in       *input
-	left     func(net.Conn)
+	left     func()
 	head     bool // the request was HEAD: no body
 	header   http.Header
 	status   int
@@ -64,7 +64,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	}
 	w.hijacked = true
-	w.left(w.conn)
+	w.left()
 	_ = w.conn.SetReadDeadline(time.Time{}) // fails only when closed; its new owner finds out
 	return w.conn, bufio.NewReadWriter(w.in.br, nil), nil
 }

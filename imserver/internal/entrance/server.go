@@ -9,11 +9,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/imtier/imtier/imserver/internal/tcp"
 )
 
 const (
 	// headerTimeout is what a client has to send its request in; slower ones hold a descriptor for nothing.
 	headerTimeout = 10 * time.Second
+	// hurries is how many times in that time those are looked for that are late.
+	hurries = 10
 	// stopTimeout is how long requests under way may take to finish when Serve ends.
 	stopTimeout = 5 * time.Second
 	// keepWorker is how long a goroutine waits for its next connection: long enough for a storm of them.
@@ -25,30 +29,30 @@ const (
 
 // Server is a listener and what answers on it. Its port is open from Listen on.
 type Server struct {
-	listener net.Listener
+	listener *tcp.Listener
+	parker   *tcp.Parker // nil where the system has none
 	handler  http.Handler
 	log      *log.Logger
 	patience time.Duration // headerTimeout, shorter in tests
 	guests   *guests
 
-	next    chan net.Conn // to a worker that has nothing to do
+	next    chan *guest   // to a worker that has nothing to do
 	done    chan struct{} // closed when workers need not wait any more
 	workers sync.WaitGroup
 }
 
-// Listen opens addr (host:port; port 0 takes a free one) for handler. It starts nothing: call Serve, or Close. The log
-// takes panics of the handler.
-func Listen(addr string, handler http.Handler, log *log.Logger) (*Server, error) {
-	// Pings find dead peers; keep-alive probes would cost four system calls for each connection.
-	lc := net.ListenConfig{KeepAlive: -1}
-	listener, err := lc.Listen(context.Background(), "tcp", addr)
+// Listen opens addr (host:port; port 0 takes a free one) for handler. It starts nothing: call Serve, or Close. Connections whose
+// requests have not come wait with the Parker; without one, with nil, each has a goroutine. The log takes panics of the
+// handler.
+func Listen(addr string, parker *tcp.Parker, handler http.Handler, log *log.Logger) (*Server, error) {
+	listener, err := tcp.Listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return &Server{
-		listener: listener, handler: handler, log: log, patience: headerTimeout,
+		listener: listener, parker: parker, handler: handler, log: log, patience: headerTimeout,
 		guests: newGuests(),
-		next:   make(chan net.Conn), done: make(chan struct{}),
+		next:   make(chan *guest), done: make(chan struct{}),
 	}, nil
 }
 
@@ -60,27 +64,51 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() }) // ends Accept
 	defer stop()
+	s.workers.Go(s.hurry)
 	err := s.accept(ctx)
 	close(s.done)
+	s.guests.end()
 	timer := time.AfterFunc(stopTimeout, s.Close)
 	defer timer.Stop()
 	if err != nil {
 		s.Close()
 	}
+	s.guests.served.Wait() // from here on nobody starts a worker
 	s.workers.Wait()
 	return err
+}
+
+// hurry gives those to workers whose requests should have come.
+func (s *Server) hurry() {
+	tick := time.NewTicker(s.patience / hurries)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case now := <-tick.C:
+			for _, g := range s.guests.late(now) {
+				s.hand(g)
+			}
+		}
+	}
 }
 
 // accept hands connections to workers until ctx ends, which is no error.
 func (s *Server) accept(ctx context.Context) error {
 	pause := minAcceptPause
 	for {
-		c, err := s.listener.Accept()
+		c, from, err := s.listener.Accept()
 		var ne net.Error
 		switch {
 		case err == nil:
 			pause = minAcceptPause
-			s.hand(c)
+			g := &guest{Conn: c, server: s, from: from, due: time.Now().Add(s.patience)}
+			if !s.guests.enter(g) {
+				_ = c.Close() // the server is closed
+				continue
+			}
+			s.hand(g)
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed) || !errors.As(err, &ne):

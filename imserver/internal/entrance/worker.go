@@ -1,36 +1,32 @@
 package entrance
 
 import (
-	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
 )
 
-// hand gives a connection to a worker that waits, or to a new one: nobody waits for a slow client's worker.
-func (s *Server) hand(c net.Conn) {
-	if !s.guests.enter(c) {
-		_ = c.Close() // the server is closed
-		return
-	}
+// hand gives a guest to a worker that waits, or to a new one: nobody waits for a slow client's worker.
+func (s *Server) hand(g *guest) {
 	select {
-	case s.next <- c:
+	case s.next <- g:
 	default:
 		s.workers.Add(1)
-		go s.work(c)
+		go s.work(g)
 	}
 }
 
 // work serves connections one after the other on a stack that has grown once, until none comes for a while.
-func (s *Server) work(c net.Conn) {
+func (s *Server) work(g *guest) {
 	defer s.workers.Done()
 	rest := time.NewTimer(keepWorker)
 	defer rest.Stop()
 	for {
-		s.serve(c)
+		s.serve(g)
+		s.guests.served.Done()
 		rest.Reset(keepWorker)
 		select {
-		case c = <-s.next:
+		case g = <-s.next:
 		case <-rest.C:
 			return
 		case <-s.done:
@@ -39,37 +35,65 @@ func (s *Server) work(c net.Conn) {
 	}
 }
 
-// serve answers the one request of a connection.
-func (s *Server) serve(c net.Conn) {
-	in := takeInput(c)
-	w := &response{conn: c, in: in, left: s.guests.leave}
+// serve answers the one request of a connection, or parks it when nothing has come.
+func (s *Server) serve(g *guest) {
+	in := takeInput(g)
+	defer in.release()
+	if in.empty() && time.Now().Before(g.due) && s.park(g) {
+		return
+	}
+	w := &response{conn: g.Conn, in: in, left: func() { s.guests.leave(g) }}
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Printf("panic serving %v: %v\n%s", c.RemoteAddr(), p, debug.Stack())
+			s.log.Printf("panic serving %v: %v\n%s", g.from, p, debug.Stack())
 			if !w.hijacked {
-				_ = c.Close() // half an answer helps nobody
+				_ = g.Close() // half an answer helps nobody
 			}
 		}
 		if !w.hijacked {
-			s.guests.leave(c)
-		}
-		in.release()
+			s.guests.leave(g)
+			if g.watched {
+				s.parker.Forget(g.Conn.(descriptor).Descriptor(), g)
+			}
+		} // else its new owner waits in its place
 	}()
-	_ = c.SetReadDeadline(time.Now().Add(s.patience)) // fails only when closed; so does reading
 	r, status := in.request()
-	s.guests.speak(c)
+	s.guests.speak(g)
 	switch {
 	case status == 0:
-		_ = c.Close() // it sent nothing, or went away
+		_ = g.Close() // it sent nothing, or went away
 		return
 	case r == nil:
 		http.Error(w, http.StatusText(status), status)
 	default:
-		r.RemoteAddr = c.RemoteAddr().String()
+		r.RemoteAddr = g.from.String()
 		w.head = r.Method == http.MethodHead
 		s.handler.ServeHTTP(w, r)
 	}
 	if !w.hijacked {
 		w.finish()
 	}
+}
+
+// descriptor is a connection that a Parker can have.
+type descriptor interface {
+	Descriptor() int
+	With(func(fd int) error) error
+}
+
+// park leaves a silent guest to the Parker, when it can have it. In the end it is cut off instead.
+func (s *Server) park(g *guest) bool {
+	c, ok := g.Conn.(descriptor)
+	if s.parker == nil || !ok {
+		return false
+	}
+	if !s.guests.park(g) {
+		_ = g.Close() // reading finds out
+		return false
+	}
+	g.watched = true
+	if c.With(func(fd int) error { return s.parker.Park(fd, g) }) == nil {
+		return true
+	}
+	return !s.guests.unpark(g)
 }

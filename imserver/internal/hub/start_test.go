@@ -184,7 +184,7 @@ func TestNothingPassesBetweenStartedAndLive(t *testing.T) {
 	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
 	<-acked
 	for len(busy) > 0 {
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 		if n := len(k.frames()); n != 1 {
 			t.Errorf("%d frames while %d shards are fanning out, want only hello", n, len(busy))
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/imserver/internal/socket"
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/ticket"
 )
@@ -46,7 +47,7 @@ type Options struct {
 	MaxMessage int // bytes
 	OutboxCap  int // bytes
 	Ping       time.Duration
-	Parker     *socket.Parker // nil where the system has none
+	Parker     *tcp.Parker // nil where the system has none
 	Log        *zap.Logger
 }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/imtier/imtier/imserver/internal/tcp"
 )
 
 // Names of headers as net/http keeps them; others would be rewritten at each look.
@@ -67,9 +69,9 @@ const frameSlack = 64 << 10
 
 // Options of a socket. All but Hello and Parker are required.
 type Options struct {
-	MaxMessage int     // bytes of a message that the peer may send; below 2 GiB
-	OutboxCap  int     // bytes kept for a peer that does not read
-	Parker     *Parker // watches the connection while it is silent; nil: a goroutine of its own does
+	MaxMessage int         // bytes of a message that the peer may send; below 2 GiB
+	OutboxCap  int         // bytes kept for a peer that does not read
+	Parker     *tcp.Parker // watches the connection while it is silent; nil: a goroutine of its own does
 
 	// Hello makes the text of the first frame for a peer that asks for the sub-protocol.
 	Hello func() []byte

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -221,9 +222,9 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 }
 
 // startParker makes a Parker that runs until the test has ended.
-func startParker(t *testing.T) *Parker {
+func startParker(t *testing.T) *tcp.Parker {
 	t.Helper()
-	p, err := NewParker()
+	p, err := tcp.NewParker()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/imtier/imtier/imserver/internal/tcp"
 )
 
 var (
@@ -56,15 +58,14 @@ func (o *outbox) open(c net.Conn, capBytes int, front []byte, owner *Socket) {
 	if len(front) > 0 {
 		o.front = bytes.NewReader(front)
 	}
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return
+	switch c := c.(type) {
+	case interface{ Descriptor() int }: // of package tcp
+		o.fd = int32(c.Descriptor())
+	case syscall.Conn: // of package net
+		if raw, err := c.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { o.fd = int32(fd) }) // fails only when closed; so will reading
+		}
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) { o.fd = int32(fd) }) // fails only when closed; so will reading
 }
 
 // with calls f with the descriptor, which stays open until f returns.
@@ -87,7 +88,7 @@ func (o *outbox) readNow(p []byte) (int, error) {
 	if o.closed || o.fd == noFD {
 		return 0, nil // Read tells
 	}
-	return recvNow(int(o.fd), p)
+	return tcp.RecvNow(int(o.fd), p)
 }
 
 // Read serves what came with the handshake, then the connection.
@@ -176,7 +177,7 @@ func (o *outbox) writeNow(p []byte) (int, error) {
 	if o.fd == noFD || o.bytes > 0 || len(p) == 0 {
 		return 0, nil
 	}
-	n, err := sendNow(int(o.fd), p)
+	n, err := tcp.SendNow(int(o.fd), p)
 	if err != nil {
 		o.closed = true
 		_ = o.hangUp()
@@ -259,7 +260,7 @@ func (o *outbox) Close() error {
 // the Parker.
 func (o *outbox) hangUp() error {
 	err := o.Conn.Close()
-	o.owner.unpark()
+	o.owner.Ready()
 	return err
 }
 

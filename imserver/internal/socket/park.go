@@ -3,15 +3,16 @@ package socket
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/imtier/imtier/imserver/internal/tcp"
 )
 
 // parking is where a socket is between two messages: nowhere. Reading needs a goroutine and a stack of 8 KiB, so each
 // reader that has nothing left to read returns, and the Parker starts a fresh one when bytes have come. Whoever takes
 // the socket out of parked starts that reader; so there is never a second one.
 type parking struct {
-	parker *Parker // nil: the reader stays, and waits in its read
+	parker *tcp.Parker // nil: the reader stays, and waits in its read
 	parked atomic.Bool
-	armed  bool // the Parker knows the descriptor; the reader's alone
 }
 
 // wait hands the connection to the Parker, when it has one and nothing is left that came with the handshake. It reports whether
@@ -21,21 +22,21 @@ func (s *Socket) wait() bool {
 		return false
 	}
 	s.park.parked.Store(true)
-	if s.park.parker.arm(s) == nil {
+	if s.out.with(func(fd int) error { return s.park.parker.Park(fd, s) }) == nil {
 		return true
 	}
 	if !s.park.parked.CompareAndSwap(true, false) {
 		return true // whoever closed the connection has started a reader
 	}
-	s.park.parker.forget(s)
+	s.park.parker.Forget(int(s.out.fd), s)
 	s.park.parker = nil                    // the kernel has no room for another one to watch, or the connection is closed: reading tells
 	_ = s.out.SetReadDeadline(time.Time{}) // of an earlier read; fails only when closed
 	return false
 }
 
-// unpark starts a reader unless there is one. It never blocks. It is called when the connection was closed from this
-// side: the kernel reports no descriptor that does not exist any more.
-func (s *Socket) unpark() {
+// Ready implements tcp.Waiter: it starts a reader unless there is one. It is also called when the connection was closed from
+// this side: the kernel reports no descriptor that does not exist any more.
+func (s *Socket) Ready() {
 	if s.park.parked.CompareAndSwap(true, false) {
 		go s.read()
 	}

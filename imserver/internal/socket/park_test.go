@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -57,7 +58,7 @@ func TestParkedConnectionsEndOnce(t *testing.T) {
 }
 
 func TestWithoutAParker(t *testing.T) {
-	closed, err := NewParker()
+	closed, err := tcp.NewParker()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestWithoutAParker(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		parker *Parker
+		parker *tcp.Parker
 	}{
 		{"none", nil},
 		{"one that takes nothing", closed},

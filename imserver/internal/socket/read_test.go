@@ -235,11 +235,15 @@ func TestPeerVanishes(t *testing.T) {
 		{"end of stream", func(p *peer) { p.Close() }},
 		{"end in the middle of a frame", func(p *peer) { p.send(text("hello")[:4]); p.Close() }},
 		{"end in the middle of a message", func(p *peer) { p.send(part(OpText, "x", false)); p.Close() }},
+		{"end in the middle of a message's second frame", func(p *peer) { p.send(part(OpText, "x", false), part(0, "yz", true)[:7]); p.Close() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, s, rec := connect(t, setup{})
 			tt.vanish(p)
 			expectClosed(t, rec, protocol.ReasonPeerGone)
+			if got := rec.got(); len(got) != 0 {
+				t.Errorf("was given %q, the half of a message", got)
+			}
 			if err := s.Send(Frame(OpText, nil)); !errors.Is(err, ErrClosed) {
 				t.Errorf("Send = %v, want ErrClosed", err)
 			}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -40,7 +42,7 @@ type reader struct {
 	timed bool      // the connection's deadline is due
 
 	left    int  // bytes that may be read
-	metered bool // left counts
+	metered bool // left counts: a message is being read
 }
 
 var readers sync.Pool // of *reader
@@ -76,17 +78,22 @@ func (r *reader) Read(p []byte) (n int, err error) {
 			return 0, errTooMuch
 		}
 		p = p[:min(len(p), r.left)]
-		defer func() { r.left -= n }()
 	}
 	out := &r.s.Load().out
-	if n, err = out.readNow(p); n > 0 || err != nil {
-		return n, err
+	if n, err = out.readNow(p); n == 0 && err == nil {
+		if !r.timed && !r.due.IsZero() {
+			_ = out.SetReadDeadline(r.due) // fails only when closed; so does the read
+			r.timed = true
+		}
+		n, err = out.Read(p)
 	}
-	if !r.timed && !r.due.IsZero() {
-		_ = out.SetReadDeadline(r.due) // fails only when closed; so does the read
-		r.timed = true
+	if r.metered {
+		r.left -= n
+		if errors.Is(err, io.EOF) { // coder/websocket would take it for the message's
+			err = io.ErrUnexpectedEOF
+		}
 	}
-	return out.Read(p)
+	return n, err
 }
 
 // Write implements net.Conn.

@@ -101,7 +101,7 @@ func TestAFrameByDrops(t *testing.T) {
 		if _, err := p.Write(b[i : i+1]); err != nil || s.EndedFor(time.Now()) > 0 {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 	_ = p.Conn.Close()
 	expectClosed(t, rec, protocol.ReasonNoPong)
@@ -114,13 +114,13 @@ func TestSilenceAfterASlowFrame(t *testing.T) {
 	for i := range 2 {
 		b := text("slow")
 		p.send(b[:3])
-		time.Sleep(10 * time.Millisecond) // it is being read
+		<-time.After(10 * time.Millisecond) // it is being read
 		if i == 1 {
 			parker.Close()
 		}
 		p.send(b[3:])
 		eventually(t, "the message", func() bool { return len(rec.got()) == i+1 })
-		time.Sleep(1100 * time.Millisecond)
+		<-time.After(1100 * time.Millisecond)
 	}
 	if s.EndedFor(time.Now()) > 0 {
 		t.Errorf("ended: %v", rec.reasons())

@@ -119,7 +119,9 @@ func (s *Socket) roomAgain() {
 // finish is the reader's last act.
 func (s *Socket) finish(r protocol.Reason) {
 	s.End(r)
-	s.park.parker.forget(s)
+	if s.park.parker != nil {
+		s.park.parker.Forget(int(s.out.fd), s)
+	}
 	_ = s.out.Close() // a second close is harmless
 	s.out.idle.Wait()
 	s.h.Closed(s.reason)

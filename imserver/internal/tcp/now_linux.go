@@ -1,4 +1,4 @@
-package socket
+package tcp
 
 import (
 	"io"
@@ -6,13 +6,13 @@ import (
 	"unsafe"
 )
 
-// sendNow has the kernel take of p what there is room for, and returns at once. The caller sees to it that the descriptor is
+// SendNow has the kernel take of p what there is room for, and returns at once. The caller sees to it that the descriptor is
 // open and a non-blocking socket.
 //
 // It is a bare system call. net's way of writing looks at three more objects, which for most connections are in no cache,
 // and tells Go's scheduler of each call: that is for calls that may wait. send(2) is what write(2) becomes for a socket,
 // without the layer for files before it.
-func sendNow(fd int, p []byte) (int, error) {
+func SendNow(fd int, p []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 			syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
@@ -28,9 +28,9 @@ func sendNow(fd int, p []byte) (int, error) {
 	}
 }
 
-// recvNow takes what the kernel has, and returns at once: 0 when that is nothing, io.EOF when nothing more will come. The
+// RecvNow takes what the kernel has, and returns at once: 0 when that is nothing, io.EOF when nothing more will come. The
 // caller sees to it that the descriptor is open. It is a bare system call for the same reasons.
-func recvNow(fd int, p []byte) (int, error) {
+func RecvNow(fd int, p []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 			syscall.MSG_DONTWAIT, 0, 0)

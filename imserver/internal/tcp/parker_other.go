@@ -1,6 +1,6 @@
 //go:build !linux
 
-package socket
+package tcp
 
 // Parker is not made here: each silent connection keeps a goroutine that waits in its read.
 type Parker struct{}
@@ -14,6 +14,8 @@ func (p *Parker) Run() {}
 // Close does nothing.
 func (p *Parker) Close() {}
 
-func (p *Parker) arm(*Socket) error { return nil }
+// Park does nothing.
+func (p *Parker) Park(int, Waiter) error { return nil }
 
-func (p *Parker) forget(*Socket) {}
+// Forget does nothing.
+func (p *Parker) Forget(int, Waiter) {}

@@ -3,7 +3,6 @@ package socket
 import (
 	"slices"
 	"strconv"
-	"syscall"
 	"testing"
 )
 
@@ -37,26 +36,5 @@ func TestReusedDescriptors(t *testing.T) {
 		eventually(t, "the message", func() bool { return slices.Equal(rec.got(), []string{want}) })
 		s.Kill()
 		<-rec.over
-	}
-	parker.mu.Lock()
-	defer parker.mu.Unlock()
-	for fd, at := range parker.slots {
-		if at.s != nil {
-			t.Errorf("descriptor %d is remembered after its end", fd)
-		}
-	}
-}
-
-// An event of a connection that is gone must not wake the one that has its number now.
-func TestStaleEvents(t *testing.T) {
-	parker := startParker(t)
-	_, s, _ := connect(t, setup{o: Options{Parker: parker}, alone: true})
-	eventually(t, "it is parked", s.park.parked.Load)
-	parker.mu.Lock()
-	turn := parker.slots[s.out.fd].turn
-	parker.mu.Unlock()
-	parker.wake([]syscall.EpollEvent{{Events: syscall.EPOLLIN, Fd: s.out.fd, Pad: turn - 1}})
-	if !s.park.parked.Load() {
-		t.Error("woken by an event of an earlier descriptor")
 	}
 }

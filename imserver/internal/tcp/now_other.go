@@ -1,15 +1,15 @@
 //go:build !linux
 
-package socket
+package tcp
 
 import (
 	"io"
 	"syscall"
 )
 
-// sendNow has the kernel take of p what there is room for, and returns at once. The caller sees to it that the descriptor is
+// SendNow has the kernel take of p what there is room for, and returns at once. The caller sees to it that the descriptor is
 // open and non-blocking.
-func sendNow(fd int, p []byte) (int, error) {
+func SendNow(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Write(fd, p)
 		switch err {
@@ -24,9 +24,9 @@ func sendNow(fd int, p []byte) (int, error) {
 	}
 }
 
-// recvNow takes what the kernel has, and returns at once: 0 when that is nothing, io.EOF when nothing more will come. The
+// RecvNow takes what the kernel has, and returns at once: 0 when that is nothing, io.EOF when nothing more will come. The
 // caller sees to it that the descriptor is open and non-blocking.
-func recvNow(fd int, p []byte) (int, error) {
+func RecvNow(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, p)
 		switch {

@@ -1,6 +1,7 @@
-package socket
+package tcp
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -14,7 +15,7 @@ const parkerBatch = 128
 // 2 KiB at least, and the collector would look through them all: with it, an idle connection costs 2.4 KB more.
 //
 // One epoll holds them all. A descriptor is in it from the first wait until it is closed, and disarmed by each event
-// (EPOLLONESHOT) until its reader waits again. It is level-triggered: bytes that came before the wait are told at once.
+// (EPOLLONESHOT) until somebody waits for it again. It is level-triggered: bytes that came before the wait are told at once.
 type Parker struct {
 	epoll  int
 	file   *os.File // the same; Go's poller waits on it as on any descriptor, so no thread does
@@ -27,10 +28,10 @@ type Parker struct {
 	slots  []slot // by descriptor
 }
 
-// slot is who is behind a descriptor. The kernel gives numbers again: turn, which each event brings with it, tells
+// slot is who waits for a descriptor. The kernel gives numbers again: turn, which each event brings with it, tells
 // an event of the one before.
 type slot struct {
-	s    *Socket
+	w    Waiter
 	turn int32
 }
 
@@ -81,38 +82,42 @@ func (p *Parker) wake(events []syscall.EpollEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range events {
-		if at := p.slots[e.Fd]; at.s != nil && at.turn == e.Pad {
-			at.s.unpark()
+		if at := p.slots[e.Fd]; at.w != nil && at.turn == e.Pad {
+			at.w.Ready()
 		}
 	}
 }
 
-// arm asks for one event of a socket, as soon as it can be read, has ended or broken. It fails when the descriptor is
-// closed, or when the kernel watches no more (fs.epoll.max_user_watches).
-func (p *Parker) arm(s *Socket) error {
-	return s.out.with(func(fd int) error { return p.watch(fd, s) })
-}
-
-func (p *Parker) watch(fd int, s *Socket) error {
+// Park has w.Ready called once, as soon as the descriptor can be read, or its connection has ended or broken. It fails when the
+// kernel watches no more (fs.epoll.max_user_watches), and after Close. The caller sees to it that the descriptor is open
+// until Park returns, and calls Forget when w has no more use for it.
+func (p *Parker) Park(fd int, w Waiter) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return os.ErrClosed
 	}
-	if s.park.armed {
-		return p.control(syscall.EPOLL_CTL_MOD, fd)
-	}
 	if fd >= len(p.slots) {
 		p.slots = append(p.slots, make([]slot, max(fd+1-len(p.slots), len(p.slots)/4))...)
 	}
-	p.turn++
-	p.slots[fd] = slot{s: s, turn: p.turn}
-	if err := p.control(syscall.EPOLL_CTL_ADD, fd); err != nil {
-		p.slots[fd] = slot{}
-		return err
+	at := &p.slots[fd]
+	before := at.w
+	if before != w {
+		p.turn++
+		*at = slot{w, p.turn}
 	}
-	s.park.armed = true
-	return nil
+	// Whose number it was before may have left it, closed: then the kernel does not know it.
+	err := error(syscall.ENOENT)
+	if before != nil {
+		err = p.control(syscall.EPOLL_CTL_MOD, fd)
+	}
+	if errors.Is(err, syscall.ENOENT) {
+		err = p.control(syscall.EPOLL_CTL_ADD, fd)
+	}
+	if err != nil {
+		*at = slot{}
+	}
+	return err
 }
 
 // control arms a descriptor. The caller holds mu.
@@ -122,14 +127,11 @@ func (p *Parker) control(op, fd int) error {
 	})
 }
 
-// forget drops a socket that has ended, unless its descriptor's number has gone to another one.
-func (p *Parker) forget(s *Socket) {
-	if p == nil || !s.park.armed {
-		return
-	}
+// Forget drops a waiter whose connection has ended, unless the descriptor's number has gone to another one.
+func (p *Parker) Forget(fd int, w Waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := &p.slots[s.out.fd]; at.s == s {
-		*at = slot{}
+	if fd < len(p.slots) && p.slots[fd].w == w {
+		p.slots[fd] = slot{}
 	}
 }
