@@ -52,6 +52,7 @@ func (b *Bus) Lost(err error) {
 
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
+	b.doubt() // what a comparison read until now may be older than what was missed last
 	b.lost.Store(false)
 	b.streams.ask()
 	b.clients.ask()

@@ -55,8 +55,12 @@ func (b *Bus) doubt() {
 	b.o.Hub.HoldGroups()
 }
 
-// trust lets the messages of groups flow again if memberships have not been doubted since.
+// trust lets the messages of groups flow again if memberships have not been doubted since. While the subscription is
+// interrupted they are changing unnoticed.
 func (b *Bus) trust(since int64) {
+	if b.lost.Load() {
+		return // Restored asks for another comparison
+	}
 	if b.doubts.Load() == since {
 		b.o.Hub.ReleaseGroups()
 	}

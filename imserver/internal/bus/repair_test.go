@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -102,4 +103,44 @@ func TestRequestsThatWaitAreOneComparison(t *testing.T) {
 	if n != 2 || len(c.asked) != 0 {
 		t.Errorf("%d comparisons, %d wait", n, len(c.asked))
 	}
+}
+
+// A comparison that was asked for after one interruption may begin only during the next.
+func TestMembershipsComparedDuringAnInterruptionAreNotTrusted(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{URL: redistest.Start(t).URL(), Partitions: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	var b *Bus
+	h := hub.New(hub.Options{Log: StoredLog{Store: st}, Lost: func() {}, Heard: func(context.Context) error { return nil }})
+	b = New(Options{Store: st, Hub: h, Log: zap.NewNop(), Compare: func(context.Context, func(error)) error { return nil }})
+	chess := protocol.GroupOf("chess")
+	h.Hold(chess)
+	h.Settle(chess, protocol.Position{Epoch: 10, Seq: 1})
+	t.Cleanup(func() { h.Release(chess) })
+
+	b.Lost(errors.New("first interruption"))
+	b.Restored() // asks for a comparison; the goroutine is busy with an earlier one for now
+	b.Lost(errors.New("second interruption"))
+	<-b.clients.asked // it gets to what was asked
+	if err := b.compareClients(t.Context(), func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	deliver := func(seq uint64) { // not the next one: it would be repaired, unless groups are held
+		t.Helper()
+		m, err := hub.NewMessage((&protocol.Envelope{ID: "m", Time: 1, Data: []byte("1")}).Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Deliver(chess, protocol.Position{Epoch: 10, Seq: seq}, 10, m)
+		h.Flush()
+		if n := h.Counters().Repairs.Load(); n != 0 {
+			t.Error("messages of groups flow although memberships have not been compared since the interruption")
+		}
+	}
+	deliver(3)
+	// Here somebody leaves the group: nobody hears it.
+	b.Restored() // the comparison that this asks for has not been made yet
+	deliver(5)
 }

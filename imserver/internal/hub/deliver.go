@@ -58,6 +58,9 @@ func (h *Hub) Settle(st protocol.Stream, tail protocol.Position) {
 	case t == nil:
 	case !t.known:
 		s.adopt(t, tail)
+	case t.doubted:
+		t.doubted = false
+		s.compare(t, tail)
 	default:
 		t.renew(tail)
 	}

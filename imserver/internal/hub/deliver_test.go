@@ -360,3 +360,27 @@ func TestFollowingFromWhereTheNodeIs(t *testing.T) {
 	newcomer.expect("group:chess", "b", "c")
 	member.expect("group:chess", "a", "b", "c")
 }
+
+// A comparison that runs while a connection is being admitted reads the stream's end before its channel is subscribed to: what
+// is sent between is not announced.
+func TestATailThatWasReadBeforeTheSubscription(t *testing.T) {
+	r := newRig(t)
+	r.drop(ann, "a") // 10-1, long ago
+	c := r.hub.Register(Info{ClientID: "ann", ID: "x", Device: "default", Since: time.Now().UnixMilli()})
+	r.hub.Hold(ann)     // Admit: before subscribing
+	r.verify()          // Bus.streams: T1
+	r.drop(ann, "b")    // 10-2 is published: the channel is not subscribed to yet, so nothing arrives
+	tail := r.tail(ann) // connect.lua, after SUBSCRIBE was confirmed
+	r.hub.Settle(ann, tail)
+	r.hub.Attach(c, ann, &tail)
+	r.hub.Release(ann)
+	k := r.dial(c, true).read()
+	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
+	k.wait("started", func(fs []got) bool { return len(fs) > 1 })
+	defer func() {
+		for _, f := range k.frames() {
+			t.Log(f.Raw)
+		}
+	}()
+	k.expect("inbox", "b")
+}

@@ -68,25 +68,35 @@ func (u *unsent) add(c *Conn, pos protocol.Position) {
 	u.of[c] = append(u.of[c], pos)
 }
 
-// look reports what has been sent since, and forgets connections that ended.
+// look reports what has been sent since, and forgets connections that ended. It looks at connections without its lock, which
+// is taken under a shard's, as that is under a connection's.
 func (u *unsent) look(h *Hub) {
-	sent := make(map[*Conn][]protocol.Position)
 	u.mu.Lock()
-	for c, all := range u.of {
-		// Queued may be 0 because the connection broke: then it has ended, or is found to have by its reader.
-		if over := c.isGone(); over || c.sock.Queued() == 0 {
-			delete(u.of, c)
-			if !over {
-				sent[c] = all
-			}
-		}
-	}
+	all := u.of
+	u.of = nil
 	u.mu.Unlock()
-	for c, all := range sent {
-		for _, pos := range all {
-			h.opts.Receipts.Given(c, pos)
+	for c, waiting := range all {
+		// Queued may be 0 because the connection broke: then it has ended, or is found to have by its reader.
+		switch {
+		case c.isGone():
+		case c.sock.Queued() == 0:
+			for _, pos := range waiting {
+				h.opts.Receipts.Given(c, pos)
+			}
+		default:
+			u.again(c, waiting)
 		}
 	}
+}
+
+// again puts back what waits still, before what has come meanwhile.
+func (u *unsent) again(c *Conn, waiting []protocol.Position) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of == nil {
+		u.of = make(map[*Conn][]protocol.Position)
+	}
+	u.of[c] = append(waiting, u.of[c]...)
 }
 
 // isGone reports whether the connection is over.

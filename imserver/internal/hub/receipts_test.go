@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,4 +186,59 @@ func TestStartAcknowledges(t *testing.T) {
 		got := r.acked["again"]
 		return len(got) == 1 && got[ann] == pos
 	})
+}
+
+// The sweep looks at connections while one of them joins a group and a message is fanned out: each of the three has a lock.
+func TestLookingAtWhatIsUnsentWaitsForNobody(t *testing.T) {
+	inGive, goOn := make(chan struct{}), make(chan struct{})
+	var block atomic.Pointer[Conn]
+	r := newRig(t, func(o *Options) {
+		o.Receipts.Given = func(c *Conn, _ protocol.Position) { // called by took, under the shard's mu
+			if block.CompareAndSwap(c, nil) {
+				close(inGive)
+				<-goOn
+			}
+		}
+	})
+	slow := r.dial(r.admit(Info{ClientID: "ann", ID: "slow"}), false) // reads nothing
+	eventually(t, "it takes messages", func() bool { slow.conn.mu.Lock(); defer slow.conn.mu.Unlock(); return slow.conn.started })
+	awaited := func() { e := heavy("x"); e.Receipt = protocol.ReceiptDelivered; r.publish(ann, e) }
+	for n := int64(1); slow.conn.sock.Queued() == 0; n++ {
+		awaited()
+		eventually(t, "it is handed over", func() bool { return r.hub.Counters().Delivered.Load() == n })
+	}
+	fast := r.connect("ann", false) // a later member: it is given first
+
+	g := "" // a group on the same shard as the inbox
+	for i := 0; g == ""; i++ {
+		if name := fmt.Sprint("g", i); r.hub.shard(protocol.GroupOf(name)) == r.hub.shard(ann) {
+			g = name
+		}
+	}
+	st := protocol.GroupOf(g)
+	r.hub.Hold(st)
+	r.hub.Settle(st, at(10, 0))
+
+	block.Store(fast.conn)
+	done := make(chan struct{}, 3)
+	e := asked("small")
+	go func() { r.publish(ann, e); done <- struct{}{} }() // C: has the shard's mu, in took of fast
+	<-inGive
+	go func() { r.hub.Join(slow.conn, st, at(10, 0)); done <- struct{}{} }() // B: has slow's mu, waits for the shard's
+	eventually(t, "the join has the connection's lock", func() bool {
+		if slow.conn.mu.TryLock() {
+			slow.conn.mu.Unlock()
+			return false
+		}
+		return true
+	})
+	go func() { r.hub.unsent.look(r.hub); done <- struct{}{} }()    // A: has unsent's mu, waits for slow's
+	<-time.After(200 * time.Millisecond)                            // it has come as far as it can
+	close(goOn)                                                     // C: goes on to slow, whose message waits: wants unsent's mu
+	watch := time.AfterFunc(patience, func() { panic("deadlock") }) // the cleanup would wait for ever, as a node does
+	defer watch.Stop()
+	for range 3 {
+		<-done
+	}
+	r.hub.Release(st)
 }

@@ -66,7 +66,10 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		b := plan[f]
 		if b == nil { // joined while the log was read; who was there before may have missed what was said until it left
 			p, asked := want[f.t.stream]
-			b = &beginning{f: f, pos: f.pos, oldest: f.oldest, proven: !asked || p == f.pos}
+			b = &beginning{f: f, pos: f.pos, proven: !asked || p == f.pos}
+			if f.oldest && !asked { // with history
+				b.fromOldest()
+			}
 		}
 		f.pos, f.oldest = b.pos, b.oldest
 		s.mu.Unlock()

@@ -399,3 +399,31 @@ func TestAMessageDuringAStartIsNoGap(t *testing.T) {
 	k.send(`{"type":"start","pos":{"inbox":"10-1"}}`)
 	k.expect("inbox", "m1", "m2", "new")
 }
+
+func TestAJoinWithHistoryDuringAStart(t *testing.T) {
+	r := newRig(t)
+	r.publish(chess, message("old1"))
+	r.publish(chess, message("old2"))
+	r.publish(ann, message("a"))
+	c := r.admit(Info{ClientID: "ann", ID: "x"})
+	var once sync.Once
+	r.log.set(func() {
+		r.log.read = func() { // the start reads the log: as bus.join does on a J push with history
+			once.Do(func() {
+				r.hub.Hold(chess)
+				tail := r.tail(chess)
+				r.hub.Settle(chess, tail)
+				r.hub.JoinWithHistory(c, chess, &tail)
+				r.hub.Release(chess)
+			})
+		}
+	})
+	k := r.dial(c, true).read()
+	k.send(`{"type":"start","pos":{"inbox":"10-0"}}`)
+	k.expect("inbox", "a")
+	k.wait("started", func(fs []got) bool { return len(fs) > 1 })
+	for _, f := range k.frames() {
+		t.Log(f.Type, f.Raw)
+	}
+	k.expect("group:chess", "old1", "old2")
+}

@@ -20,6 +20,7 @@ type topic struct {
 
 	settled bool              // tail is known and nothing is missing behind it
 	known   bool              // tail has been known before
+	doubted bool              // tail was read by a comparison, perhaps before the channel was subscribed to: Settle compares
 	tail    protocol.Position // the last message queued or fanned out
 	seen    protocol.Position // the last one that arrived while not settled
 	head    protocol.Position // the last message whose fan-out has begun

@@ -57,6 +57,7 @@ func (s *shard) compare(t *topic, tail protocol.Position) {
 	switch {
 	case !t.known:
 		s.adopt(t, tail)
+		t.doubted = true
 	case t.tail.Seq == 0 && tail.Seq == 0:
 		t.renew(tail)
 	case t.tail.Less(tail):

@@ -77,15 +77,13 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
 	return pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
 		part = slices.DeleteFunc(slices.Clone(part), func(se store.Session) bool { return !r.Open(se) })
-		if err := r.register(ctx, part); err != nil {
-			return err
-		}
-		for _, se := range part {
+		err := r.register(ctx, part)
+		for _, se := range part { // also after an error: some may be registered
 			if !r.Open(se) {
 				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
 			}
 		}
-		return nil
+		return err
 	})
 }
 

@@ -124,3 +124,50 @@ func TestWhatEndsMeanwhileIsNotLeftRegistered(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatEndsInABatchThatFailsIsNotLeftRegistered(t *testing.T) {
+	redis := redistest.Start(t)
+	st := open(t, redis)
+	session := func(client string) store.Session {
+		return store.Session{ClientID: client, ConnID: protocol.NewConnID(st.Partition(client)), Node: "n", Device: "d"}
+	}
+	ends, other := session("ends"), session("other")
+	broken := "im:{" + protocol.Tags(st.Partitions())[st.Partition("other")] + "}:conns:other"
+	redis.Do("SET", broken, "x") // stands for a time-out, READONLY, …: this call of the batch fails, the other is carried out
+	gone := false
+	var left []string
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
+		Sessions: func(bool) []store.Session { return []store.Session{ends, other} },
+		Open: func(se store.Session) bool {
+			if se.ConnID != ends.ConnID {
+				return true
+			}
+			if !gone { // open when it is looked at; then it ends and is signed off, before it is registered
+				gone = true
+				if err := st.Disconnect(ctxb, "n", []store.ConnRef{{ClientID: se.ClientID, ConnID: se.ConnID}}); err != nil {
+					t.Error(err)
+				}
+				return true
+			}
+			return false
+		},
+		Leave: func(ref store.ConnRef) {
+			left = append(left, ref.ConnID)
+			if err := st.Disconnect(ctxb, "n", []store.ConnRef{ref}); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	failures := 0
+	if err := r.restore(ctxb, func(error) { failures++; redis.Do("DEL", broken) }, func(store.Session) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if failures != 1 {
+		t.Fatalf("%d failures", failures)
+	}
+	c, err := st.Client(ctxb, "ends")
+	if err != nil || len(c.Connections) != 0 || !slices.Contains(left, ends.ConnID) {
+		t.Errorf("the connection that ended is registered: %+v, signed off again: %q, %v", c.Connections, left, err)
+	}
+}
