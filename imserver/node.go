@@ -121,8 +121,9 @@ func (n *node) opened() {
 func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	// A raw connection has no session, and whoever is told to stay away loses it.
 	final := !c.V1 || r.Code() >= protocol.FirstFinalCode
-	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final})
-	if c.Ready() {
+	opened := c.Ready()
+	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final, Unsure: !opened && c.Unsure})
+	if opened {
 		n.server.Left()
 		n.metrics.Closed(r)
 		n.churn.n.Add(1)

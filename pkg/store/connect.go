@@ -105,6 +105,8 @@ func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 		return nil, wrap("connect "+se.ClientID, ErrRevoked)
 	case state == connectTooMany:
 		return nil, wrap("connect "+se.ClientID, ErrTooOften)
+	case state == connectLate:
+		return nil, wrap("connect "+se.ClientID, errLate)
 	}
 	out, err := parseConnected(reply[1:])
 	return out, wrap("connect "+se.ClientID, err)
@@ -116,7 +118,11 @@ const (
 	connectRevoked = 2
 	connectEnded   = 3
 	connectTooMany = 4
+	connectLate    = 5
 )
+
+// errLate is what a registration gets that comes too late: its connection has been signed off, or its node struck off.
+var errLate = fmt.Errorf("%w: too late to register", ErrUnavailable)
 
 // connectCall prepares connect.lua; jtiTTL 0 means that the connection is restored.
 func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
@@ -156,7 +162,7 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
 		se.ClientID, se.ConnID, string(rec), se.Device, string(policy), before + `"time":`, after,
 		k.endedPrefix(p), k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
-		mode(se.UntilOffline), se.Resume, strconv.Itoa(se.Rate),
+		mode(se.UntilOffline), se.Resume, strconv.Itoa(se.Rate), k.struck(p, se.Node),
 	}
 	keys := []string{
 		used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),

@@ -21,19 +21,25 @@ type ConnRef struct {
 	ClientID string
 	ConnID   string
 	Final    bool // its session cannot be resumed: it was told to stay away, or never had one
+	Unsure   bool // nobody knows whether it was registered: what registers it may still be on its way to Redis
 }
 
 // Disconnect takes connections off the register after they ended. A client whose last one this was goes offline
 // when the grace is over, unless it comes back. Connections that are not registered, for instance because another
-// device replaced them, are skipped: repeating it does no harm. node is named in the error only.
+// device replaced them, are skipped: repeating it does no harm. One that is Unsure cannot be registered any more, within an
+// hour, when this has returned nil. node is named in the error only.
 func (s *Store) Disconnect(ctx context.Context, node string, gone []ConnRef) error {
 	var calls []call
 	grace := strconv.FormatInt(s.opts.OfflineGrace.Milliseconds(), 10)
 	for p, places := range byPartition(s, gone, func(c ConnRef) string { return c.ClientID }) {
 		for chunk := range slices.Chunk(places, scriptBatch) {
-			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL), s.keys.endedPrefix(p)}
+			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL), s.keys.endedPrefix(p), seconds(endedFor)}
 			for _, i := range chunk {
-				args = append(args, gone[i].ClientID, gone[i].ConnID, bit(!gone[i].Final))
+				how := bit(!gone[i].Final)
+				if gone[i].Unsure {
+					how = "2"
+				}
+				args = append(args, gone[i].ClientID, gone[i].ConnID, how)
 			}
 			calls = append(calls, call{[]string{s.keys.leaving(p), s.keys.last(p)}, args})
 		}

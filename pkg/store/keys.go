@@ -129,8 +129,12 @@ func (k keyspace) revokedClient(client string) string {
 	return k.revokedClientPrefix(k.partition(client)) + client
 }
 
-// ended marks a connection whose node may not have heard that it has to close it; connIds complete the prefix.
+// ended marks a connection whose node may not have heard that it has to close it, or that must not be registered any more;
+// connIds complete the prefix.
 func (k keyspace) endedPrefix(p int) string { return k.of(p) + "ended:" }
+
+// struck marks a node that was struck off: what it sent before must not register anybody under its name.
+func (k keyspace) struck(p int, node string) string { return k.of(p) + "struck:" + node }
 
 // jti marks a pre-connect URL as used; it lives where the client of the URL does.
 func (k keyspace) jti(client, jti string) string { return k.of(k.partition(client)) + "jti:" + jti }

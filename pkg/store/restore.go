@@ -74,6 +74,8 @@ func endedOf(m *rueidis.RedisMessage) (e Ended, err error) {
 		return e, err
 	}
 	switch state {
+	case connectLate:
+		return e, errLate
 	case connectRevoked:
 		e.Code = protocol.ReasonRevoked.Code()
 	case connectEnded:

@@ -148,7 +148,7 @@ func (s *Store) reapNode(ctx context.Context, node string) error {
 		calls := make([]call, len(todo))
 		for i, p := range todo {
 			calls[i] = call{
-				keys: []string{s.keys.leaving(p), s.keys.last(p), s.keys.nodeConns(p, node)},
+				keys: []string{s.keys.leaving(p), s.keys.last(p), s.keys.nodeConns(p, node), s.keys.struck(p, node)},
 				args: []string{node, s.keys.connsPrefix(p), strconv.Itoa(reapBatch), s.keys.resumePrefix(p), seconds(sessionTTL),
 					s.keys.endedPrefix(p), seconds(endedFor)},
 			}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,15 +34,25 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 		se.Policy = b.o.Policy
 	}
 	se.Rate = b.o.Rate
+	missed := b.missed.Load()
 	reg, err := b.o.Store.Connect(ctx, se)
 	if err != nil {
-		// Whether the script ran may be unknown: leaving is idempotent, and Abandon leads to it.
-		c.Abandon()
+		c.Unsure = !refused(err)
+		c.Abandon() // signs it off
 		return nil, fmt.Errorf("register: %w", err)
 	}
 	if err := b.attach(ctx, c, se, reg); err != nil {
 		c.Abandon()
 		return nil, err
+	}
+	// What was missed after its memberships were read, a comparison may have been made for without this connection. One that is
+	// made from here on includes it.
+	c.Placed()
+	if b.missed.Load() != missed {
+		if err := b.compareEach(ctx, []string{c.ClientID}); err != nil {
+			c.Abandon()
+			return nil, fmt.Errorf("compare memberships: %w", err)
+		}
 	}
 	if se.Resume != "" && se.MayRequest {
 		if err := b.missedReplies(ctx, c); err != nil {
@@ -50,6 +61,11 @@ func (b *Bus) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// refused reports whether Redis has answered a registration, and not registered.
+func refused(err error) bool {
+	return errors.Is(err, store.ErrURLUsed) || errors.Is(err, store.ErrRevoked) || errors.Is(err, store.ErrTooOften)
 }
 
 // missedReplies gives a resumed session the answers that came while it had no connection. What comes from now on is

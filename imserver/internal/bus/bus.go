@@ -39,7 +39,8 @@ type Bus struct {
 	lost  atomic.Bool // the subscriptions are interrupted
 	bad   atomic.Int64
 
-	doubts atomic.Int64 // times at which joins and leaves may have been missed
+	doubts atomic.Int64 // times at which joins and leaves may have been missed, by anybody
+	missed atomic.Int64 // the same, and times at which one could not be acted on
 
 	mu         sync.Mutex
 	subscribed map[string]bool // wanted; true when confirmed

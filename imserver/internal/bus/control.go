@@ -107,6 +107,7 @@ func (c *control) act(ctx context.Context, p *protocol.Push) {
 		if err := c.bus.join(ctx, conns, p.Group, p.Pos, p.History); err != nil && ctx.Err() == nil {
 			c.bus.o.Log.Warn("follow a group, will compare", zap.String("client_id", p.ClientID),
 				zap.String("group", p.Group), zap.Error(err))
+			c.bus.missed.Add(1)
 			c.bus.clients.ask()
 		}
 	}

@@ -35,7 +35,7 @@ func (b *Bus) compareMemberships(ctx context.Context, failed func(error)) error 
 // changes meanwhile looks different, never the same: what changes is announced here, and acted on without this.
 func (b *Bus) agree(id string, truth []store.Membership) bool {
 	member := byGroup(truth)
-	for _, c := range b.ready(id) {
+	for _, c := range b.placed(id) {
 		if remove, add := differences(c.Following(), member); len(remove)+len(add) > 0 {
 			return false
 		}
@@ -70,7 +70,7 @@ func (b *Bus) compareEach(ctx context.Context, clients []string) error {
 
 // compareClient makes the connections of a client follow the groups that it is in, and no others.
 func (b *Bus) compareClient(ctx context.Context, id string) error {
-	conns := b.ready(id)
+	conns := b.placed(id)
 	if len(conns) == 0 {
 		return nil
 	}
@@ -97,9 +97,10 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 	return nil
 }
 
-// ready returns a client's connections, but for those that are being admitted: they read the memberships themselves.
-func (b *Bus) ready(id string) []*hub.Conn {
-	return slices.DeleteFunc(b.o.Hub.ConnsOf(id), func(c *hub.Conn) bool { return !c.Ready() })
+// placed returns a client's connections, but for those that do not follow their groups yet: who admits them sees to it, see
+// Admit.
+func (b *Bus) placed(id string) []*hub.Conn {
+	return slices.DeleteFunc(b.o.Hub.ConnsOf(id), func(c *hub.Conn) bool { return !c.IsPlaced() })
 }
 
 func byGroup(truth []store.Membership) map[string]store.Membership {

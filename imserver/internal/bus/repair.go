@@ -52,6 +52,7 @@ func (c *comparison) failed(err error) {
 // doubt withholds the messages of groups: clients may have left some of them unnoticed. A comparison of clients ends it.
 func (b *Bus) doubt() {
 	b.doubts.Add(1)
+	b.missed.Add(1)
 	b.o.Hub.HoldGroups()
 }
 

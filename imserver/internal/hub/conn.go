@@ -62,12 +62,14 @@ type Admission struct {
 	Cursors map[string]protocol.Position // where this device acknowledged last
 	Acked   protocol.Position            // how far any device of the client acknowledged its inbox
 	Joined  map[string]protocol.Position // where memberships of groups begin, by the stream's name
+	Unsure  bool                         // it is given up, and nobody knows whether it is registered
 
 	// Guarded by the connection's mu.
-	want  map[protocol.Stream]protocol.Position // of the start that is being worked on
-	early protocol.Reason                       // why it has to end as soon as it has its socket
-	by    string                                // more about it
-	left  map[protocol.Stream]bool              // what admits the connection may have read memberships earlier
+	placed bool                                  // it follows the groups that it was in when it was registered
+	want   map[protocol.Stream]protocol.Position // of the start that is being worked on
+	early  protocol.Reason                       // why it has to end as soon as it has its socket
+	by     string                                // more about it
+	left   map[protocol.Stream]bool              // what admits the connection may have read memberships earlier
 }
 
 // Open gives the connection its socket, which has said hello, and starts reading. A raw connection takes messages from
@@ -128,6 +130,21 @@ func (c *Conn) endBy(r protocol.Reason, by string) {
 	}
 	c.sock.EndWith(r, by)
 	c.hub.attention.call(c)
+}
+
+// Placed notes that the connection follows the groups that it was in when it was registered. From now on it has to be compared
+// with Redis like others when joins or leaves may have been missed.
+func (c *Conn) Placed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.placed = true
+}
+
+// IsPlaced reports whether Placed was called.
+func (c *Conn) IsPlaced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Admission == nil || c.placed
 }
 
 // Ready reports whether the connection has its socket.

@@ -80,7 +80,7 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 		err := r.register(ctx, part)
 		for _, se := range part { // also after an error: some may be registered
 			if !r.Open(se) {
-				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID})
+				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Unsure: err != nil})
 			}
 		}
 		return err

@@ -154,6 +154,9 @@ func TestWhatEndsInABatchThatFailsIsNotLeftRegistered(t *testing.T) {
 		},
 		Leave: func(ref store.ConnRef) {
 			left = append(left, ref.ConnID)
+			if !ref.Unsure {
+				t.Error("signed off as if its registration were known to be over")
+			}
 			if err := st.Disconnect(ctxb, "n", []store.ConnRef{ref}); err != nil {
 				t.Error(err)
 			}

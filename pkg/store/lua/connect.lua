@@ -9,18 +9,21 @@
 --       9 prefix of marks of ended connections  10 prefix of node keys  11 client channel  12 hint channel  13 partition
 --       14 length of events  15 mode of the groups (p, o)
 --       16 connId of the connection that this one resumes, or empty
---       17 connects that the client may make in a second, 0 for any number  18… groups to join
+--       17 connects that the client may make in a second, 0 for any number  18 mark of nodes that were struck off  19… groups to join
 -- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
---         connection that is to be restored was ended, {4} when the client connects too often, else
+--         connection that is to be restored was ended, {4} when the client connects too often, {5} when this comes too late:
+--         the connection was signed off or its node struck off, and nobody would take it off the register again; else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
 --          {position, …} of every device's inbox, {group, tail, …} of those to join whose index is as the truth}
 local fresh = ARGV[1] ~= '0'
 local client, conn, resumed = ARGV[2], ARGV[3], ARGV[16]
-local known = redis.call('MGET', KEYS[11], KEYS[13], KEYS[14])
+local known = redis.call('MGET', KEYS[11], KEYS[13], KEYS[14], ARGV[9] .. conn, ARGV[18])
 local fence = known[1] or '0'
 if known[2] or known[3] then
   return {2}
+elseif known[5] or fresh and known[4] then
+  return {5}
 end
 
 -- expel takes a connection off the register and tells its node to close it. A node that cannot hear it now finds the
@@ -70,9 +73,8 @@ elseif fresh then
   end
 end
 if not fresh then
-  local ended = redis.call('GET', ARGV[9] .. conn)
-  if ended then
-    return {3, ended}
+  if known[4] then
+    return {3, known[4]}
   end
   local before = redis.call('HGET', KEYS[2], conn)
   if before then
@@ -153,9 +155,9 @@ local function tailOf(group, at)
 end
 
 local tails = {}
-for i = 18, #ARGV do
+for i = 19, #ARGV do
   local group, mode = ARGV[i], ARGV[15]
-  local at = 16 + 4 * (i - 18)
+  local at = 16 + 4 * (i - 19)
   local truth = redis.call('HGET', KEYS[7], group)
   if truth and mode == 'p' and string.sub(truth, 1, 1) == 'o' then
     redis.call('HSET', KEYS[7], group, 'p' .. string.sub(truth, 2))

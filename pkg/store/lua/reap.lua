@@ -1,10 +1,12 @@
 -- Removes connections of a dead node, a batch at a time. Nothing was heard of it for longer than any grace, so a
 -- client whose last connection this was is due to go offline at once.
--- KEYS  1 leaving  2 last  3 node
+-- KEYS  1 leaving  2 last  3 node  4 mark of nodes that were struck off
 -- ARGV  1 node  2 prefix of conns keys  3 size of the batch  4 prefix of resume marks  5 their life in s
 --       6 prefix of marks of ended connections  7 their life in s
 -- Returns how many are left.
 local due = ms(now())
+-- What the node has sent may still be on its way: see connect.lua.
+redis.call('SET', KEYS[4], 1, 'EX', ARGV[7])
 local batch = redis.call('HRANDFIELD', KEYS[3], ARGV[3], 'WITHVALUES')
 for i = 1, #batch, 2 do
   local conn, client = batch[i], batch[i + 1]

@@ -1,0 +1,190 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/pkg/protocol"
+	"github.com/imtier/imtier/pkg/store"
+	"github.com/imtier/imtier/pkg/store/redistest"
+)
+
+// stand is a bus whose comparisons run when a test says so.
+type stand struct {
+	*Bus
+	store *store.Store
+	redis *redistest.Server
+	hub   *hub.Hub
+	given []bool // of each connection that was given up: whether nobody knows if it is registered
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	s := &stand{redis: redistest.Start(t)}
+	var err error
+	if s.store, err = store.Open(t.Context(), store.Options{URL: s.redis.URL(), Partitions: 8}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.store.Close)
+	s.hub = hub.New(hub.Options{
+		Log: StoredLog{Store: s.store}, Lost: func() {}, Heard: func(context.Context) error { return nil },
+		Closed: func(c *hub.Conn, _ protocol.Reason) { s.given = append(s.given, c.Unsure) },
+	})
+	s.Bus = New(Options{Store: s.store, Hub: s.hub, Log: zap.NewNop(), Compare: func(context.Context, func(error)) error { return nil }})
+	return s
+}
+
+func (s *stand) session(client string) store.Session {
+	return store.Session{
+		ClientID: client, ConnID: protocol.NewConnID(s.store.Partition(client)), Node: "n", Device: "d",
+		JTI: protocol.NewID(), JTITTL: time.Minute, Positions: true,
+	}
+}
+
+// subscribe runs the subscription until the function that it returns is called, or the test ends.
+func (s *stand) subscribe(t *testing.T) (interrupt func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.sub.Run(ctx) }()
+	interrupt = func() { cancel(); <-done }
+	t.Cleanup(interrupt)
+	return interrupt
+}
+
+// acting has joins and leaves acted on until the test ends.
+func (s *stand) acting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	s.control.start(ctx, &wg)
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+// moves takes a client from one group to another.
+func (s *stand) moves(t *testing.T, client, from, to string) {
+	t.Helper()
+	if _, err := s.store.Leave(t.Context(), from, []string{client}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.store.Join(t.Context(), to, []string{client}, store.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func groupsOf(c *hub.Conn) []string { return slices.Sorted(maps.Keys(c.Following())) }
+
+// A connection that has no socket yet follows groups like others: what it misses has to be found.
+func TestMembershipsMissedBeforeTheSocketOpens(t *testing.T) {
+	s := newStand(t)
+	ctx := t.Context()
+	s.acting(t)
+	interrupt := s.subscribe(t)
+	if err := s.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.store.Join(ctx, "old", []string{"ann"}, store.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Admit(ctx, s.session("ann"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Abandon)
+	interrupt()
+	s.Lost(errors.New("interrupted"))
+	s.moves(t, "ann", "old", "new")
+	s.subscribe(t)
+	if err := s.sub.Subscribe(ctx, s.store.AllChannel()); err != nil {
+		t.Fatal(err)
+	}
+	s.Restored()
+	<-s.clients.asked
+	if err := s.compareClients(ctx, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := groupsOf(c); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("follows %q, want \"new\" only", got)
+	}
+}
+
+// The comparison after an interruption may be over before a connection follows the groups that it read before.
+func TestMembershipsMissedWhileGroupsAreFollowed(t *testing.T) {
+	s := newStand(t)
+	ctx := t.Context()
+	s.acting(t)
+	interrupt := s.subscribe(t)
+	if err := s.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Admit(ctx, s.session("ann")) // the inbox's channel is subscribed to
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.Abandon)
+	interrupt()
+	s.Lost(errors.New("interrupted"))
+	if _, err := s.store.Join(ctx, "old", []string{"ann"}, store.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	second := s.session("ann")
+	admitted := make(chan *hub.Conn, 1)
+	go func() {
+		c, err := s.Admit(ctx, second) // waits for the channel of the group
+		if err != nil {
+			t.Error(err)
+		}
+		admitted <- c
+	}()
+	eventually(t, "it is registered", func() bool {
+		c, err := s.store.Client(ctx, "ann")
+		return err == nil && len(c.Connections) == 2
+	})
+	s.moves(t, "ann", "old", "new")
+	s.Restored() // the comparison that it asks for has not begun, or is over
+	s.subscribe(t)
+	c := <-admitted
+	if c == nil {
+		return
+	}
+	t.Cleanup(c.Abandon)
+	if got := groupsOf(c); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("follows %q, want \"new\" only", got)
+	}
+}
+
+func TestARegistrationWhoseEndIsUnknown(t *testing.T) {
+	s := newStand(t)
+	ctx := t.Context()
+	s.subscribe(t)
+	if err := s.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	used := s.session("ann")
+	c, err := s.Admit(ctx, used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Abandon()
+	again := s.session("ann")
+	again.JTI = used.JTI
+	if _, err := s.Admit(ctx, again); !errors.Is(err, store.ErrURLUsed) {
+		t.Fatalf("with a URL that was used: %v", err)
+	}
+	s.redis.Do("CLIENT", "PAUSE", "1000", "WRITE")
+	short, end := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer end()
+	if _, err := s.Admit(short, s.session("ann")); err == nil {
+		t.Fatal("admitted by a Redis that does not answer")
+	}
+	if len(s.given) != 3 || s.given[0] || s.given[1] || !s.given[2] {
+		t.Errorf("unsure: %v, want only the last one to be", s.given)
+	}
+}
