@@ -5,7 +5,9 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -23,14 +25,14 @@ type Conn struct {
 	awaited atomic.Bool // was given a message that somebody wants a receipt for
 	final   atomic.Bool // told to stay away
 
-	pinged   atomic.Int64 // Unix milliseconds of the last ping
+	pinged   atomic.Int64 // when it was pinged last; see clock
 	requests *requests    // nil until the first one; guarded by mu
 	mu       sync.Mutex
 	asked    bool   // start has arrived
 	started  bool   // takes messages
 	gone     bool   // detached from everything; nothing may be attached any more
 	closer   bool   // looked at in every round; the sweep's alone
-	calm     uint32 // Unix seconds before which no ping is due; the sweep's alone
+	calm     uint32 // seconds since the process began, before which no ping is due; the sweep's alone
 
 	Info
 
@@ -65,6 +67,7 @@ type Admission struct {
 	Unsure  bool                         // it is given up, and nobody knows whether it is registered
 
 	// Guarded by the connection's mu.
+	opened int64                                 // when it got its socket; see clock
 	placed bool                                  // it follows the groups that it was in when it was registered
 	want   map[protocol.Stream]protocol.Position // of the start that is being worked on
 	early  protocol.Reason                       // why it has to end as soon as it has its socket
@@ -78,6 +81,7 @@ func (c *Conn) Open(s *socket.Socket) {
 	c.mu.Lock()
 	c.sock = s
 	c.V1 = s.Subprotocol()
+	c.opened = clock.Millis(time.Now())
 	c.ready.Store(true)
 	c.left = nil
 	early, by := c.early, c.by

@@ -1,6 +1,10 @@
 package hub
 
-import "time"
+import (
+	"time"
+
+	"github.com/imtier/imtier/imserver/internal/clock"
+)
 
 // inputBurst is how many seconds' worth of input are taken at once: a client that comes back acknowledges and asks a lot.
 const inputBurst = 6
@@ -25,14 +29,14 @@ const (
 
 // meter is two leaky buckets. It is part of every connection, also of those that never send anything: 16 bytes.
 type meter struct {
-	last   int64 // Unix milliseconds; zero: never
+	last   int64 // see clock; zero: never
 	frames float32
 	bytes  float32
 }
 
 // take counts one frame and tells which limit it goes over.
 func (m *meter) take(in Input, bytes int, now time.Time) Limit {
-	at := now.UnixMilli()
+	at := clock.Millis(now)
 	passed := float32(0)
 	if m.last != 0 {
 		passed = float32(max(0, at-m.last)) / 1000

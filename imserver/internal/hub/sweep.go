@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -27,8 +28,6 @@ const (
 	// pingSpread is by which part of the time a ping may come earlier than it has to, by chance: so those that were heard at
 	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time.
 	pingSpread = 4
-	// clockStep is by how much a clock that is put right may go back without a ping for everybody.
-	clockStep = 10 * time.Second
 )
 
 // sweep looks after all time-outs of all connections, so that none needs a timer of its own.
@@ -138,13 +137,12 @@ func (h *Hub) pingFrom() time.Duration {
 // pingDue decides whether a connection that has been quiet for so long is pinged.
 func (h *Hub) pingDue(quiet time.Duration) bool {
 	from := h.pingFrom()
-	return quiet > from+rand.N(h.pingAfter()-from) || quiet < -clockStep
+	return quiet > from+rand.N(h.pingAfter()-from)
 }
 
 // calm reports that no ping can be due. It does not look at the socket for it, which is in no cache.
 func (h *Hub) calm(c *Conn, now time.Time) bool {
-	left := int64(c.calm) - now.Unix()
-	return left > 0 && left <= int64(h.opts.PingInterval/time.Second) // more when the clock went back
+	return int64(c.calm) > clock.Millis(now)/1000
 }
 
 // check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
@@ -153,6 +151,10 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 	c.mu.Lock()
 	gone, waiting := c.gone, c.V1 && !c.asked
 	late, asks := c.lateRequests(now)
+	var opened time.Time
+	if waiting {
+		opened = clock.Time(c.opened)
+	}
 	c.mu.Unlock()
 	if gone || !c.ready.Load() {
 		return !gone
@@ -166,11 +168,11 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 	for _, id := range late {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
-	if waiting && now.Sub(time.UnixMilli(c.Since)) > s.hub.opts.StartTimeout {
+	if waiting && now.Sub(opened) > s.hub.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
 		return true
 	}
-	heard, pinged := c.sock.Heard(), time.UnixMilli(c.pinged.Load())
+	heard, pinged := c.sock.Heard(), clock.Time(c.pinged.Load())
 	switch {
 	case pinged.After(heard):
 		if now.Sub(pinged) > s.hub.opts.PongTimeout {
@@ -179,12 +181,12 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 		}
 		return true
 	case s.hub.pingDue(now.Sub(heard)):
-		c.pinged.Store(now.UnixMilli())
+		c.pinged.Store(clock.Millis(now))
 		c.sock.Ping()
 		s.pings++
 		return true
 	}
-	c.calm = uint32(heard.Add(s.hub.pingFrom()).Unix())
+	c.calm = uint32(clock.Millis(heard.Add(s.hub.pingFrom())) / 1000)
 	return waiting || asks
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/pkg/store"
 )
 
@@ -38,7 +39,7 @@ type Lease struct {
 	stop     func() // ends registering them and waits, if not nil; Run's alone
 	id       atomic.Pointer[string]
 	draining atomic.Bool
-	renewed  atomic.Int64 // Unix milliseconds
+	renewed  atomic.Int64 // see clock; zero: never
 }
 
 // ID is the node's name in the registry. It changes when the lease was lost: others clear up after the old name.
@@ -143,8 +144,8 @@ func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error)
 	n.ID = l.ID()
 	n.Conns, n.Draining = l.Count(), l.draining.Load()
 	state, err := l.Store.RenewNode(ctx, n, first)
-	if err == nil {
-		l.renewed.Store(time.Now().UnixMilli())
+	if err == nil && !state.Gone {
+		l.renewed.Store(clock.Millis(time.Now()))
 	}
 	return state, err
 }
@@ -158,7 +159,7 @@ func (l *Lease) SetDraining(ctx context.Context) error {
 
 // Ready returns nil while the lease is fresh.
 func (l *Lease) Ready() error {
-	if time.Since(time.UnixMilli(l.renewed.Load())) > staleAfter {
+	if at := l.renewed.Load(); at == 0 || time.Since(clock.Time(at)) > staleAfter {
 		return errNoLease
 	}
 	return nil

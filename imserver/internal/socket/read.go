@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -77,7 +78,7 @@ func (s *Socket) readOne(in *reader) protocol.Reason {
 	if err != nil {
 		return s.why(err)
 	}
-	s.heard.Store(time.Now().UnixMilli())
+	s.heard.Store(clock.Millis(time.Now()))
 	if isPlainControl(head) {
 		return s.readControl(in, int(head[1]&lenMask))
 	}
@@ -135,7 +136,7 @@ func (s *Socket) readControl(in *reader, n int) protocol.Reason {
 
 // control acts on a ping or pong.
 func (s *Socket) control(op Opcode, payload []byte) {
-	s.heard.Store(time.Now().UnixMilli())
+	s.heard.Store(clock.Millis(time.Now()))
 	s.h.Frame(len(payload))
 	if op == opPing {
 		_ = s.out.send(Frame(opPong, payload), false) // a peer that reads nothing gets no pong

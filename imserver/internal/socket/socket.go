@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -39,10 +40,10 @@ type Socket struct {
 	reason protocol.Reason // written in once, read by the reader after ended
 	once   sync.Once
 	ended  atomic.Bool
-	since  atomic.Int64 // Unix milliseconds when it ended
+	since  atomic.Int64 // when it ended; see clock
 
 	park  parking
-	heard atomic.Int64 // Unix milliseconds of the last bytes from the peer
+	heard atomic.Int64 // when the last bytes came from the peer; see clock
 }
 
 // Subprotocol reports whether the peer asked for the sub-protocol.
@@ -51,7 +52,7 @@ func (s *Socket) Subprotocol() bool { return s.subprotocol }
 // Serve begins to read and returns. h.Closed is called in the end, whatever happens.
 func (s *Socket) Serve(h Handler) {
 	s.h = h
-	s.heard.Store(time.Now().UnixMilli())
+	s.heard.Store(clock.Millis(time.Now()))
 	if !s.wait() {
 		go s.read()
 	}
@@ -76,7 +77,7 @@ func (s *Socket) End(r protocol.Reason) { s.EndWith(r, "") }
 func (s *Socket) EndWith(r protocol.Reason, detail string) {
 	s.once.Do(func() {
 		s.reason = r
-		s.since.Store(time.Now().UnixMilli())
+		s.since.Store(clock.Millis(time.Now()))
 		s.ended.Store(true)
 		if r.Code() == 0 || r == protocol.ReasonPeerClosed {
 			_ = s.out.Close() // wakes the reader, which reports the end
@@ -101,11 +102,11 @@ func (s *Socket) EndedFor(now time.Time) time.Duration {
 	if !s.ended.Load() {
 		return 0
 	}
-	return max(1, now.Sub(time.UnixMilli(s.since.Load())))
+	return max(1, now.Sub(clock.Time(s.since.Load())))
 }
 
 // Heard returns when the peer last sent something.
-func (s *Socket) Heard() time.Time { return time.UnixMilli(s.heard.Load()) }
+func (s *Socket) Heard() time.Time { return clock.Time(s.heard.Load()) }
 
 // Queued returns the bytes that wait for the peer to read.
 func (s *Socket) Queued() int { return s.out.queued() }
