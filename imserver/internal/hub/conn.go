@@ -75,16 +75,22 @@ type Admission struct {
 	left   map[protocol.Stream]bool              // what admits the connection may have read memberships earlier
 }
 
-// Open gives the connection its socket, which has said hello, and starts reading. A raw connection takes messages from
-// now on, one that speaks imtier.v1 after its start.
-func (c *Conn) Open(s *socket.Socket) {
+// Open gives the connection its socket, answers the handshake and starts reading. A raw connection takes messages from the
+// answer on, one that speaks imtier.v1 after its start.
+func (c *Conn) Open(s *socket.Socket, answer []byte) {
 	c.mu.Lock()
 	c.sock = s
 	c.V1 = s.Subprotocol()
 	c.opened = clock.Millis(time.Now())
-	c.ready.Store(true)
 	c.left = nil
 	early, by := c.early, c.by
+	if c.V1 || early != protocol.ReasonNone {
+		s.Answer(answer)
+	} else {
+		c.hub.goLive(c, func() { s.Answer(answer) })
+		c.Admission = nil
+	}
+	c.ready.Store(true) // from now on others may end it: the answer is out
 	c.mu.Unlock()
 	if c.V1 {
 		c.hub.attention.call(c) // it has to start
@@ -92,17 +98,12 @@ func (c *Conn) Open(s *socket.Socket) {
 	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
 	}
-
 	if c.V1 {
 		c.sendEarly()
 	}
-	s.Serve(c)
+	s.Serve()
 	if early != protocol.ReasonNone {
 		c.endBy(early, by)
-		return
-	}
-	if !c.V1 {
-		c.hub.release(c)
 	}
 }
 

@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/imtier/imtier/pkg/protocol"
+import (
+	"slices"
+
+	"github.com/imtier/imtier/pkg/protocol"
+)
 
 // Deliver takes a message that Redis published for one stream. It only puts it in front of the stream's shard; Flush
 // must follow, once for as many as have come together. Both are for one goroutine, that of the subscription, and messages
@@ -233,17 +237,20 @@ func (c *Conn) Following() map[string]protocol.Position {
 	return groups
 }
 
-// release lets all follows of a connection take messages from where they are.
-func (h *Hub) release(c *Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// goLive tells a client that it is given messages from now on, and lets its follows take them. Nothing is fanned out between: an
+// ephemeral message that is published when the client has been told must find the follow live, since it is not in the
+// log. The caller holds c.mu; this is the one place where the locks of several shards are held, taken in their order.
+func (h *Hub) goLive(c *Conn, tell func()) {
+	for _, s := range h.shards {
+		if slices.ContainsFunc(c.follows, func(f *follow) bool { return h.shard(f.t.stream) == s }) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+		}
+	}
+	tell()
 	c.started = true
-	c.Admission = nil
 	for _, f := range c.follows {
-		s := h.shard(f.t.stream)
-		s.mu.Lock()
-		s.resume(f)
-		s.mu.Unlock()
+		h.shard(f.t.stream).resume(f)
 	}
 }
 

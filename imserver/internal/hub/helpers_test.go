@@ -260,14 +260,14 @@ func (r *rig) upgrade(w http.ResponseWriter, req *http.Request) {
 	r.mu.Unlock()
 	hello := protocol.Hello{ClientID: c.ClientID, ConnID: c.ID, Ping: 25}.Frame()
 	hs, ok := socket.ReadHandshake(req)
-	s, err := hs.Upgrade(w, socket.Options{
-		MaxMessage: 64 << 10, OutboxCap: testCap, Hello: func() []byte { return hello },
+	s, answer, err := hs.Upgrade(w, socket.Options{
+		MaxMessage: 64 << 10, OutboxCap: testCap, Handler: c, Hello: func() []byte { return hello },
 	})
 	if err != nil || !ok {
 		c.Abandon()
 		return
 	}
-	c.Open(s)
+	c.Open(s, answer)
 }
 
 // admit does what the bus does: hold, settle, register, attach.

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -77,7 +76,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 	}
 	c.Admission = nil
 	h.ackStart(c, want, st.Pos)
-	h.tellStarted(c, st.Frame())
+	h.goLive(c, func() { c.must(st.Frame()) })
 	fetched := make(map[*follow]*batch)
 	for _, b := range ask {
 		if b.fetched != nil {
@@ -85,23 +84,6 @@ func (h *Hub) begin(ctx context.Context, c *Conn, want map[protocol.Stream]proto
 		}
 	}
 	return fetched, nil
-}
-
-// tellStarted tells a client that it has started, and lets its follows take messages. Nothing is fanned out between: an
-// ephemeral message that is published when the client has read the frame must find the follow live, since it is not in the
-// log. The caller holds c.mu; this is the one place where the locks of several shards are held, taken in their order.
-func (h *Hub) tellStarted(c *Conn, frame []byte) {
-	for _, s := range h.shards {
-		if slices.ContainsFunc(c.follows, func(f *follow) bool { return h.shard(f.t.stream) == s }) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-		}
-	}
-	c.must(frame)
-	c.started = true
-	for _, f := range c.follows {
-		h.shard(f.t.stream).resume(f)
-	}
 }
 
 // ackStart acknowledges what a client says it has handled of its inbox, perhaps for the second time: the first may have

@@ -194,6 +194,29 @@ func TestNothingPassesBetweenStartedAndLive(t *testing.T) {
 	k.wait("started", func(all []got) bool { return len(all) == 2 && all[1].Type == "started" })
 }
 
+// The same for a raw client, which takes the answer to its handshake for the beginning.
+func TestNothingPassesBetweenTheAnswerAndLive(t *testing.T) {
+	r := newRig(t)
+	c := r.admit(Info{ClientID: "ann", ID: "raw"})
+	s := r.hub.shard(ann)
+	s.mu.Lock() // as if it were fanning out
+	dialed := make(chan *client, 1)
+	go func() { dialed <- r.dial(c, false) }()
+	select {
+	case <-dialed:
+		t.Error("the handshake is answered while the inbox's messages pass the connection by")
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.mu.Unlock()
+	k := (<-dialed).read()
+	m, err := NewMessage(message("typing").Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(arrival{stream: ann, msg: m})
+	k.expect("", `"typing"`)
+}
+
 func TestAStartSurvivesAnOutage(t *testing.T) {
 	r := newRig(t)
 	r.drop(ann, "z")

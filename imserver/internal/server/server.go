@@ -108,8 +108,8 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, s.refusalOf(err, se))
 		return
 	}
-	sock, err := handshake.Upgrade(w, socket.Options{
-		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Parker: s.o.Parker, Hello: func() []byte { return s.hello(se) },
+	sock, answer, err := handshake.Upgrade(w, socket.Options{
+		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Parker: s.o.Parker, Handler: conn, Hello: func() []byte { return s.hello(se) },
 	})
 	if err != nil {
 		conn.Abandon()
@@ -117,7 +117,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	s.o.Opened()
 	let = true
-	conn.Open(sock)
+	conn.Open(sock, answer)
 }
 
 // check looks at everything but the token.

@@ -73,29 +73,30 @@ type Options struct {
 	OutboxCap  int         // bytes kept for a peer that does not read
 	Parker     *tcp.Parker // watches the connection while it is silent; nil: a goroutine of its own does
 
+	Handler Handler // is told what happens, from Upgrade on
+
 	// Hello makes the text of the first frame for a peer that asks for the sub-protocol.
 	Hello func() []byte
 }
 
-// Upgrade takes the connection over and accepts the handshake. The answer and the first frame leave in one write: a write
-// costs more than anything else that a connection has to do. Nothing is read before Serve. It fails when w cannot be
-// hijacked.
-func (h Handshake) Upgrade(w http.ResponseWriter, o Options) (*Socket, error) {
+// Upgrade takes the connection over. What accepts the handshake is returned, for Answer: it tells the client that it is
+// connected, which has to be true by then. The answer and the first frame leave in one write: a write costs more than
+// anything else that a connection has to do. Nothing is read before Serve. It fails when w cannot be hijacked.
+func (h Handshake) Upgrade(w http.ResponseWriter, o Options) (s *Socket, answer []byte, err error) {
 	c, ahead, err := hijack(w)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := &Socket{subprotocol: h.Subprotocol, maxMessage: int32(o.MaxMessage), patience: frameTimeout}
+	s = &Socket{h: o.Handler, subprotocol: h.Subprotocol, maxMessage: int32(o.MaxMessage), patience: frameTimeout}
 	s.out.open(c, o.OutboxCap, ahead, s)
 	if s.out.fd != noFD {
 		s.park.parker = o.Parker
 	}
-	first := h.answer()
+	answer = h.answer()
 	if o.Hello != nil && s.subprotocol {
-		first = append(first, Frame(OpText, o.Hello())...)
+		answer = append(answer, Frame(OpText, o.Hello())...)
 	}
-	_ = s.out.send(first, true) // of a connection that is broken already Serve tells
-	return s, nil
+	return s, answer, nil
 }
 
 // hijack takes the connection and leaves its buffers, of 4 KiB each in net/http, behind. A client may send its first frames

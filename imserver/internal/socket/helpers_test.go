@@ -175,6 +175,7 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 		rec = &recorder{}
 	}
 	rec.over = make(chan struct{})
+	su.o.Handler = rec
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +192,7 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 			s.patience = su.patience
 		}
 		if !su.hold {
-			s.Serve(rec)
+			s.Serve()
 		}
 		socks <- s
 	})}
@@ -209,9 +210,6 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 	}
 	t.Cleanup(func() {
 		s.Kill()
-		if s.h == nil {
-			s.Serve(rec)
-		}
 		select {
 		case <-rec.over:
 		case <-time.After(patience):
@@ -401,5 +399,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Socket, error)
 	if !ok {
 		return nil, errors.New("no handshake")
 	}
-	return h.Upgrade(w, o)
+	s, answer, err := h.Upgrade(w, o)
+	if err == nil {
+		s.Answer(answer)
+	}
+	return s, err
 }

@@ -215,7 +215,7 @@ func (o *outbox) flush() {
 			}
 			o.mu.Unlock()
 			if wake {
-				o.owner.roomAgain()
+				o.owner.h.Room()
 			}
 			return
 		}

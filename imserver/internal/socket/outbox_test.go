@@ -260,7 +260,7 @@ func TestKillDoesNotWaitForThePeer(t *testing.T) {
 func TestKillBeforeServe(t *testing.T) {
 	_, s, rec := connect(t, setup{hold: true})
 	s.Kill()
-	s.Serve(rec)
+	s.Serve()
 	expectClosed(t, rec, protocol.ReasonPeerGone)
 }
 

@@ -81,7 +81,7 @@ func TestBytesBeforeServe(t *testing.T) {
 			return err
 		}) == nil
 	})
-	s.Serve(rec)
+	s.Serve()
 	eventually(t, "the message", func() bool { return len(rec.got()) == 1 })
 }
 

@@ -25,7 +25,7 @@ func TestReadersAreShared(t *testing.T) {
 				s.End(protocol.ReasonDraining)
 			}
 		}
-		s.Serve(rec)
+		s.Serve()
 		wg.Go(func() {
 			var want []string
 			for j := range messages {

@@ -31,7 +31,7 @@ type Handler interface {
 type Socket struct {
 	out outbox // first, for its first cache line
 
-	// Fixed after Upgrade and Serve.
+	// Fixed after Upgrade.
 	h           Handler
 	patience    time.Duration // frameTimeout, shorter in tests
 	maxMessage  int32         // bytes
@@ -49,9 +49,11 @@ type Socket struct {
 // Subprotocol reports whether the peer asked for the sub-protocol.
 func (s *Socket) Subprotocol() bool { return s.subprotocol }
 
-// Serve begins to read and returns. h.Closed is called in the end, whatever happens.
-func (s *Socket) Serve(h Handler) {
-	s.h = h
+// Answer sends what Upgrade returned, once and before anything else.
+func (s *Socket) Answer(answer []byte) { _ = s.out.send(answer, true) } // of a connection that is broken already Serve tells
+
+// Serve begins to read and returns. The handler's Closed is called in the end, whatever happens.
+func (s *Socket) Serve() {
 	s.heard.Store(clock.Millis(time.Now()))
 	if !s.wait() {
 		go s.read()
@@ -110,12 +112,6 @@ func (s *Socket) Heard() time.Time { return clock.Time(s.heard.Load()) }
 
 // Queued returns the bytes that wait for the peer to read.
 func (s *Socket) Queued() int { return s.out.queued() }
-
-func (s *Socket) roomAgain() {
-	if s.h != nil {
-		s.h.Room()
-	}
-}
 
 // finish is the reader's last act.
 func (s *Socket) finish(r protocol.Reason) {
