@@ -168,7 +168,7 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 		used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
 		k.events(p), k.groups(se.ClientID), k.unsynced(p), k.cursor(se.ClientID),
 		k.stream(protocol.InboxOf(se.ClientID)), k.epoch(p), k.last(p), revoked, revokedURL,
-		k.connects(se.ClientID),
+		k.connects(se.ClientID), k.left(p),
 	}
 	if !s.cluster { // there a script touches one partition
 		for _, group := range se.Groups {

@@ -145,6 +145,9 @@ func (k keyspace) members(group string) string { return k.of(k.partition(group))
 func (k keyspace) grouplist(p int) string      { return k.of(p) + "grouplist" }
 func (k keyspace) unsynced(p int) string       { return k.of(p) + "unsynced" }
 
+// left holds "client LF group" of memberships that ended and whose end is still to be reported.
+func (k keyspace) left(p int) string { return k.of(p) + "left" }
+
 // noticing lists the groups of a partition that want to be told who enters and who leaves; anyNoticing is there once
 // there was one.
 func (k keyspace) noticing(p int) string { return k.of(p) + "noticing" } // set

@@ -18,10 +18,10 @@ import (
 // A membership is written in two places that may lie on different Redis servers: the truth with the client, and
 // an index of it with the group. A change takes three steps:
 //
-//	1 truth.lua   change the truth, report the event, leave a mark in unsynced
+//	1 truth.lua   change the truth, leave a mark in unsynced
 //	2 index.lua   write the index as the truth says, learn where the group's stream ends
-//	3 settle.lua  if the truth still says so: set where the membership starts, announce it, remove the mark;
-//	              otherwise back to 2 with the opposite
+//	3 settle.lua  if the truth still says so: set where the membership starts, announce it, report the event,
+//	              remove the mark; otherwise back to 2 with the opposite
 //
 // Everybody who writes an index has a mark of its own meanwhile, so whoever comes last compares last, and whoever
 // dies on the way is finished by the janitor. Where everything is on one server, connect.lua takes the three steps in one
@@ -39,7 +39,7 @@ var settleLua string
 var (
 	truthScript  = newScript("truth", preludeLua+truthLua)
 	indexScript  = newScript("index", indexLua)
-	settleScript = newScript("settle", settleLua)
+	settleScript = newScript("settle", preludeLua+settleLua)
 )
 
 // settleRounds bounds how often steps 2 and 3 are repeated while others change the same membership. After that the
@@ -140,12 +140,11 @@ func (s *Store) writeTruth(ctx context.Context, op, truth, token string, pairs [
 	var places [][]int // of calls[i] in pairs
 	for p, all := range byPartition(s, pairs, func(m pair) string { return m.client }) {
 		for chunk := range slices.Chunk(all, scriptBatch) {
-			args := []string{op, truth, token, s.keys.groupsPrefix(p), s.keys.eventChannel(), strconv.Itoa(p),
-				s.eventsSize}
+			args := []string{op, truth, token, s.keys.groupsPrefix(p)}
 			for _, i := range chunk {
 				args = append(args, pairs[i].client, pairs[i].group)
 			}
-			calls = append(calls, call{[]string{s.keys.unsynced(p), s.keys.events(p)}, args})
+			calls = append(calls, call{[]string{s.keys.unsynced(p), s.keys.left(p)}, args})
 			places = append(places, chunk)
 		}
 	}
@@ -233,12 +232,13 @@ func (s *Store) compare(ctx context.Context, token string, written []change) (se
 	var places [][]int
 	for p, all := range byPartition(s, written, func(c change) string { return c.client }) {
 		for chunk := range slices.Chunk(all, scriptBatch) {
-			args := []string{s.keys.groupsPrefix(p), s.keys.clientChannel(p), token}
+			args := []string{s.keys.groupsPrefix(p), s.keys.clientChannel(p), token, s.keys.eventChannel(), strconv.Itoa(p),
+				s.eventsSize}
 			for _, i := range chunk {
 				c := written[i]
 				args = append(args, c.client, c.group, bit(c.member), c.pos.String())
 			}
-			calls = append(calls, call{[]string{s.keys.unsynced(p)}, args})
+			calls = append(calls, call{[]string{s.keys.unsynced(p), s.keys.left(p), s.keys.events(p)}, args})
 			places = append(places, chunk)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
@@ -209,4 +210,103 @@ func TestRepairOfMany(t *testing.T) {
 	age(t, s)
 	must(t, s.repair(ctxb))
 	wantIndexTrue(t, s, clients, []string{"room"})
+}
+
+// Who hears of a join or a leave acts on it at once: by then it has to be so. And each is told once, in turn, whatever
+// overtakes whatever.
+func TestMembershipsAreReportedWhenTheyAreOver(t *testing.T) {
+	pairs := []pair{{"anna", "room"}}
+	begin := func(t *testing.T, s *Store, op string) func() { // step 1; what it returns does the others
+		t.Helper()
+		token := newToken()
+		truth := map[string]string{opJoin: "p -"}[op]
+		todo, _, err := s.writeTruth(ctxb, op, truth, token, pairs)
+		must(t, err)
+		return func() {
+			t.Helper()
+			_, err := s.settle(ctxb, token, todo)
+			must(t, err)
+		}
+	}
+	told := func(t *testing.T, s *Store, want ...string) {
+		t.Helper()
+		if got := typesIn(t, s, "anna"); !slices.Equal(got, want) {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	join, leave := "join room", "leave room"
+	t.Run("a join", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, s *Store) {
+			end := begin(t, s, opJoin)
+			told(t, s)
+			end()
+			told(t, s, join)
+			begin(t, s, opJoin)() // again
+			told(t, s, join)
+		})
+	})
+	t.Run("a leave", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, s *Store) {
+			begin(t, s, opJoin)()
+			ear := listenTo(t, s, s.ClientChannel(s.Partition("anna")), s.GroupChannel(s.Partition("room")))
+			end := begin(t, s, opLeave)
+			told(t, s, join)
+			end()
+			told(t, s, join, leave)
+			_, err := s.PublishGroup(ctxb, message("about anna"), "room", false)
+			must(t, err)
+			eventually(t, "both pushes", func() bool { return len(ear.heard()) == 2 })
+			if p := ear.heard(); p[0].Kind != protocol.PushLeave {
+				t.Errorf("the node hears %c before %c: it gives the message to who has left", p[0].Kind, p[1].Kind)
+			}
+		})
+	})
+	t.Run("a join undone before it was over", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, s *Store) {
+			joined, left := begin(t, s, opJoin), begin(t, s, opLeave)
+			joined()
+			left()
+			told(t, s)
+		})
+	})
+	t.Run("a leave undone before it was over", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, s *Store) {
+			begin(t, s, opJoin)()
+			ear := listenTo(t, s, s.ClientChannel(s.Partition("anna")))
+			left, again := begin(t, s, opLeave), begin(t, s, opJoin)
+			left()
+			again()
+			told(t, s, join, leave, join)
+			eventually(t, "both pushes", func() bool { return len(ear.heard()) == 2 })
+			if p := ear.heard(); p[0].Kind != protocol.PushLeave || p[1].Kind != protocol.PushJoin {
+				t.Errorf("the node hears %c, then %c", p[0].Kind, p[1].Kind)
+			}
+		})
+	})
+	t.Run("a leave undone by a URL before it was over", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, s *Store) {
+			begin(t, s, opJoin)()
+			left := begin(t, s, opLeave)
+			se := session(s, "anna")
+			se.Groups = []string{"room"}
+			connect(t, s, se, AnyDevice)
+			left()
+			told(t, s, join, "online", leave, join)
+			wantIndexTrue(t, s, []string{"anna"}, []string{"room"})
+		})
+	})
+	t.Run("a join that ends with the client's being online", func(t *testing.T) {
+		onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+			se := session(s, "anna")
+			connect(t, s, se, AnyDevice)
+			token := newToken()
+			todo, _, err := s.writeTruth(ctxb, opJoin, "o -", token, pairs)
+			must(t, err)
+			disconnect(t, s, se)
+			must(t, s.sweep(ctxb))
+			_, err = s.settle(ctxb, token, todo)
+			must(t, err)
+			told(t, s, "online", "offline")
+		})
+	})
 }

@@ -1,7 +1,7 @@
 -- Registers a connection: the URL or the session is used up, the device policy applied, the client online.
 -- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events
 --       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
---       15 connects of the client in this second
+--       15 connects of the client in this second  16 left
 --       then, unless this is a Cluster, four of each group to join: members, grouplist, the group's stream, its epoch
 -- ARGV  1 jti's life in ms, 0 when a connection is restored and no URL is used
 --       2 clientId  3 connId  4 connection as JSON  5 its device  6 its policy, or empty
@@ -157,7 +157,7 @@ end
 local tails = {}
 for i = 19, #ARGV do
   local group, mode = ARGV[i], ARGV[15]
-  local at = 16 + 4 * (i - 19)
+  local at = 17 + 4 * (i - 19)
   local truth = redis.call('HGET', KEYS[7], group)
   if truth and mode == 'p' and string.sub(truth, 1, 1) == 'o' then
     redis.call('HSET', KEYS[7], group, 'p' .. string.sub(truth, 2))
@@ -171,10 +171,15 @@ for i = 19, #ARGV do
   if not truth then
     local time = now()
     redis.call('HSET', KEYS[7], group, mode .. ' ' .. (tail or '-'))
-    emit(KEYS[6], ARGV[14], {type = 'join', clientId = client, group = group, time = time})
-    reported = true
     if tail then
+      -- As in settle.lua, also for who has left and is only now joining again.
+      if redis.call('HDEL', KEYS[16], client .. '\n' .. group) == 1 then
+        redis.call('PUBLISH', ARGV[11], 'L\n' .. client .. '\n' .. group .. '\n')
+        emit(KEYS[6], ARGV[14], {type = 'leave', clientId = client, group = group, time = time})
+      end
       redis.call('PUBLISH', ARGV[11], 'J\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
+      emit(KEYS[6], ARGV[14], {type = 'join', clientId = client, group = group, time = time})
+      reported = true
     else
       redis.call('HSET', KEYS[8], client .. '\n' .. group .. '\n', ms(time))
     end

@@ -25,7 +25,7 @@ for _, client in ipairs(due) do
     for i = 1, #truth, 2 do
       groups[#groups + 1] = truth[i]
       if string.sub(truth[i + 1], 1, 1) == 'o' then
-        ended[#ended + 1] = truth[i]
+        ended[#ended + 1] = {truth[i], #truth[i + 1] > 3}
       end
     end
     if #groups > 0 then -- an empty table would be encoded as an object
@@ -34,10 +34,13 @@ for _, client in ipairs(due) do
     end
     emit(KEYS[4], ARGV[8], event, meta)
     reported = true
-    for _, group in ipairs(ended) do
+    for _, one in ipairs(ended) do
+      local group, reportedJoin = one[1], one[2]
       redis.call('HDEL', ARGV[3] .. client, group)
       redis.call('HSET', KEYS[5], client .. '\n' .. group .. '\n', ms(time))
-      emit(KEYS[4], ARGV[8], {type = 'leave', clientId = client, group = group, time = time})
+      if reportedJoin then -- else its join is not over: see settle.lua
+        emit(KEYS[4], ARGV[8], {type = 'leave', clientId = client, group = group, time = time})
+      end
       result[#result + 1] = client
       result[#result + 1] = group
     end

@@ -1,16 +1,16 @@
 -- Step 1 of a membership change: the truth, in the client's partition.
--- KEYS  1 unsynced  2 events
+-- KEYS  1 unsynced  2 left
 -- ARGV  1 join, leave or claim (changes nothing)  2 a new truth: mode (p, o) and - or +  3 token of the caller  4 prefix of groups keys
---       5 hint channel  6 partition  7 length of events, then pairs: clientId, group
+--       then pairs: clientId, group
 -- Returns for each pair the sum of
 --   1  the truth changed
 --   2  the client is a member now
 --   4  the index has to be written: the caller goes on with steps 2 and 3. Its token stands in unsynced from here until
 --      step 3 found truth and index equal, so that whoever dies in between leaves a mark.
+-- Events are step 3's: who hears of one acts on it. That a membership ended which was reported once stands in left until then.
 local time = now()
 local result = {}
-local reported = false
-for i = 8, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   local client, group = ARGV[i], ARGV[i + 1]
   local groups = ARGV[4] .. client
   local truth = redis.call('HGET', groups, group)
@@ -29,18 +29,14 @@ for i = 8, #ARGV, 2 do
     end
   elseif ARGV[1] == 'leave' and truth then
     redis.call('HDEL', groups, group)
+    if #truth > 3 then
+      redis.call('HSET', KEYS[2], client .. '\n' .. group, 1)
+    end
     truth, changed = false, 1
-  end
-  if changed == 1 then
-    emit(KEYS[2], ARGV[7], {type = ARGV[1], clientId = client, group = group, time = time})
-    reported = true
   end
   if write == 4 then
     redis.call('HSET', KEYS[1], client .. '\n' .. group .. '\n' .. ARGV[3], ms(time))
   end
   result[#result + 1] = changed + (truth and 2 or 0) + write
-end
-if reported then
-  redis.call('PUBLISH', ARGV[5], ARGV[6])
 end
 return result
