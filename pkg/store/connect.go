@@ -46,7 +46,7 @@ type Session struct {
 
 	MayRequest bool   // not stored: for the node
 	Origin     string // not stored: the first connection of the session, ConnID if it is not resumed
-	Positions  bool   // not stored: the client knows positions, so that it may be given again what it has had
+	Positions  bool   // not stored: the client knows positions, so that it may be given again what it has had; see All
 
 	Rate   int          // connects per second that the client may make; 0 does not limit. Connect only
 	Policy DevicePolicy // what the client's connections are measured by when this one comes; empty means any
@@ -63,6 +63,10 @@ type Connected struct {
 	// Tails are where the streams of groups end, of those that the session joined and for which nothing is left to do.
 	// SyncGroups tells of others.
 	Tails map[string]protocol.Position
+
+	// All is where the broadcasts end, for a session without Positions: what was sent before is not for it. Nil for others,
+	// and in a Cluster.
+	All *protocol.Position
 }
 
 // record is a connection as it is stored. Scripts rely on meta being the last field.
@@ -158,11 +162,13 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 	if se.JTI != "" {
 		revokedURL = k.revokedURL(p, se.JTI)
 	}
+	tellAll := jtiTTL > 0 && !se.Positions && !s.cluster
 	args := []string{
 		strconv.FormatInt(jtiTTL.Milliseconds(), 10),
 		se.ClientID, se.ConnID, string(rec), se.Device, string(policy), before + `"time":`, after,
 		k.endedPrefix(p), k.nodeConnsPrefix(p), k.clientChannel(p), k.eventChannel(), strconv.Itoa(p), s.eventsSize,
 		mode(se.UntilOffline), se.Resume, strconv.Itoa(se.Rate), k.struck(p, se.Node),
+		bit(tellAll),
 	}
 	keys := []string{
 		used, k.conns(se.ClientID), k.nodeConns(p, se.Node), k.leaving(p), k.online(p),
@@ -176,12 +182,15 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 			keys = append(keys, k.members(group), k.grouplist(p), k.stream(protocol.GroupOf(group)), k.epoch(p))
 		}
 	}
+	if tellAll {
+		keys = append(keys, k.stream(protocol.AllStream()), k.epoch(allPartition))
+	}
 	return call{keys: keys, args: append(args, se.Groups...)}, nil
 }
 
 // parseConnected reads what connect.lua returns after its first value.
 func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
-	if len(reply) != 7 {
+	if len(reply) != 8 {
 		return nil, fmt.Errorf("connect.lua returned %d values", len(reply))
 	}
 	online, err := reply[0].AsInt64()
@@ -191,7 +200,8 @@ func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
 	cursors, err4 := reply[4].AsStrMap()
 	inboxes, err5 := reply[5].AsStrSlice()
 	tails, err6 := reply[6].AsStrMap()
-	if err := errors.Join(err, err1, err2, err3, err4, err5, err6); err != nil {
+	all, err7 := reply[7].ToString()
+	if err := errors.Join(err, err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return nil, err
 	}
 	c := &Connected{
@@ -203,6 +213,13 @@ func parseConnected(reply []rueidis.RedisMessage) (*Connected, error) {
 	c.Tails, err1 = positionsOf(tails)
 	if err := errors.Join(err, err1); err != nil {
 		return nil, err
+	}
+	if all != "" {
+		pos, err := protocol.ParsePosition(all)
+		if err != nil {
+			return nil, err
+		}
+		c.All = &pos
 	}
 	for _, text := range inboxes {
 		pos, err := protocol.ParsePosition(text)

@@ -65,6 +65,28 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 	})
 }
 
+func TestConnectReturnsWhereTheBroadcastsEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, groups := range [][]string{nil, {"g", "h"}} {
+			tails, err := s.Tails(ctxb, []protocol.Stream{protocol.AllStream()})
+			must(t, err)
+			for range 2 {
+				raw, v1 := session(s, "anna"), session(s, "anna")
+				raw.Groups, v1.Groups, v1.Positions = groups, groups, true
+				if c := connect(t, s, raw, ""); c.All == nil || *c.All != tails[0].Pos || len(c.Tails) != len(groups) {
+					t.Errorf("without positions: %v with %v, want %v", c.All, c.Tails, tails[0].Pos)
+				}
+				if c := connect(t, s, v1, ""); c.All != nil || len(c.Tails) != len(groups) {
+					t.Errorf("with positions: %v with %v", c.All, c.Tails)
+				}
+				r, err := s.PublishAll(ctxb, message("m"), false)
+				must(t, err)
+				tails[0].Pos = r.Pos
+			}
+		}
+	})
+}
+
 // saveCursors has a device acknowledge streams.
 func saveCursors(s *Store, clientID, device string, pos map[string]protocol.Position) error {
 	return s.Acknowledge(ctxb, []Ack{{ClientID: clientID, Device: device, Pos: pos}})

@@ -86,7 +86,15 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, se store.Session, reg *st
 	c.Cursors, c.Acked, c.Joined = reg.Cursors, reg.Acked, make(map[string]protocol.Position, len(reg.Groups))
 	b.o.Hub.Settle(inbox, reg.Inbox.Pos)
 	b.o.Hub.Attach(c, inbox, &reg.Inbox.Pos)
-	b.o.Hub.Attach(c, protocol.AllStream(), nil)
+	all := reg.All
+	if all == nil && !se.Positions { // a Cluster
+		tails, err := b.o.Store.Tails(ctx, []protocol.Stream{protocol.AllStream()})
+		if err != nil {
+			return fmt.Errorf("read where the broadcasts end: %w", err)
+		}
+		all = &tails[0].Pos
+	}
+	b.o.Hub.Attach(c, protocol.AllStream(), all)
 
 	var ask []string
 	var sts []protocol.Stream

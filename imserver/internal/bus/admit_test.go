@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
+	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
@@ -36,7 +41,12 @@ func newStand(t *testing.T) *stand {
 	t.Cleanup(s.store.Close)
 	s.hub = hub.New(hub.Options{
 		Log: StoredLog{Store: s.store}, Lost: func() {}, Heard: func(context.Context) error { return nil },
-		Closed: func(c *hub.Conn, _ protocol.Reason) { s.given = append(s.given, c.Unsure) },
+		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
+		Closed: func(c *hub.Conn, _ protocol.Reason) {
+			if !c.Ready() {
+				s.given = append(s.given, c.Unsure)
+			}
+		},
 	})
 	s.Bus = New(Options{Store: s.store, Hub: s.hub, Log: zap.NewNop(), Compare: func(context.Context, func(error)) error { return nil }})
 	return s
@@ -187,4 +197,67 @@ func TestARegistrationWhoseEndIsUnknown(t *testing.T) {
 	if len(s.given) != 3 || s.given[0] || s.given[1] || !s.given[2] {
 		t.Errorf("unsure: %v, want only the last one to be", s.given)
 	}
+}
+
+// A raw client comes from a node that was quicker: what it was given there must not come again.
+func TestARawClientIsNotGivenEarlierBroadcasts(t *testing.T) {
+	s := newStand(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.hub.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	interrupt := s.subscribe(t)
+	if err := s.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Admit(ctx, s.session("ann")) // the inbox's channel is subscribed to
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Abandon()
+	interrupt() // what is published now has not come yet
+	publish := func(id string) (protocol.Position, *hub.Message) {
+		e := &protocol.Envelope{ID: id, Time: 1, Data: []byte(strconv.Quote(id))}
+		r, err := s.store.PublishAll(ctx, e, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := hub.NewMessage(e.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Pos, m
+	}
+	before, earlier := publish("earlier")
+	raw := s.session("ann")
+	raw.Positions = false
+	c, err := s.Admit(ctx, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handshake, _ := socket.ReadHandshake(r)
+		sock, answer, err := handshake.Upgrade(w, socket.Options{MaxMessage: 1 << 10, OutboxCap: 1 << 10, Handler: c})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Open(sock, answer)
+	}))
+	defer srv.Close()
+	ws, _, err := websocket.Dial(ctx, srv.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hub.Deliver(protocol.AllStream(), before, before.Epoch, earlier)
+	after, later := publish("later")
+	s.hub.Deliver(protocol.AllStream(), after, after.Epoch, later)
+	s.hub.Flush()
+	patient, end := context.WithTimeout(ctx, patience)
+	defer end()
+	if _, b, err := ws.Read(patient); err != nil || string(b) != `"later"` {
+		t.Errorf("got %q, %v", b, err)
+	}
+	_ = ws.CloseNow()
+	eventually(t, "the end", func() bool { return len(s.hub.Conns()) == 0 })
 }

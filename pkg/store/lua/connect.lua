@@ -3,19 +3,21 @@
 --       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
 --       15 connects of the client in this second  16 left
 --       then, unless this is a Cluster, four of each group to join: members, grouplist, the group's stream, its epoch
+--       then, if asked for, the stream of the broadcasts and its epoch
 -- ARGV  1 jti's life in ms, 0 when a connection is restored and no URL is used
 --       2 clientId  3 connId  4 connection as JSON  5 its device  6 its policy, or empty
 --       7 and 8 event of going online as JSON, what precedes and what follows its time
 --       9 prefix of marks of ended connections  10 prefix of node keys  11 client channel  12 hint channel  13 partition
 --       14 length of events  15 mode of the groups (p, o)
 --       16 connId of the connection that this one resumes, or empty
---       17 connects that the client may make in a second, 0 for any number  18 mark of nodes that were struck off  19… groups to join
+--       17 connects that the client may make in a second, 0 for any number  18 mark of nodes that were struck off
+--       19 1 to learn where the broadcasts end, else 0  20… groups to join
 -- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
 --         connection that is to be restored was ended, {4} when the client connects too often, {5} when this comes too late:
 --         the connection was signed off or its node struck off, and nobody would take it off the register again; else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
---          {position, …} of every device's inbox, {group, tail, …} of those to join whose index is as the truth}
+--          {position, …} of every device's inbox, {group, tail, …} of those to join whose index is as the truth, end of the broadcasts or ''}
 local fresh = ARGV[1] ~= '0'
 local client, conn, resumed = ARGV[2], ARGV[3], ARGV[16]
 local known = redis.call('MGET', KEYS[11], KEYS[13], KEYS[14], ARGV[9] .. conn, ARGV[18])
@@ -145,19 +147,24 @@ elseif redis.call('ZREM', KEYS[4], client) == 1 then
   redis.call('HDEL', KEYS[12], client)
 end
 
+-- endOf returns where the stream at a place of KEYS ends, whose epoch is behind it.
+local function endOf(at)
+  local tail = redis.call('XREVRANGE', KEYS[at], '+', '-', 'COUNT', 1)
+  return tail[1] and tail[1][1] or (redis.call('GET', KEYS[at + 1]) or '0') .. '-0'
+end
+
 -- tailOf writes a group's index, in one step with the truth, and returns where the group's stream ends.
 local function tailOf(group, at)
   if redis.call('ZADD', KEYS[at], 0, client) == 1 then
     redis.call('ZADD', KEYS[at + 1], 0, group)
   end
-  local tail = redis.call('XREVRANGE', KEYS[at + 2], '+', '-', 'COUNT', 1)
-  return tail[1] and tail[1][1] or (redis.call('GET', KEYS[at + 3]) or '0') .. '-0'
+  return endOf(at + 2)
 end
 
 local tails = {}
-for i = 19, #ARGV do
+for i = 20, #ARGV do
   local group, mode = ARGV[i], ARGV[15]
-  local at = 17 + 4 * (i - 19)
+  local at = 17 + 4 * (i - 20)
   local truth = redis.call('HGET', KEYS[7], group)
   if truth and mode == 'p' and string.sub(truth, 1, 1) == 'o' then
     redis.call('HSET', KEYS[7], group, 'p' .. string.sub(truth, 2))
@@ -211,4 +218,4 @@ for i = 1, #cursors, 2 do
 end
 local tail = redis.call('XREVRANGE', KEYS[10], '+', '-', 'COUNT', 1)
 return {1, online, tail[1] and tail[1][1] or fence .. '-0', fence,
-  groups, mine, inboxes, tails}
+  groups, mine, inboxes, tails, ARGV[19] == '1' and endOf(#KEYS - 1) or ''}
