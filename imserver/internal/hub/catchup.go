@@ -173,6 +173,7 @@ func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bo
 		anywhere = false
 		if !e.Msg.excludes(c) {
 			it := item{pos: e.Pos, msg: e.Msg}
+			c.takes(e.Msg)
 			b.frames = append(b.frames, it.frame(c, stream)...)
 			b.entries = append(b.entries, e)
 		}

@@ -18,12 +18,18 @@ type Receipts struct {
 // acknowledges is worth passing on soon.
 func (c *Conn) Awaited() bool { return c.awaited.Load() }
 
+// takes notes that a message is about to be handed to the socket: its acknowledgement may be here before took is called.
+func (c *Conn) takes(m *Message) {
+	if m.Receipt != protocol.ReceiptNone && c.V1 {
+		c.awaited.Store(true)
+	}
+}
+
 // took notes that a message was handed to the socket. It runs under a shard's mu.
 func (c *Conn) took(pos protocol.Position, m *Message) {
 	switch {
 	case m.Receipt == protocol.ReceiptNone || pos.IsZero(): // nearly always
-	case c.V1:
-		c.awaited.Store(true) // it acknowledges by itself
+	case c.V1: // it acknowledges by itself
 	case c.hub.opts.Receipts.Given == nil:
 	case c.sock.Queued() == 0:
 		c.hub.opts.Receipts.Given(c, pos)

@@ -248,6 +248,7 @@ func (s *shard) give(f *follow, it *item) bool {
 		return false
 	}
 	if result == sent {
+		c.takes(it.msg)
 		result = c.send(it.frame(c, f.t.wire))
 	}
 	switch result {
