@@ -122,7 +122,7 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	// A raw connection has no session, and whoever is told to stay away loses it.
 	final := !c.V1 || r.Code() >= protocol.FirstFinalCode
 	opened := c.Ready()
-	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final, Unsure: !opened && c.Unsure})
+	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final, Unsure: n.roll.Unsure() || !opened && c.Unsure})
 	if opened {
 		n.server.Left()
 		n.metrics.Closed(r)
@@ -143,7 +143,7 @@ func (n *node) sessions(admitted bool) []store.Session {
 		policy := cmp.Or(store.DevicePolicy(c.Policy), n.cfg.DevicePolicy)
 		out = append(out, store.Session{
 			ClientID: c.ClientID, ConnID: c.ID, Node: n.lease.ID(), Device: c.Device, IP: c.IP,
-			Since: time.UnixMilli(c.Since), Meta: c.Meta, JTI: c.JTI, Policy: policy,
+			Since: time.UnixMilli(c.Since), Meta: c.Meta, JTI: c.JTI, Policy: policy, Positions: c.V1,
 		})
 	}
 	return out

@@ -21,7 +21,7 @@ type ConnRef struct {
 	ClientID string
 	ConnID   string
 	Final    bool // its session cannot be resumed: it was told to stay away, or never had one
-	Unsure   bool // nobody knows whether it was registered: what registers it may still be on its way to Redis
+	Unsure   bool // what registers it, for the first time or again, may still be on its way to Redis
 }
 
 // Disconnect takes connections off the register after they ended. A client whose last one this was goes offline
@@ -35,11 +35,14 @@ func (s *Store) Disconnect(ctx context.Context, node string, gone []ConnRef) err
 		for chunk := range slices.Chunk(places, scriptBatch) {
 			args := []string{grace, s.keys.connsPrefix(p), s.keys.nodeConnsPrefix(p), s.keys.resumePrefix(p), seconds(sessionTTL), s.keys.endedPrefix(p), seconds(endedFor)}
 			for _, i := range chunk {
-				how := bit(!gone[i].Final)
-				if gone[i].Unsure {
-					how = "2"
+				how := 0
+				if !gone[i].Final {
+					how++
 				}
-				args = append(args, gone[i].ClientID, gone[i].ConnID, how)
+				if gone[i].Unsure {
+					how += 2
+				}
+				args = append(args, gone[i].ClientID, gone[i].ConnID, strconv.Itoa(how))
 			}
 			calls = append(calls, call{[]string{s.keys.leaving(p), s.keys.last(p)}, args})
 		}

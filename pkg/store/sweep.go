@@ -89,7 +89,7 @@ func (s *Store) allPartitions() []int {
 func (s *Store) sweepCall(p int) call {
 	k := s.keys
 	return call{
-		keys: []string{k.leaving(p), k.last(p), k.online(p), k.events(p), k.unsynced(p)},
+		keys: []string{k.leaving(p), k.last(p), k.online(p), k.events(p), k.unsynced(p), k.left(p)},
 		args: []string{strconv.Itoa(sweepBatch), k.connsPrefix(p), k.groupsPrefix(p), k.seenPrefix(p),
 			seconds(rememberFor), k.eventChannel(), strconv.Itoa(p), s.eventsSize},
 	}

@@ -16,15 +16,23 @@ const maxSilent = 4096
 // guest is a connection that no handler has taken over. Either a worker has it, or it is parked.
 type guest struct {
 	net.Conn
-	server *Server
-	from   netip.AddrPort
-	due    time.Time // when its request must have come
-
-	watched bool // the Parker knows it; its worker's
+	server  *Server
+	from    netip.AddrPort
+	due     time.Time // when its request must have come
+	fd      int       // its descriptor, as long as it is open
+	watched bool      // the Parker may know it; its worker's
 
 	// Guarded by guests.mu.
 	place  *list.Element // in silent; nil when its request has come
 	parked bool
+	cut    bool // it is being closed: nobody takes it over any more
+}
+
+// Waits implements tcp.Waiter.
+func (g *guest) Waits() bool {
+	g.server.guests.mu.Lock()
+	defer g.server.guests.mu.Unlock()
+	return g.parked
 }
 
 // Ready implements tcp.Waiter: something has come.
@@ -61,6 +69,7 @@ func (gs *guests) enter(g *guest) bool {
 	var oldest *guest
 	if gs.silent.Len() == gs.most {
 		oldest = gs.silent.Front().Value.(*guest)
+		oldest.cut = true
 		gs.spoke(oldest)
 	}
 	g.place = gs.silent.PushBack(g)
@@ -136,6 +145,19 @@ func (gs *guests) spoke(g *guest) {
 	}
 }
 
+// take lets a guest leave with a handler that takes its connection over. It is false when that is being closed: its descriptor
+// may be another connection's by now.
+func (gs *guests) take(g *guest) bool {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if g.cut {
+		return false
+	}
+	gs.spoke(g)
+	delete(gs.here, g)
+	return true
+}
+
 func (gs *guests) leave(g *guest) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -155,6 +177,7 @@ func (gs *guests) cut(who func(*guest) bool) {
 	var cut []*guest
 	for g := range gs.here {
 		if who(g) {
+			g.cut = true
 			cut = append(cut, g)
 		}
 		if g.parked { // no worker lets it leave

@@ -133,3 +133,37 @@ func TestWithoutAParker(t *testing.T) {
 		t.Errorf("one that sends nothing got %q, %v", b, err)
 	}
 }
+
+// Whoever is being cut off is not taken over: its descriptor may be somebody else's by then.
+func TestWhoIsCutOffIsNotTakenOver(t *testing.T) {
+	gs := newGuests()
+	gs.most = 1
+	near, far := net.Pipe()
+	defer far.Close()
+	first := &guest{Conn: near, server: &Server{guests: gs}}
+	if !gs.enter(first) || !gs.enter(new(guest)) {
+		t.Fatal("not let in")
+	}
+	if gs.take(first) {
+		t.Error("taken over when the next one had its place")
+	}
+
+	under, closed := make(chan struct{}), make(chan struct{})
+	result := make(chan error, 1)
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(under)
+		<-closed
+		_, _, err := http.NewResponseController(w).Hijack()
+		result <- err
+	})
+	c := dial(t, s)
+	if _, err := io.WriteString(c, get+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-under
+	s.guests.close()
+	close(closed)
+	if err := <-result; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("taken over after the end: %v", err)
+	}
+}

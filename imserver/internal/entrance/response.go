@@ -25,8 +25,8 @@ const (
 type response struct {
 	conn     net.Conn
 	in       *input
-	left     func()
-	head     bool // the request was HEAD: no body
+	take     func() bool // reports whether the connection may be taken over
+	head     bool        // the request was HEAD: no body
 	header   http.Header
 	status   int
 	body     bytes.Buffer
@@ -63,8 +63,10 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.hijacked {
 		return nil, nil, http.ErrHijacked
 	}
+	if !w.take() {
+		return nil, nil, net.ErrClosed
+	}
 	w.hijacked = true
-	w.left()
 	_ = w.conn.SetReadDeadline(time.Time{}) // fails only when closed; its new owner finds out
 	return w.conn, bufio.NewReadWriter(w.in.br, nil), nil
 }

@@ -104,6 +104,9 @@ func (s *Server) accept(ctx context.Context) error {
 		case err == nil:
 			pause = minAcceptPause
 			g := &guest{Conn: c, server: s, from: from, due: time.Now().Add(s.patience)}
+			if d, ok := c.(descriptor); ok {
+				_ = d.With(func(fd int) error { g.fd = fd; return nil }) // fails only when closed
+			}
 			if !s.guests.enter(g) {
 				_ = c.Close() // the server is closed
 				continue

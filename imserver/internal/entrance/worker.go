@@ -42,7 +42,7 @@ func (s *Server) serve(g *guest) {
 	if in.empty() && time.Now().Before(g.due) && s.park(g) {
 		return
 	}
-	w := &response{conn: g.Conn, in: in, left: func() { s.guests.leave(g) }}
+	w := &response{conn: g.Conn, in: in, take: func() bool { return s.guests.take(g) }}
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Printf("panic serving %v: %v\n%s", g.from, p, debug.Stack())
@@ -53,7 +53,7 @@ func (s *Server) serve(g *guest) {
 		if !w.hijacked {
 			s.guests.leave(g)
 			if g.watched {
-				s.parker.Forget(g.Conn.(descriptor).Descriptor(), g)
+				s.parker.Forget(g.fd, g)
 			}
 		} // else its new owner waits in its place
 	}()
@@ -77,7 +77,6 @@ func (s *Server) serve(g *guest) {
 
 // descriptor is a connection that a Parker can have.
 type descriptor interface {
-	Descriptor() int
 	With(func(fd int) error) error
 }
 
@@ -87,11 +86,11 @@ func (s *Server) park(g *guest) bool {
 	if s.parker == nil || !ok {
 		return false
 	}
+	g.watched = true
 	if !s.guests.park(g) {
 		_ = g.Close() // reading finds out
 		return false
 	}
-	g.watched = true
 	if c.With(func(fd int) error { return s.parker.Park(fd, g) }) == nil {
 		return true
 	}

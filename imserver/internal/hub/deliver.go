@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"slices"
-
-	"github.com/imtier/imtier/pkg/protocol"
-)
+import "github.com/imtier/imtier/pkg/protocol"
 
 // Deliver takes a message that Redis published for one stream. It only puts it in front of the stream's shard; Flush
 // must follow, once for as many as have come together. Both are for one goroutine, that of the subscription, and messages
@@ -27,7 +23,7 @@ func (h *Hub) Hold(st protocol.Stream) (settled bool) {
 		s.topics[st] = t
 	}
 	t.holds++
-	return t.known
+	return t.known && !t.doubted
 }
 
 // Release ends a Hold.
@@ -241,8 +237,12 @@ func (c *Conn) Following() map[string]protocol.Position {
 // ephemeral message that is published when the client has been told must find the follow live, since it is not in the
 // log. The caller holds c.mu; this is the one place where the locks of several shards are held, taken in their order.
 func (h *Hub) goLive(c *Conn, tell func()) {
-	for _, s := range h.shards {
-		if slices.ContainsFunc(c.follows, func(f *follow) bool { return h.shard(f.t.stream) == s }) {
+	needed := make([]bool, len(h.shards))
+	for _, f := range c.follows {
+		needed[h.place(f.t.stream)] = true
+	}
+	for i, s := range h.shards {
+		if needed[i] {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 		}

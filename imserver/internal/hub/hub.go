@@ -133,8 +133,11 @@ func (h *Hub) Run(ctx context.Context) {
 // Counters returns the counters; they may be read at any time.
 func (h *Hub) Counters() *Counters { return &h.counters }
 
-func (h *Hub) shard(st protocol.Stream) *shard {
-	return h.shards[maphash.Comparable(h.seed, st)%uint64(len(h.shards))]
+func (h *Hub) shard(st protocol.Stream) *shard { return h.shards[h.place(st)] }
+
+// place is which of the shards a stream's is.
+func (h *Hub) place(st protocol.Stream) int {
+	return int(maphash.Comparable(h.seed, st) % uint64(len(h.shards)))
 }
 
 // Register adds a connection that has no socket yet. Exactly one of Open or Abandon must follow.

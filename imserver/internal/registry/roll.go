@@ -4,9 +4,12 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/imserver/internal/pace"
 	"github.com/imtier/imtier/pkg/store"
 )
@@ -31,14 +34,26 @@ type Roll struct {
 	End      func(store.Ended)        // closes one
 
 	mu sync.Mutex // held while a batch is registered: the one that comes last has the name of now
+
+	failed atomic.Int64 // when one could not be registered last, see clock; zero: never
+}
+
+// unsureFor is how long what was sent to Redis may be on its way: much longer than a kernel repeats it.
+const unsureFor = time.Hour
+
+// Unsure reports whether a registration of a connection that was registered before may still be on its way: of one that
+// failed nobody knows when it arrives.
+func (r *Roll) Unsure() bool {
+	at := r.failed.Load()
+	return at != 0 && time.Since(clock.Time(at)) < unsureFor
 }
 
 // Restore registers all connections again, under the node's name of now. It ends only when that is done, or ctx ends.
 func (r *Roll) Restore(ctx context.Context) error {
-	return r.restore(ctx, r.failed, func(store.Session) bool { return true })
+	return r.restore(ctx, r.warn, func(store.Session) bool { return true })
 }
 
-func (r *Roll) failed(err error) {
+func (r *Roll) warn(err error) {
 	r.Log.Warn("register connections again, will retry", zap.Error(err))
 }
 
@@ -80,7 +95,7 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 		err := r.register(ctx, part)
 		for _, se := range part { // also after an error: some may be registered
 			if !r.Open(se) {
-				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Unsure: err != nil})
+				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Final: !se.Positions, Unsure: r.Unsure()})
 			}
 		}
 		return err
@@ -96,6 +111,7 @@ func (r *Roll) register(ctx context.Context, part []store.Session) error {
 	}
 	ended, err := r.Store.Restore(ctx, part)
 	if err != nil {
+		r.failed.Store(clock.Millis(time.Now()))
 		return err
 	}
 	r.end(ended)

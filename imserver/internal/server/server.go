@@ -111,8 +111,9 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	sock, answer, err := handshake.Upgrade(w, socket.Options{
 		MaxMessage: s.o.MaxMessage, OutboxCap: s.o.OutboxCap, Parker: s.o.Parker, Handler: conn, Hello: func() []byte { return s.hello(se) },
 	})
-	if err != nil {
+	if err != nil { // the connection is being closed
 		conn.Abandon()
+		s.refuse(w, refuseNotReady)
 		return
 	}
 	s.o.Opened()

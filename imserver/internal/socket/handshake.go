@@ -19,7 +19,7 @@ const (
 
 const (
 	// keySize is what a handshake's key has in bytes, acceptGUID what is hashed with it, and answerSize how long the answer
-	// is at most (RFC 6455 §1.3).
+	// is at most without a first frame (RFC 6455 §1.3).
 	keySize    = 16
 	acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 	answerSize = 256

@@ -1,9 +1,12 @@
 package socket
 
 import (
+	"net"
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/imtier/imtier/imserver/internal/tcp"
 )
 
 // A connection that was read from costs no more than a new one: no goroutine.
@@ -36,5 +39,30 @@ func TestReusedDescriptors(t *testing.T) {
 		eventually(t, "the message", func() bool { return slices.Equal(rec.got(), []string{want}) })
 		s.Kill()
 		<-rec.over
+	}
+}
+
+// The descriptor of a connection that is closed may be another one's.
+func TestAConnectionThatIsClosedHasNoDescriptor(t *testing.T) {
+	l, err := tcp.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	there, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	here, _, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open, closed Socket
+	open.out.open(here, 1, nil, &open)
+	_ = here.Close()
+	closed.out.open(here, 1, nil, &closed)
+	if open.out.fd == noFD || closed.out.fd != noFD {
+		t.Errorf("descriptor %d while open, %d afterwards", open.out.fd, closed.out.fd)
 	}
 }

@@ -59,8 +59,10 @@ func (o *outbox) open(c net.Conn, capBytes int, front []byte, owner *Socket) {
 		o.front = bytes.NewReader(front)
 	}
 	switch c := c.(type) {
-	case interface{ Descriptor() int }: // of package tcp
-		o.fd = int32(c.Descriptor())
+	case interface {
+		With(func(fd int) error) error
+	}: // of package tcp
+		_ = c.With(func(fd int) error { o.fd = int32(fd); return nil }) // as below
 	case syscall.Conn: // of package net
 		if raw, err := c.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { o.fd = int32(fd) }) // fails only when closed; so will reading

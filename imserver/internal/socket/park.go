@@ -34,6 +34,9 @@ func (s *Socket) wait() bool {
 	return false
 }
 
+// Waits implements tcp.Waiter.
+func (s *Socket) Waits() bool { return s.park.parked.Load() }
+
 // Ready implements tcp.Waiter: it starts a reader unless there is one. It is also called when the connection was closed from
 // this side: the kernel reports no descriptor that does not exist any more.
 func (s *Socket) Ready() {

@@ -12,16 +12,13 @@ import (
 
 // Conn is a connection that a Listener accepted. A net.Conn of package net has some 300 bytes in five objects, 200 more in Go's
 // poller, and costs a system call to get there; this has 24 bytes, and none of that until a call has to wait or a
-// deadline is set.
+// deadline is set. Then it stays there.
 type Conn struct {
 	mu     sync.Mutex
 	fd     int32
 	closed bool
 	file   *os.File // the same descriptor in Go's poller; nil until then
 }
-
-// Descriptor returns the descriptor's number. It may be used as long as nobody closes the connection.
-func (c *Conn) Descriptor() int { return int(c.fd) }
 
 // With calls f with the descriptor, which stays open until f returns.
 func (c *Conn) With(f func(fd int) error) error {

@@ -22,9 +22,10 @@ func Listen(addr string) (*Listener, error) {
 	// Connections inherit the options of their listener: nothing has to be set for each. Without TCP_NODELAY a small frame would
 	// wait for the acknowledgement of the one before. Keep-alive probes are off: who holds connections pings.
 	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) (err error) {
-		return errors.Join(err, c.Control(func(fd uintptr) {
+		closed := c.Control(func(fd uintptr) {
 			err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-		}))
+		})
+		return errors.Join(err, closed)
 	}}
 	l, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {

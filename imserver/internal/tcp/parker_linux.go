@@ -88,7 +88,8 @@ func (p *Parker) wake(events []syscall.EpollEvent) {
 	}
 }
 
-// Park has w.Ready called once, as soon as the descriptor can be read, or its connection has ended or broken. It fails when the
+// Park has w.Ready called once, as soon as the descriptor can be read, or its connection has ended or broken; if w does not
+// wait any more it does nothing, since somebody else may wait in its place. It fails when the
 // kernel watches no more (fs.epoll.max_user_watches), and after Close. The caller sees to it that the descriptor is open
 // until Park returns, and calls Forget when w has no more use for it.
 func (p *Parker) Park(fd int, w Waiter) error {
@@ -96,6 +97,9 @@ func (p *Parker) Park(fd int, w Waiter) error {
 	defer p.mu.Unlock()
 	if p.closed {
 		return os.ErrClosed
+	}
+	if !w.Waits() {
+		return nil
 	}
 	if fd >= len(p.slots) {
 		p.slots = append(p.slots, make([]slot, max(fd+1-len(p.slots), len(p.slots)/4))...)

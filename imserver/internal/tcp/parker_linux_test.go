@@ -10,7 +10,12 @@ import (
 )
 
 // bell counts how often it was rung.
-type bell struct{ rung atomic.Int32 }
+type bell struct {
+	rung atomic.Int32
+	deaf bool // does not wait
+}
+
+func (b *bell) Waits() bool { return !b.deaf }
 
 func (b *bell) Ready() { b.rung.Add(1) }
 
@@ -38,6 +43,11 @@ func park(t *testing.T, p *Parker, c *Conn, w Waiter) {
 	}
 }
 
+func number(c *Conn) (n int) {
+	_ = c.With(func(fd int) error { n = fd; return nil })
+	return n
+}
+
 func TestParker(t *testing.T) {
 	p, l := start(t), listen(t)
 	there, here, _ := pair(t, l)
@@ -55,6 +65,7 @@ func TestParker(t *testing.T) {
 		t.Fatal(err)
 	}
 	park(t, p, here, second)
+	park(t, p, here, &bell{deaf: true}) // does not take its place
 	_ = there.Close()
 	second.wait(t, 2)
 	first.wait(t, 2)
@@ -66,7 +77,7 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 	seen := make(map[int]bool)
 	for range 20 {
 		there, here, _ := pair(t, l)
-		seen[here.Descriptor()] = true
+		seen[number(here)] = true
 		w := new(bell)
 		park(t, p, here, w)
 		if _, err := there.Write([]byte("x")); err != nil {
@@ -80,7 +91,7 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 		t.Skip("the system gives each descriptor a number of its own")
 	}
 	_, here, _ := pair(t, l)
-	fd, w := here.Descriptor(), new(bell)
+	fd, w := number(here), new(bell)
 	park(t, p, here, w)
 	p.mu.Lock()
 	turn := p.slots[fd].turn

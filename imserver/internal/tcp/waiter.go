@@ -2,6 +2,8 @@ package tcp
 
 // Waiter waits with a Parker.
 type Waiter interface {
+	// Waits reports whether somebody still wants to be told. It is called under the Parker's lock.
+	Waits() bool
 	// Ready is called when there is something to do. It must not block, nor call the Parker.
 	Ready()
 }

@@ -25,6 +25,9 @@ for i = 7, #ARGV, 4 do
     end
     if left then
       report('leave', client, group)
+      if truth and #truth > 3 then -- it joined again by a version that knows nothing of left
+        redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. string.sub(truth, 3) .. '\n')
+      end
     end
     if truth and #truth == 3 then -- - or +: no position yet
       local history = string.sub(truth, 3) == '+' -- from the oldest message on

@@ -1,5 +1,5 @@
 -- Turns clients whose grace is over into offline ones, a batch at a time.
--- KEYS  1 leaving  2 last  3 online  4 events  5 unsynced
+-- KEYS  1 leaving  2 last  3 online  4 events  5 unsynced  6 left
 -- ARGV  1 size of the batch  2 prefix of conns keys  3 prefix of groups keys  4 prefix of seen keys  5 life of seen in s
 --       6 hint channel  7 partition  8 length of events
 -- Returns {clients looked at, clientId, group, …}: the memberships that ended and whose index has to follow.
@@ -35,11 +35,11 @@ for _, client in ipairs(due) do
     emit(KEYS[4], ARGV[8], event, meta)
     reported = true
     for _, one in ipairs(ended) do
-      local group, reportedJoin = one[1], one[2]
+      local group, joined = one[1], one[2]
       redis.call('HDEL', ARGV[3] .. client, group)
       redis.call('HSET', KEYS[5], client .. '\n' .. group .. '\n', ms(time))
-      if reportedJoin then -- else its join is not over: see settle.lua
-        emit(KEYS[4], ARGV[8], {type = 'leave', clientId = client, group = group, time = time})
+      if joined then -- as in truth.lua: its end is reported with step 3
+        redis.call('HSET', KEYS[6], client .. '\n' .. group, 1)
       end
       result[#result + 1] = client
       result[#result + 1] = group
