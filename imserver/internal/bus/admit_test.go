@@ -245,9 +245,12 @@ func TestARawClientIsNotGivenEarlierBroadcasts(t *testing.T) {
 		c.Open(sock, answer)
 	}))
 	defer srv.Close()
-	ws, _, err := websocket.Dial(ctx, srv.URL, nil)
+	ws, resp, err := websocket.Dial(ctx, srv.URL, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if resp.Body != nil {
+		resp.Body.Close()
 	}
 	s.hub.Deliver(protocol.AllStream(), before, before.Epoch, earlier)
 	after, later := publish("later")
