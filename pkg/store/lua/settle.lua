@@ -13,6 +13,11 @@ local function report(what, client, group)
   reported = true
 end
 
+-- follow tells the client's nodes; suffix is for a membership with history.
+local function follow(client, group, pos, suffix)
+  redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n' .. suffix)
+end
+
 for i = 7, #ARGV, 4 do
   local client, group, pos = ARGV[i], ARGV[i + 1], ARGV[i + 3]
   local truth = redis.call('HGET', ARGV[1] .. client, group)
@@ -26,13 +31,13 @@ for i = 7, #ARGV, 4 do
     if left then
       report('leave', client, group)
       if truth and #truth > 3 then -- it joined again by a version that knows nothing of left
-        redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. string.sub(truth, 3) .. '\n')
+        follow(client, group, string.sub(truth, 3), '')
       end
     end
     if truth and #truth == 3 then -- - or +: no position yet
       local history = string.sub(truth, 3) == '+' -- from the oldest message on
       redis.call('HSET', ARGV[1] .. client, group, string.sub(truth, 1, 2) .. (history and '0-0' or pos))
-      redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n' .. (history and '+\n' or ''))
+      follow(client, group, pos, history and '+\n' or '')
       report('join', client, group)
     end
     result[#result + 1] = 1
