@@ -70,6 +70,26 @@ func (s *stand) subscribe(t *testing.T) (interrupt func()) {
 	return interrupt
 }
 
+// begin is subscribe for a node that is to serve clients.
+func (s *stand) begin(t *testing.T) (interrupt func()) {
+	t.Helper()
+	interrupt = s.subscribe(t)
+	if err := s.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return interrupt
+}
+
+// admit lets a client in, whose socket is not open yet.
+func (s *stand) admit(t *testing.T, se store.Session) *hub.Conn {
+	t.Helper()
+	c, err := s.Admit(t.Context(), se)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // acting has joins and leaves acted on until the test ends.
 func (s *stand) acting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,17 +116,11 @@ func TestMembershipsMissedBeforeTheSocketOpens(t *testing.T) {
 	s := newStand(t)
 	ctx := t.Context()
 	s.acting(t)
-	interrupt := s.subscribe(t)
-	if err := s.Begin(ctx); err != nil {
-		t.Fatal(err)
-	}
+	interrupt := s.begin(t)
 	if _, err := s.store.Join(ctx, "old", []string{"ann"}, store.JoinOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Admit(ctx, s.session("ann"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.admit(t, s.session("ann"))
 	t.Cleanup(c.Abandon)
 	interrupt()
 	s.Lost(errors.New("interrupted"))
@@ -130,15 +144,8 @@ func TestMembershipsMissedWhileGroupsAreFollowed(t *testing.T) {
 	s := newStand(t)
 	ctx := t.Context()
 	s.acting(t)
-	interrupt := s.subscribe(t)
-	if err := s.Begin(ctx); err != nil {
-		t.Fatal(err)
-	}
-	first, err := s.Admit(ctx, s.session("ann")) // the inbox's channel is subscribed to
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(first.Abandon)
+	interrupt := s.begin(t)
+	t.Cleanup(s.admit(t, s.session("ann")).Abandon) // the inbox's channel is subscribed to
 	interrupt()
 	s.Lost(errors.New("interrupted"))
 	if _, err := s.store.Join(ctx, "old", []string{"ann"}, store.JoinOptions{}); err != nil {
@@ -173,16 +180,9 @@ func TestMembershipsMissedWhileGroupsAreFollowed(t *testing.T) {
 func TestARegistrationWhoseEndIsUnknown(t *testing.T) {
 	s := newStand(t)
 	ctx := t.Context()
-	s.subscribe(t)
-	if err := s.Begin(ctx); err != nil {
-		t.Fatal(err)
-	}
+	s.begin(t)
 	used := s.session("ann")
-	c, err := s.Admit(ctx, used)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Abandon()
+	s.admit(t, used).Abandon()
 	again := s.session("ann")
 	again.JTI = used.JTI
 	if _, err := s.Admit(ctx, again); !errors.Is(err, store.ErrURLUsed) {
@@ -206,16 +206,9 @@ func TestARawClientIsNotGivenEarlierBroadcasts(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	interrupt := s.subscribe(t)
-	if err := s.Begin(ctx); err != nil {
-		t.Fatal(err)
-	}
-	first, err := s.Admit(ctx, s.session("ann")) // the inbox's channel is subscribed to
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Abandon()
-	interrupt() // what is published now has not come yet
+	interrupt := s.begin(t)
+	s.admit(t, s.session("ann")).Abandon() // the inbox's channel is subscribed to
+	interrupt()                            // what is published now has not come yet
 	publish := func(id string) (protocol.Position, *hub.Message) {
 		e := &protocol.Envelope{ID: id, Time: 1, Data: []byte(strconv.Quote(id))}
 		r, err := s.store.PublishAll(ctx, e, false)
@@ -231,10 +224,7 @@ func TestARawClientIsNotGivenEarlierBroadcasts(t *testing.T) {
 	before, earlier := publish("earlier")
 	raw := s.session("ann")
 	raw.Positions = false
-	c, err := s.Admit(ctx, raw)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.admit(t, raw)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handshake, _ := socket.ReadHandshake(r)
 		sock, answer, err := handshake.Upgrade(w, socket.Options{MaxMessage: 1 << 10, OutboxCap: 1 << 10, Handler: c})

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/imtier/imtier/imserver/internal/tcp"
+	"github.com/imtier/imtier/imserver/internal/tcp/tcptest"
 	"github.com/imtier/imtier/internal/logtest"
 )
 
@@ -30,14 +30,7 @@ type running struct {
 func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 	t.Helper()
 	l := new(logtest.Log)
-	parker, err := tcp.NewParker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := make(chan struct{})
-	go func() { defer close(ran); parker.Run() }()
-	t.Cleanup(func() { parker.Close(); <-ran })
-	s, err := Listen("127.0.0.1:0", parker, h, log.New(l, "", 0))
+	s, err := Listen("127.0.0.1:0", tcptest.StartParker(t), h, log.New(l, "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/imtier/imtier/imserver/internal/tcp"
+	"github.com/imtier/imtier/imserver/internal/tcp/tcptest"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -168,7 +168,7 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 		su.o.OutboxCap = 64 << 10
 	}
 	if !su.alone {
-		su.o.Parker = startParker(t)
+		su.o.Parker = tcptest.StartParker(t)
 	}
 	rec := su.handler
 	if rec == nil {
@@ -217,19 +217,6 @@ func connect(t *testing.T, su setup) (*peer, *Socket, *recorder) {
 		}
 	})
 	return p, s, rec
-}
-
-// startParker makes a Parker that runs until the test has ended.
-func startParker(t *testing.T) *tcp.Parker {
-	t.Helper()
-	p, err := tcp.NewParker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := make(chan struct{})
-	go func() { defer close(ran); p.Run() }()
-	t.Cleanup(func() { p.Close(); <-ran })
-	return p
 }
 
 // dial does the handshake.

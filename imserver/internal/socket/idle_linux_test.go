@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/imtier/imtier/imserver/internal/tcp"
+	"github.com/imtier/imtier/imserver/internal/tcp/tcptest"
 )
 
 // A connection that was read from costs no more than a new one: no goroutine.
@@ -30,7 +31,7 @@ func TestIdleConnectionsCostNoGoroutine(t *testing.T) {
 
 // Descriptors get the numbers of those that were closed; everybody must still be told of their own bytes only.
 func TestReusedDescriptors(t *testing.T) {
-	parker := startParker(t)
+	parker := tcptest.StartParker(t)
 	for i := range 50 {
 		want := "t:" + strconv.Itoa(i)
 		p, s, rec := connect(t, setup{o: Options{Parker: parker}, alone: true})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/tcp/tcptest"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -109,7 +110,7 @@ func TestAFrameByDrops(t *testing.T) {
 
 // The deadline of a frame that came in two parts ends with it, also when the socket cannot be parked any more.
 func TestSilenceAfterASlowFrame(t *testing.T) {
-	parker := startParker(t)
+	parker := tcptest.StartParker(t)
 	p, s, rec := connect(t, setup{o: Options{Parker: parker}, alone: true, patience: time.Second})
 	for i := range 2 {
 		b := text("slow")

@@ -88,7 +88,7 @@ func TestDescriptorsThatAreUsedAgain(t *testing.T) {
 		_ = there.Close()
 	}
 	if len(seen) == 20 {
-		t.Skip("the system gives each descriptor a number of its own")
+		t.Error("no number was given again: this test has shown nothing")
 	}
 	_, here, _ := pair(t, l)
 	fd, w := number(here), new(bell)
