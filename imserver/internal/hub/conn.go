@@ -28,11 +28,10 @@ type Conn struct {
 	pinged   atomic.Int64 // when it was pinged last; see clock
 	requests *requests    // nil until the first one; guarded by mu
 	mu       sync.Mutex
-	asked    bool   // start has arrived
-	started  bool   // takes messages
-	gone     bool   // detached from everything; nothing may be attached any more
-	closer   bool   // looked at in every round; the sweep's alone
-	calm     uint32 // seconds since the process began, before which no ping is due; the sweep's alone
+	asked    bool  // start has arrived
+	started  bool  // takes messages
+	gone     bool  // detached from everything; nothing may be attached any more
+	place    int32 // in the roster, from 1 on; 0: not there. Guarded by its mu
 
 	Info
 
@@ -93,7 +92,7 @@ func (c *Conn) Open(s *socket.Socket, answer []byte) {
 	c.ready.Store(true) // from now on others may end it: the answer is out
 	c.mu.Unlock()
 	if c.V1 {
-		c.hub.attention.call(c) // it has to start
+		c.hub.roster.call(c) // it has to start
 	}
 	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
@@ -134,7 +133,7 @@ func (c *Conn) endBy(r protocol.Reason, by string) {
 		c.hub.opts.Final(c)
 	}
 	c.sock.EndWith(r, by)
-	c.hub.attention.call(c)
+	c.hub.roster.call(c)
 }
 
 // Placed notes that the connection follows the groups that it was in when it was registered. From now on it has to be compared
@@ -221,7 +220,7 @@ func (c *Conn) Frame(bytes int) {
 }
 
 // Closing implements socket.Handler.
-func (c *Conn) Closing() { c.hub.attention.call(c) }
+func (c *Conn) Closing() { c.hub.roster.call(c) }
 
 // Closed implements socket.Handler.
 func (c *Conn) Closed(r protocol.Reason) { c.hub.remove(c, r) }

@@ -140,7 +140,7 @@ func (c *Conn) Over() bool {
 
 // checkEmpty tells Drain that the last connection is gone. The caller holds mu.
 func (h *Hub) checkEmpty() {
-	if h.drained && len(h.conns) == 0 && h.ending == 0 {
+	if h.drained && h.roster.len() == 0 && h.ending == 0 {
 		select {
 		case <-h.empty:
 		default:

@@ -84,14 +84,13 @@ type Hub struct {
 
 	forgotten atomic.Int64 // topics
 
-	attention attention
+	roster roster
 
 	mu      sync.Mutex
-	conns   map[string]*Conn   // by connection id
 	clients map[string][]*Conn // by clientId
 	empty   chan struct{}      // closed when draining and no connection is left
 	drained bool               // what is opened from now on is ended at once
-	ending  int                // connections out of conns whose end has not been reported yet
+	ending  int                // connections off the roster whose end has not been reported yet
 }
 
 // Counters counts what happened since the start.
@@ -108,8 +107,7 @@ type Counters struct {
 func New(o Options) *Hub {
 	h := &Hub{
 		opts: o, seed: maphash.MakeSeed(),
-		conns: make(map[string]*Conn), clients: make(map[string][]*Conn),
-		empty: make(chan struct{}),
+		clients: make(map[string][]*Conn), empty: make(chan struct{}),
 	}
 	h.catch = newCatcher(h)
 	for range max(4, 2*runtime.GOMAXPROCS(0)) {
@@ -148,7 +146,7 @@ func (h *Hub) Register(i Info) *Conn {
 	c := &Conn{Info: i, hub: h}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conns[c.ID] = c
+	h.roster.add(c)
 	h.clients[c.ClientID] = append(h.clients[c.ClientID], c)
 	return c
 }
@@ -176,7 +174,7 @@ func (h *Hub) forget(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ending++
-	delete(h.conns, c.ID)
+	h.roster.remove(c)
 	rest := h.clients[c.ClientID]
 	for i, other := range rest {
 		if other == c {
@@ -208,15 +206,7 @@ func (h *Hub) ConnsOf(clientID string) []*Conn {
 }
 
 // Conns returns all connections of this node.
-func (h *Hub) Conns() []*Conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]*Conn, 0, len(h.conns))
-	for _, c := range h.conns {
-		all = append(all, c)
-	}
-	return all
-}
+func (h *Hub) Conns() []*Conn { return h.roster.all() }
 
 // Clients returns the clients that have a connection on this node.
 func (h *Hub) Clients() []string {
@@ -230,8 +220,4 @@ func (h *Hub) Clients() []string {
 }
 
 // Len returns the number of connections.
-func (h *Hub) Len() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.conns)
-}
+func (h *Hub) Len() int { return h.roster.len() }

@@ -46,7 +46,7 @@ func (c *Conn) onRequest(f *protocol.ClientFrame) {
 		r.open[id] = time.Now().Add(protocol.RequestTimeout)
 	}
 	c.mu.Unlock()
-	c.hub.attention.call(c)
+	c.hub.roster.call(c)
 	switch {
 	case again: // its answer is on the way
 	case full:

@@ -17,7 +17,7 @@ type Stats struct {
 func (h *Hub) Stats() Stats {
 	var s Stats
 	h.mu.Lock()
-	s.Connections, s.Clients = len(h.conns), len(h.clients)
+	s.Connections, s.Clients = h.roster.len(), len(h.clients)
 	h.mu.Unlock()
 	for _, c := range h.Conns() {
 		if c.ready.Load() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/imtier/imtier/imserver/internal/clock"
@@ -20,11 +19,6 @@ const (
 	fewPings   = 50
 	// closeGrace is how long a peer may take to answer a close frame.
 	closeGrace = 3 * time.Second
-	// A quiet connection is looked at every so many rounds: with a million of them, to look at each in each round takes
-	// a quarter of a machine with two cores, and every tenth round still a fortieth. It is pinged before its interval is over,
-	// by up to as many rounds, so there are few rounds where the interval is short.
-	maxSweepRounds  = 30
-	sweepRoundsPart = 8 // of the ping interval
 	// pingSpread is by which part of the time a ping may come earlier than it has to, by chance: so those that were heard at
 	// the same time, as after a broadcast that all acknowledge, are not pinged at the same time.
 	pingSpread = 4
@@ -47,26 +41,24 @@ func (h *Hub) sweep(ctx context.Context) {
 
 // sweeper is what the sweep keeps between its rounds.
 type sweeper struct {
-	hub    *Hub
-	closer []*Conn // those of which something is awaited
-	others turns
-	pings  int // since it last rested
+	hub   *Hub
+	due   []*Conn // empty but for its memory
+	pings int     // since it last rested
 }
 
-// round looks at those of which something is awaited, and at the others whose turn it is.
+// round looks at the connections that are due.
 func (s *sweeper) round(ctx context.Context, now time.Time) {
-	s.closer = s.checkAll(s.hub.attention.take(s.closer), now)
-	conns := s.others.take(s.hub.appendConns, s.hub.sweepRounds())
-	for part := range slices.Chunk(conns, len(conns)/sweepSteps+1) {
+	s.due = s.hub.roster.take(s.due, now)
+	for part := range slices.Chunk(s.due, len(s.due)/sweepSteps+1) {
 		for _, c := range part {
-			if !c.closer && !s.hub.calm(c, now) && s.check(c, now) {
-				c.closer, s.closer = true, append(s.closer, c)
-			}
+			s.hub.roster.put(c, s.check(c, now))
 		}
 		if s.pings >= fewPings && ctx.Err() == nil {
 			now = s.rest(ctx)
 		}
 	}
+	clear(s.due) // they may be gone
+	s.due = s.due[:0]
 	s.hub.unsent.look(s.hub)
 }
 
@@ -80,52 +72,9 @@ func (s *sweeper) rest(ctx context.Context) time.Time {
 	return time.Now()
 }
 
-// turns says whose turn it is.
-type turns struct {
-	conns []*Conn // all, as they were when the turns began; kept between rounds: as large as the node is
-	next  int
-}
-
-// take returns the next ones of all; each has its turn once in so many rounds. What it returned is forgotten the next time.
-func (t *turns) take(appendAll func([]*Conn) []*Conn, rounds int) []*Conn {
-	clear(t.conns[:t.next]) // they may be gone
-	if t.next == len(t.conns) {
-		t.conns, t.next = appendAll(t.conns[:0]), 0
-	}
-	first := t.next
-	t.next = min(len(t.conns), first+(len(t.conns)+rounds-1)/rounds)
-	return t.conns[first:t.next]
-}
-
-// checkAll looks at connections and returns those that have to be looked at in the next round too.
-func (s *sweeper) checkAll(conns []*Conn, now time.Time) []*Conn {
-	rest := conns[:0]
-	for _, c := range conns {
-		if c.closer = s.check(c, now); c.closer {
-			rest = append(rest, c)
-		}
-	}
-	clear(conns[len(rest):])
-	return rest
-}
-
-func (h *Hub) appendConns(to []*Conn) []*Conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, c := range h.conns {
-		to = append(to, c)
-	}
-	return to
-}
-
-// sweepRounds is in how many rounds every connection has its turn.
-func (h *Hub) sweepRounds() int {
-	return int(min(max(1, h.opts.PingInterval/sweepRoundsPart/sweepInterval), maxSweepRounds))
-}
-
-// pingAfter is how long a connection may be quiet. At its next turn it would be longer than the interval.
+// pingAfter is how long a connection may be quiet. By the round after the next it would be longer than the interval.
 func (h *Hub) pingAfter() time.Duration {
-	return max(h.opts.PingInterval-time.Duration(h.sweepRounds())*sweepInterval, h.opts.PingInterval/2)
+	return max(h.opts.PingInterval-2*sweepInterval, h.opts.PingInterval/2)
 }
 
 // pingFrom is how long a connection has been quiet at least when it is pinged.
@@ -134,20 +83,15 @@ func (h *Hub) pingFrom() time.Duration {
 	return after - after/pingSpread
 }
 
-// pingDue decides whether a connection that has been quiet for so long is pinged.
-func (h *Hub) pingDue(quiet time.Duration) bool {
+// pingDue decides when to look whether a connection is pinged that was heard last then.
+func (h *Hub) pingDue(heard time.Time) moment {
 	from := h.pingFrom()
-	return quiet > from+rand.N(h.pingAfter()-from)
+	return momentOf(heard.Add(from + rand.N(h.pingAfter()-from)))
 }
 
-// calm reports that no ping can be due. It does not look at the socket for it, which is in no cache.
-func (h *Hub) calm(c *Conn, now time.Time) bool {
-	return int64(c.calm) > clock.Millis(now)/1000
-}
-
-// check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It
-// reports whether something is awaited of the connection or of its peer.
-func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
+// check ends a connection that has been silent, has not started or does not close, and pings one that is quiet. It returns
+// when to look again: in the next round while something is awaited of the connection or of its peer.
+func (s *sweeper) check(c *Conn, now time.Time) moment {
 	c.mu.Lock()
 	gone, waiting := c.gone, c.V1 && !c.asked
 	late, asks := c.lateRequests(now)
@@ -156,21 +100,24 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 		opened = clock.Time(c.opened)
 	}
 	c.mu.Unlock()
-	if gone || !c.ready.Load() {
-		return !gone
+	if gone {
+		return never
+	}
+	if !c.ready.Load() {
+		return nextRound
 	}
 	if d := c.sock.EndedFor(now); d > 0 {
 		if d > closeGrace {
 			c.sock.Kill()
 		}
-		return true
+		return nextRound
 	}
 	for _, id := range late {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
 	if waiting && now.Sub(opened) > s.hub.opts.StartTimeout {
 		c.end(protocol.ReasonMisuse)
-		return true
+		return nextRound
 	}
 	heard, pinged := c.sock.Heard(), clock.Time(c.pinged.Load())
 	switch {
@@ -179,40 +126,15 @@ func (s *sweeper) check(c *Conn, now time.Time) (awaited bool) {
 			c.end(protocol.ReasonNoPong)
 			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
-		return true
-	case s.hub.pingDue(now.Sub(heard)):
+		return nextRound
+	case now.Sub(heard) >= s.hub.pingFrom():
 		c.pinged.Store(clock.Millis(now))
 		c.sock.Ping()
 		s.pings++
-		return true
+		return nextRound
 	}
-	c.calm = uint32(clock.Millis(heard.Add(s.hub.pingFrom())) / 1000)
-	return waiting || asks
-}
-
-// attention is a list of connections that the sweep has to look at in every round, for as long as something is awaited.
-type attention struct {
-	mu    sync.Mutex
-	conns []*Conn
-}
-
-// call puts a connection on the list. It never blocks.
-func (a *attention) call(c *Conn) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.conns = append(a.conns, c)
-}
-
-// take appends to to what has been called since the last time and is not there yet.
-func (a *attention) take(to []*Conn) []*Conn {
-	a.mu.Lock()
-	conns := a.conns
-	a.conns = nil
-	a.mu.Unlock()
-	for _, c := range conns {
-		if !c.closer {
-			c.closer, to = true, append(to, c)
-		}
+	if waiting || asks {
+		return nextRound
 	}
-	return to
+	return s.hub.pingDue(heard)
 }

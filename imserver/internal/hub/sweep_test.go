@@ -9,52 +9,6 @@ import (
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
-func TestSweepRoundsFitTheInterval(t *testing.T) {
-	for _, tc := range []struct {
-		interval  time.Duration
-		rounds    int
-		pingAfter time.Duration
-	}{
-		{time.Millisecond, 1, 500 * time.Microsecond},
-		{10 * time.Second, 1, 9 * time.Second},
-		{25 * time.Second, 3, 22 * time.Second},
-		{10 * time.Minute, 30, 570 * time.Second},
-	} {
-		h := &Hub{opts: Options{PingInterval: tc.interval}}
-		if rounds, after := h.sweepRounds(), h.pingAfter(); rounds != tc.rounds || after != tc.pingAfter {
-			t.Errorf("%v: %d rounds, pings after %v; want %d and %v", tc.interval, rounds, after, tc.rounds, tc.pingAfter)
-		}
-	}
-}
-
-func TestEveryConnectionHasItsTurn(t *testing.T) {
-	for _, n := range []int{0, 1, 9, 10, 11, 105} {
-		const rounds = 10
-		all := make([]*Conn, n)
-		for i := range all {
-			all[i] = &Conn{}
-		}
-		var (
-			turn turns
-			seen = make(map[*Conn]int)
-		)
-		for range rounds {
-			took := turn.take(func(to []*Conn) []*Conn { return append(to, all...) }, rounds)
-			if most := (n + rounds - 1) / rounds; len(took) > most {
-				t.Errorf("of %d: %d at once, want %d at most", n, len(took), most)
-			}
-			for _, c := range took {
-				seen[c]++
-			}
-		}
-		for i, c := range all {
-			if c == nil || seen[c] == 0 {
-				t.Errorf("connection %d of %d had no turn", i, n)
-			}
-		}
-	}
-}
-
 // Whoever does not start, or does not answer a close frame, is not let off until his turn.
 func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
 	const startTimeout = 500 * time.Millisecond
@@ -124,57 +78,74 @@ func TestTheTimeToStartBeginsWithTheSocket(t *testing.T) {
 	k.expectClose(protocol.ReasonMisuse.Code())
 }
 
-func TestWhoIsCalmIsNotLookedAt(t *testing.T) {
+func TestWhoIsNotDueIsNotLookedAt(t *testing.T) {
 	h := &Hub{opts: Options{PingInterval: time.Minute}}
 	now := time.Now()
-	c := &Conn{hub: h, calm: uint32(clock.Millis(now.Add(10*time.Second)) / 1000)} // without a socket: to look at it panics
+	c := &Conn{hub: h} // without a socket: to look at it panics
 	c.ready.Store(true)
-	h.conns = map[string]*Conn{"quiet": c}
+	h.roster.add(c)
+	h.roster.take(nil, now)
+	h.roster.put(c, momentOf(now.Add(10*time.Second)))
 	s := sweeper{hub: h}
-	for range h.sweepRounds() {
-		s.round(t.Context(), now)
-	}
+	s.round(t.Context(), now)
+	s.round(t.Context(), now.Add(8*time.Second))
 	defer func() {
 		if recover() == nil {
-			t.Error("nobody was looked at who is calm no more")
+			t.Error("nobody was looked at who is due")
 		}
 	}()
-	for range h.sweepRounds() {
-		s.round(t.Context(), now.Add(11*time.Second))
+	s.round(t.Context(), now.Add(11*time.Second))
+}
+
+// A ping comes in the last quarter of the interval, and is not missed because nobody looks before.
+func TestPingsComeInTime(t *testing.T) {
+	const interval = 6 * time.Second
+	r := newRig(t, func(o *Options) { o.PingInterval = interval })
+	clients := make([]*client, 50)
+	for i := range clients {
+		clients[i] = r.dial(r.admit(Info{ClientID: "quiet", ID: fmt.Sprint("quiet", i)}), false) // and answers no ping
+	}
+	for _, k := range clients {
+		heard := k.conn.sock.Heard()
+		eventually(t, "a ping", func() bool { return k.conn.pinged.Load() > 0 })
+		quiet := clock.Time(k.conn.pinged.Load()).Sub(heard)
+		if quiet < r.hub.pingFrom() || quiet > interval+time.Second { // a second for a busy machine
+			t.Errorf("pinged after %v, want %v to %v", quiet, r.hub.pingFrom(), interval)
+		}
 	}
 }
 
-// A ping that is due is not missed because nobody looks before.
-func TestCalmEndsWhenAPingCanBeDue(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.PingInterval = 4 * time.Second })
-	k := r.dial(r.admit(Info{ClientID: "quiet", ID: "quiet"}), false) // and answers no ping
+// Whoever was heard since is pinged as long after that.
+func TestWhoIsHeardIsPingedLater(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval = time.Minute })
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "ann"}), false)
+	s := sweeper{hub: r.hub}
 	heard := k.conn.sock.Heard()
-	eventually(t, "a ping", func() bool { return k.conn.pinged.Load() > 0 })
-	calm, pinged := clock.Time(1000*int64(k.conn.calm)), clock.Time(k.conn.pinged.Load())
-	if soonest := heard.Add(r.hub.pingFrom()); calm.After(soonest) || calm.Before(soonest.Add(-time.Second)) {
-		t.Errorf("calm until %v, a ping can be due from %v on", calm, soonest)
+	if due := s.check(k.conn, heard.Add(r.hub.pingFrom()-time.Second)); due < momentOf(heard.Add(r.hub.pingFrom())) {
+		t.Errorf("due at %d, no ping can be before %d", due, momentOf(heard.Add(r.hub.pingFrom())))
 	}
-	if pinged.Before(calm) {
-		t.Errorf("pinged at %v, calm until %v", pinged, calm)
+	if k.conn.pinged.Load() > 0 {
+		t.Error("pinged at once")
+	}
+	if due := s.check(k.conn, heard.Add(r.hub.pingFrom())); due != nextRound || k.conn.pinged.Load() == 0 {
+		t.Errorf("due at %d, pinged at %d", due, k.conn.pinged.Load())
 	}
 }
 
 func TestPingsAreDueByChance(t *testing.T) {
 	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
-	after := h.pingAfter()
-	for quiet, want := range map[time.Duration][2]bool{ // due sometimes, due always
-		after - after/pingSpread: {false, false},
-		after - after/8:          {true, false},
-		after:                    {true, true},
-	} {
-		due := 0
-		for range 1000 {
-			if h.pingDue(quiet) {
-				due++
-			}
+	heard := time.Now()
+	first, last := momentOf(heard.Add(h.pingFrom())), momentOf(heard.Add(h.pingAfter()))
+	times := make(map[moment]int)
+	for range 1000 {
+		times[h.pingDue(heard)]++
+	}
+	for due := range times {
+		if due < first || due > last {
+			t.Errorf("due at %d, want %d to %d", due, first, last)
 		}
-		if got := [2]bool{due > 0, due == 1000}; got != want {
-			t.Errorf("quiet for %v: due %d times of 1000", quiet, due)
-		}
+	}
+	if len(times) < 5 {
+		t.Errorf("all due at %v", times)
 	}
 }
