@@ -19,6 +19,8 @@ const (
 	// stormParallel is as many handshakes as a listener's queue holds (net.core.somaxconn): more would wait a second
 	// in the kernel for their first packet to be sent again.
 	stormParallel = 4096
+	// fullParallel keeps both ends busy: with usualParallel a tenth of two processors' time passes while everybody waits.
+	fullParallel = 256
 )
 
 // Connect measures how fast clients come in, each with a signed URL and registered in Redis, next to servers
@@ -43,6 +45,7 @@ func (o *Connect) Register(fs *flag.FlagSet) error {
 	fs.BoolVar(&o.Baseline, "baseline", true, "compare with net/http and coder/websocket that accept and do nothing else, and with a loop that answers handshakes")
 	fs.Float64Var(&o.MinRate, "min-rate", 8000, "least connects a second")
 	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the server while they come in")
+	o.Parallel = fullParallel
 	return o.Common.Register(fs)
 }
 

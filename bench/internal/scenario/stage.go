@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -25,8 +26,10 @@ type Common struct {
 	Webapi   string
 	RedisURL string // empty: a redis-server of its own
 	Self     string // imbench's own path, for workers
-	Parallel int    // handshakes at once
+	Parallel int    // handshakes at once; 0 before Register stands for usualParallel
 }
+
+const usualParallel = 64
 
 // Register puts the common flags into fs.
 func (c *Common) Register(fs *flag.FlagSet) error {
@@ -39,7 +42,7 @@ func (c *Common) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&c.Imserver, "imserver", filepath.Join(dir, "imserver"), "the imserver to measure")
 	fs.StringVar(&c.Webapi, "webapi", filepath.Join(dir, "webapi"), "the webapi to measure")
 	fs.StringVar(&c.RedisURL, "redis", "", "an empty Redis to use, redis://host:port; one is started unless given")
-	fs.IntVar(&c.Parallel, "parallel", 64, "handshakes at once")
+	fs.IntVar(&c.Parallel, "parallel", cmp.Or(c.Parallel, usualParallel), "handshakes at once")
 	return nil
 }
 
