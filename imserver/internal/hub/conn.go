@@ -91,9 +91,6 @@ func (c *Conn) Open(s *socket.Socket, answer []byte) {
 	}
 	c.ready.Store(true) // from now on others may end it: the answer is out
 	c.mu.Unlock()
-	if c.V1 {
-		c.hub.roster.call(c) // it has to start
-	}
 	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
 	}
