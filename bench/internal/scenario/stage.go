@@ -29,6 +29,7 @@ type Common struct {
 	Parallel int    // handshakes at once; 0 before Register stands for usualParallel
 }
 
+// usualParallel is enough where connecting is not what is measured.
 const usualParallel = 64
 
 // Register puts the common flags into fs.

@@ -132,8 +132,7 @@ func (s *sweeper) check(c *Conn, now time.Time) moment {
 		c.sock.Ping()
 		s.pings++
 		return nextRound
-	}
-	if waiting || asks {
+	case waiting || asks:
 		return nextRound
 	}
 	return s.hub.pingDue(heard)

@@ -10,7 +10,7 @@ import (
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
-// Whoever does not start, or does not answer a close frame, is not let off until his turn.
+// Whoever does not start, or does not answer a close frame, is not let off until a ping is due.
 func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
 	const startTimeout = 500 * time.Millisecond
 	for name, tc := range map[string]struct {
