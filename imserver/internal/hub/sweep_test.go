@@ -149,6 +149,30 @@ func TestWhoAsksIsDue(t *testing.T) {
 	}
 }
 
+// Who asks is looked at in every round until there is an answer, and refused when the time for it is over.
+func TestUnansweredRequestsAreRefused(t *testing.T) {
+	var codes []string
+	r := newRig(t, func(o *Options) {
+		o.PingInterval = time.Hour
+		o.Requests = Requests{
+			Ask:      func(*Conn, string, json.RawMessage) bool { return true },
+			Answered: func(code string) { codes = append(codes, code) },
+		}
+	})
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "ann", MayRequest: true}), false)
+	k.conn.mu.Lock()
+	k.conn.requests = &requests{open: map[string]time.Time{"1": time.Now().Add(protocol.RequestTimeout)}}
+	k.conn.mu.Unlock()
+	s := sweeper{hub: r.hub}
+	if due := s.check(k.conn, time.Now()); due != nextRound || len(codes) > 0 {
+		t.Errorf("due at %d, refused %q", due, codes)
+	}
+	late := time.Now().Add(protocol.RequestTimeout + time.Second)
+	if s.check(k.conn, late); len(codes) != 1 || codes[0] != protocol.RefusedTimeout {
+		t.Errorf("refused %q", codes)
+	}
+}
+
 func TestPingsAreDueByChance(t *testing.T) {
 	h := &Hub{opts: Options{PingInterval: 25 * time.Second}}
 	heard := time.Now()
