@@ -9,19 +9,26 @@ import { FakeTabs } from "./rig/fakeTabs.js";
 describe("tabs, of which the leading one is told to stay away", () => {
   let server: FakeServer;
   let browser: FakeTabs;
-  let tabs: { im: ImClient; states: StateChange[] }[];
+  let tabs: { im: ImClient; states: StateChange[]; ids: string[]; gaps: unknown[] }[];
 
   async function open(): Promise<void> {
     const im = new ImClient({ connectUrl: server.connectUrl, WebSocket: server.Socket, shared: true });
     const states: StateChange[] = [];
     im.on("state", (change) => void states.push(change));
-    tabs.push({ im, states });
+    const ids: string[] = [], gaps: unknown[] = [];
+    im.on("message", (message) => void ids.push(message.id));
+    im.on("gap", (gap) => void gaps.push(gap));
+    tabs.push({ im, states, ids, gaps });
     const opened = im.connect();
+    await halfASecond();
+    await opened;
+  }
+
+  async function halfASecond(): Promise<void> {
     for (let i = 0; i < 10; i++) {
       await advance(50);
       browser.deliver();
     }
-    await opened;
   }
 
   beforeEach(async () => {
@@ -79,11 +86,32 @@ describe("tabs, of which the leading one is told to stay away", () => {
     server.drop(4500, "go");
     await allStayAway();
     for (const { im } of tabs) void im.connect();
-    for (let i = 0; i < 10; i++) {
-      await advance(50);
-      browser.deliver();
-    }
+    await halfASecond();
     assert.deepEqual(tabs.map(({ im }) => im.state), ["open", "open", "open"]);
     assert.equal(server.open.length, 1);
+  });
+
+  it("have what was on its way when the next one began to lead", async () => {
+    server.publish("inbox", "on its way");
+    server.drop(4500, "go");
+    await settle(); // the second tab has the lock, and no note yet
+    await allStayAway();
+    assert.deepEqual(tabs.map(({ ids }) => ids), tabs.map(() => ["on its way"]));
+  });
+
+  it("lose nothing when the first to come back has more than one that comes a little later", async () => {
+    const [first, , third] = tabs;
+    third?.im.on("message", () => new Promise(() => {})); // it never comes to an end with any
+    server.publish("inbox", "a");
+    server.drop(4500, "go");
+    await allStayAway();
+    server.publish("inbox", "b");
+    void first?.im.connect();
+    await settle(); // it leads, and asked when nobody was there
+    void third?.im.connect();
+    await halfASecond();
+    assert.deepEqual(server.last.got[0], { type: "start", pos: { all: "1000-0", inbox: "1000-0" } });
+    assert.deepEqual([first, third].map((tab) => tab?.ids), [["a", "b"], ["a", "b"]]);
+    assert.deepEqual(third?.gaps, []);
   });
 });

@@ -37,7 +37,7 @@ export class Tabs implements Upstream {
   private _joined = false; // has what follows
   // While this tab leads:
   private _connection: Connection | undefined;
-  private _hello: HelloFrame | undefined;
+  private _hello: HelloFrame | undefined; // until it came, what the last leader sent may still arrive
   private _floor: Positions = {}; // the lowest position of any tab, by stream
 
   constructor(name: string, core: Core, owner: UpstreamOwner) {
@@ -79,6 +79,7 @@ export class Tabs implements Upstream {
 
   private _lead(): void {
     this._floor = {};
+    this._hello = undefined;
     this._post({ note: "where" });
     const connection = this._connection = this._core.connection({
       start: () => this._start(),
@@ -135,7 +136,7 @@ export class Tabs implements Upstream {
         return this._follow(note.change, note.session);
       case "frame":
         if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-        if (this._joined && !this._connection) this._owner.frame(note.frame);
+        if (this._joined && !this._hello) this._owner.frame(note.frame);
         return;
       case "state": return this._follow(note.change, note.session);
       case "send": return void this._connection?.send(note.frame);
@@ -153,9 +154,10 @@ export class Tabs implements Upstream {
     }
   }
 
-  /** Tells a new tab where this one is. While it is not connected, that tab is told with all others when it is. */
+  /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
   private _welcome(tab: string): void {
-    if (!this._connection || this._change.state !== "open" || !this._hello) return;
+    if (!this._connection) return;
+    if (this._change.state !== "open" || !this._hello) return this._post({ note: "where" });
     const started: ServerFrame = { type: "started", pos: this._owner.tops(), recovered: {} };
     this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
   }
@@ -174,7 +176,7 @@ export class Tabs implements Upstream {
 
   private _leave(): void {
     const connection = this._connection;
-    this._connection = undefined;
+    this._connection = this._hello = undefined;
     connection?.close({ by: "application", code: 1000, text: "" });
     this._joined = false;
     this._leaving?.abort();

@@ -54,8 +54,7 @@ describe("tabs that share a socket", () => {
     for (const tab of tabs) {
       await tab.has(last);
       const { ids, gaps } = await tab.notes();
-      assert.deepEqual(ids, publisher.ids);
-      assert.deepEqual(gaps, []);
+      assert.deepEqual({ ids, gaps }, { ids: publisher.ids, gaps: [] });
     }
   }
 

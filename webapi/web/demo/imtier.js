@@ -34,6 +34,7 @@ var init_tabs = __esm({
         this._change = { state: "idle" };
         // of the connection, for whoever leads next
         this._joined = false;
+        // until it came, what the last leader sent may still arrive
         this._floor = {};
         this._name = `imtier:${name}`;
         this._core = core;
@@ -69,6 +70,7 @@ var init_tabs = __esm({
       }
       _lead() {
         this._floor = {};
+        this._hello = void 0;
         this._post({ note: "where" });
         const connection = this._connection = this._core.connection({
           start: () => this._start(),
@@ -122,7 +124,7 @@ var init_tabs = __esm({
             return this._follow(note.change, note.session);
           case "frame":
             if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-            if (this._joined && !this._connection) this._owner.frame(note.frame);
+            if (this._joined && !this._hello) this._owner.frame(note.frame);
             return;
           case "state":
             return this._follow(note.change, note.session);
@@ -142,9 +144,10 @@ var init_tabs = __esm({
             }
         }
       }
-      /** Tells a new tab where this one is. While it is not connected, that tab is told with all others when it is. */
+      /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
       _welcome(tab) {
-        if (!this._connection || this._change.state !== "open" || !this._hello) return;
+        if (!this._connection) return;
+        if (this._change.state !== "open" || !this._hello) return this._post({ note: "where" });
         const started = { type: "started", pos: this._owner.tops(), recovered: {} };
         this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
       }
@@ -161,7 +164,7 @@ var init_tabs = __esm({
       }
       _leave() {
         const connection = this._connection;
-        this._connection = void 0;
+        this._connection = this._hello = void 0;
         connection?.close({ by: "application", code: 1e3, text: "" });
         this._joined = false;
         this._leaving?.abort();
