@@ -6,6 +6,7 @@ require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/coder/websocket v1.8.15
 	github.com/go-chi/chi/v5 v5.5.0
+	github.com/imtier/imtier/internal v0.0.0
 	github.com/imtier/imtier/pkg v0.0.0
 	github.com/redis/rueidis v1.0.79
 	golang.org/x/sys v0.49.0

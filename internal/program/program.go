@@ -18,6 +18,7 @@ import (
 	"github.com/imtier/imtier/internal/admin"
 	"github.com/imtier/imtier/internal/logging"
 	"github.com/imtier/imtier/internal/settings"
+	"github.com/imtier/imtier/internal/timerslack"
 )
 
 // Exit codes.
@@ -42,6 +43,7 @@ type Program struct {
 
 // Main runs the command until it ends or SIGINT or SIGTERM comes, and returns its exit code.
 func (p Program) Main() int {
+	slack := timerslack.Widen() // first of all: it may start the program over
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if p.RegisterAdmin != nil && len(os.Args) > 1 && os.Args[1] == "healthcheck" {
@@ -62,6 +64,9 @@ func (p Program) Main() int {
 		return badSettings(err)
 	}
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced
+	if slack != nil {
+		log.Debug("wakes up more often than it has to", zap.Error(slack))
+	}
 	if p.GCPercent != 0 && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(p.GCPercent)
 	}
