@@ -53,6 +53,7 @@ type recorder struct {
 	closing int
 	closed  []protocol.Reason
 	message func(text bool, data []byte) // besides, when set before Serve
+	frame   func()
 	room    func()
 }
 
@@ -71,8 +72,11 @@ func (r *recorder) Message(text bool, data []byte) {
 
 func (r *recorder) Frame(int) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.frames++
+	r.mu.Unlock()
+	if r.frame != nil {
+		r.frame()
+	}
 }
 
 func (r *recorder) Room() {

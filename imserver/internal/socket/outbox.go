@@ -44,7 +44,7 @@ type outbox struct {
 
 	net.Conn
 	owner *Socket       // whose it is; fixed
-	front *bytes.Reader // what came with the handshake and is still to be read, nil if nothing; the reader's alone
+	front *bytes.Reader // what was read already, by the handshake or glance, nil if nothing; the reader's alone
 
 	idle sync.WaitGroup
 }
@@ -85,6 +85,11 @@ func (o *outbox) readNow(p []byte) (int, error) {
 	if o.front != nil {
 		return o.Read(p)
 	}
+	return o.receive(p)
+}
+
+// receive is readNow when nothing is in front.
+func (o *outbox) receive(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || o.fd == noFD {
@@ -93,7 +98,7 @@ func (o *outbox) readNow(p []byte) (int, error) {
 	return tcp.RecvNow(int(o.fd), p)
 }
 
-// Read serves what came with the handshake, then the connection.
+// Read serves what was read already, then the connection.
 func (o *outbox) Read(p []byte) (int, error) {
 	if o.front != nil {
 		n, err := o.front.Read(p)
@@ -262,7 +267,7 @@ func (o *outbox) Close() error {
 // the Parker.
 func (o *outbox) hangUp() error {
 	err := o.Conn.Close()
-	o.owner.Ready()
+	o.owner.rouse()
 	return err
 }
 

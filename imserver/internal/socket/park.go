@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 
@@ -8,8 +9,8 @@ import (
 )
 
 // parking is where a socket is between two messages: nowhere. Reading needs a goroutine and a stack of 8 KiB, so each
-// reader that has nothing left to read returns, and the Parker starts a fresh one when bytes have come. Whoever takes
-// the socket out of parked starts that reader; so there is never a second one.
+// reader that has nothing left to read returns, and when bytes have come a fresh one is started. Whoever takes the socket
+// out of parked does that, or reads itself; so there is never a second one.
 type parking struct {
 	parker *tcp.Parker // nil: the reader stays, and waits in its read
 	parked atomic.Bool
@@ -37,10 +38,37 @@ func (s *Socket) wait() bool {
 // Waits implements tcp.Waiter.
 func (s *Socket) Waits() bool { return s.park.parked.Load() }
 
-// Ready implements tcp.Waiter: it starts a reader unless there is one. It is also called when the connection was closed from
-// this side: the kernel reports no descriptor that does not exist any more.
+// Ready implements tcp.Waiter. An answer to a ping, which is most of what comes from silent peers, is dealt with here; anything
+// else by a reader.
 func (s *Socket) Ready() {
+	if s.park.parked.CompareAndSwap(true, false) && !s.glance() {
+		go s.read()
+	}
+}
+
+// rouse starts a reader unless there is one. It is called when the connection was closed from this side: the kernel
+// reports no descriptor that does not exist any more.
+func (s *Socket) rouse() {
 	if s.park.parked.CompareAndSwap(true, false) {
 		go s.read()
 	}
 }
+
+// glance reads what has come. It reports whether the socket waits again: that was one ping or pong, and nothing else. If it does
+// not, the caller must start a reader, which finds in front what was read.
+func (s *Socket) glance() bool {
+	var b [glanceSize]byte
+	n, err := s.out.receive(b[:])
+	switch {
+	case err != nil: // which the reader finds, too
+		return false
+	case n >= 2 && isPlainControl(b[:2]) && n == controlSize(b[:2]):
+		s.control(unmask(b[:n]))
+	case n > 0:
+		s.out.front = bytes.NewReader(bytes.Clone(b[:n]))
+	}
+	return s.wait()
+}
+
+// glanceSize is what glance reads. It holds any ping or pong.
+const glanceSize = 256

@@ -2,8 +2,10 @@ package socket
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/imserver/internal/tcp"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -55,6 +57,64 @@ func TestParkedConnectionsEndOnce(t *testing.T) {
 		wg.Wait()
 		expectClosed(t, rec, protocol.ReasonPeerGone)
 	}
+}
+
+// Pings and pongs of a silent peer are dealt with where the Parker tells of them; whatever else comes, by a reader.
+func TestControlFramesOfAParkedConnectionNeedNoReader(t *testing.T) {
+	rec := &recorder{}
+	read := make(chan int, 8) // readers when a frame was counted
+	rec.frame = func() { read <- running("(*Socket).read") }
+	p, s, _ := connect(t, setup{handler: rec})
+	if s.park.parker == nil {
+		t.Skip("no Parker on this system")
+	}
+	long := strings.Repeat("p", maxControlPayload)
+	for _, tt := range []struct {
+		name    string
+		bytes   []byte
+		readers []int // for each frame
+	}{
+		{"a ping", ping("x"), []int{0}},
+		{"a long one", ping(long), []int{0}},
+		{"a pong", pong(""), []int{0}},
+		{"two at once", slices.Concat(pong(""), pong("")), []int{1, 1}},
+		{"a message", text("m"), []int{1}},
+		{"a long one", text(strings.Repeat("m", 3*glanceSize)), []int{1}},
+		{"a pong and a message", slices.Concat(pong("x"), text("m")), []int{1, 1}},
+		{"a pong after all that", pong("x"), []int{0}},
+	} {
+		eventually(t, "it is parked", s.park.parked.Load)
+		p.send(tt.bytes)
+		for i, want := range tt.readers {
+			select {
+			case got := <-read:
+				if got != want {
+					t.Errorf("%s: frame %d met %d readers, want %d", tt.name, i, got, want)
+				}
+			case <-time.After(patience):
+				t.Fatalf("%s: frame %d did not come", tt.name, i)
+			}
+		}
+	}
+	if got := rec.got(); len(got) != 3 {
+		t.Errorf("messages: %.20q, want three", got)
+	}
+}
+
+// A frame may be one too many: then the connection ends while nobody reads.
+func TestAParkedConnectionEndsByAPong(t *testing.T) {
+	rec := &recorder{}
+	ended := make(chan *Socket, 1)
+	rec.frame = func() { (<-ended).End(protocol.ReasonTooMuchInput) }
+	p, s, _ := connect(t, setup{handler: rec})
+	if s.park.parker != nil {
+		eventually(t, "it is parked", s.park.parked.Load)
+	}
+	ended <- s
+	p.send(pong(""))
+	p.expectClose(protocol.ReasonTooMuchInput.Code())
+	_ = p.Conn.Close()
+	expectClosed(t, rec, protocol.ReasonTooMuchInput)
 }
 
 func TestWithoutAParker(t *testing.T) {

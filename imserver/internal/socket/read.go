@@ -80,7 +80,7 @@ func (s *Socket) readOne(in *reader) protocol.Reason {
 	}
 	s.heard.Store(clock.Millis(time.Now()))
 	if isPlainControl(head) {
-		return s.readControl(in, int(head[1]&lenMask))
+		return s.readControl(in, controlSize(head))
 	}
 	in.meter(4*int(s.maxMessage) + frameSlack)
 	defer in.unmeter()
@@ -117,20 +117,27 @@ func isPlainControl(head []byte) bool {
 		head[1]&maskBit != 0 && head[1]&lenMask <= maxControlPayload
 }
 
-func (s *Socket) readControl(in *reader, n int) protocol.Reason {
-	b, err := in.br.Peek(2 + maskKeyLen + n)
+// controlSize is how many bytes a frame has of which isPlainControl was told.
+func controlSize(head []byte) int { return 2 + maskKeyLen + int(head[1]&lenMask) }
+
+// unmask decodes, in its place, a frame of which isPlainControl was told.
+func unmask(frame []byte) (op Opcode, payload []byte) {
+	key, payload := frame[2:2+maskKeyLen], frame[2+maskKeyLen:]
+	for i := range payload {
+		payload[i] ^= key[i%maskKeyLen]
+	}
+	return Opcode(frame[0] & 0x0f), payload
+}
+
+func (s *Socket) readControl(in *reader, size int) protocol.Reason {
+	b, err := in.br.Peek(size)
 	if err != nil {
 		return s.why(err)
 	}
-	op, key, masked := Opcode(b[0]&0x0f), b[2:2+maskKeyLen], b[2+maskKeyLen:]
-	payload := make([]byte, n)
-	for i := range payload {
-		payload[i] = masked[i] ^ key[i%maskKeyLen]
-	}
-	if _, err := in.br.Discard(len(b)); err != nil {
+	s.control(unmask(b))
+	if _, err := in.br.Discard(size); err != nil {
 		return s.why(err)
 	}
-	s.control(op, payload)
 	return protocol.ReasonNone
 }
 

@@ -61,7 +61,7 @@ func (p *Parker) Close() {
 	_ = p.file.Close() // nothing was written
 }
 
-// Run starts readers until Close.
+// Run tells waiters, one after the other, until Close.
 func (p *Parker) Run() {
 	for {
 		n, err := 0, error(nil)
@@ -79,13 +79,21 @@ func (p *Parker) Run() {
 }
 
 func (p *Parker) wake(events []syscall.EpollEvent) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, e := range events {
-		if at := p.slots[e.Fd]; at.w != nil && at.turn == e.Pad {
-			at.w.Ready()
+		if w := p.waiter(e); w != nil {
+			w.Ready()
 		}
 	}
+}
+
+// waiter returns whom an event is for; nil when that one does not wait any more.
+func (p *Parker) waiter(e syscall.EpollEvent) Waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.slots[e.Fd]; at.turn == e.Pad {
+		return at.w
+	}
+	return nil
 }
 
 // Park has w.Ready called once, as soon as the descriptor can be read, or its connection has ended or broken; if w does not
