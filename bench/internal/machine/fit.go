@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/imtier/imtier/bench/internal/measure"
 )
@@ -34,6 +35,9 @@ const (
 	busySourcePorts = 4 // a fourth
 	// sourceLimit is how many addresses one plan may use.
 	sourceLimit = 250
+	// maxPerPlace is how many sockets may share a place in the kernel's table: beyond it, finding one takes a noticeable part of a
+	// delivery.
+	maxPerPlace = 2
 	// MinNodes is the least number of nodes: one is killed, and its clients go elsewhere.
 	MinNodes = 2
 	// bufferBytes is what a socket holds for a message that its client has not read yet, in whole pages.
@@ -90,11 +94,17 @@ func memory(s Size) int64 {
 
 // Warnings tells of limits that do not make a size impossible, and may make it slow.
 func Warnings(s Size, m Machine) []string {
+	var out []string
 	if need := int64(s.Connections()) * bufferBytes; need > m.Buffers {
-		return []string{fmt.Sprintf("TCP may hold %s, and a message that lies unread on all connections at once takes %s: raise net.ipv4.tcp_mem",
-			measure.GB(m.Buffers), measure.GB(need))}
+		out = append(out, fmt.Sprintf("TCP may hold %s, and a message that lies unread on all connections at once takes %s: raise net.ipv4.tcp_mem",
+			measure.GB(m.Buffers), measure.GB(need)))
 	}
-	return nil
+	if sockets := 2 * s.Connections(); sockets/maxPerPlace > m.Places {
+		out = append(out, fmt.Sprintf("the kernel looks for each packet's connection among %d others: its table has %d places for %d sockets; "+
+			"boot with thash_entries=%d, or run in a network namespace with a table of its own (docs/performance.md)",
+			sockets/m.Places, m.Places, sockets, 1<<bits.Len(uint(sockets-1))))
+	}
+	return out
 }
 
 // Sources are loopback addresses from which so many connections to one server come, so that no address runs out of ports.

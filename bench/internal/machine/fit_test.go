@@ -12,7 +12,7 @@ import (
 // large has no limit in the way.
 func large() Machine {
 	return Machine{Memory: 1 << 40, Files: 1 << 20, AllFiles: Unlimited, Ports: 28_232, Tracked: Unlimited,
-		Watches: Unlimited, Processes: 1 << 20, Buffers: 1 << 40}
+		Watches: Unlimited, Processes: 1 << 20, Buffers: 1 << 40, Places: Unlimited}
 }
 
 func TestFit(t *testing.T) {
@@ -77,6 +77,29 @@ func TestWarnings(t *testing.T) {
 	m.Buffers = 1 << 30
 	if got := strings.Join(Warnings(Size{55, 18_200}, m), ""); !strings.Contains(got, "tcp_mem") {
 		t.Errorf("no word about tcp_mem: %q", got)
+	}
+	m = large()
+	m.Places = 262_144
+	if got := strings.Join(Warnings(Size{55, 18_200}, m), ""); !strings.Contains(got, "among 7 others") || !strings.Contains(got, "thash_entries=2097152,") {
+		t.Errorf("of a full table: %q", got)
+	}
+	if got := Warnings(Size{14, 18_200}, m); len(got) > 0 {
+		t.Errorf("of a table with a place for every other socket: %q", got)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tcp_ehash_entries")
+	if got, err := places(path); err != nil || got != Unlimited {
+		t.Errorf("an old kernel: %d, %v", got, err)
+	}
+	for _, text := range []string{"262144\n", "-262144\n"} { // the sign says whose table it is
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := places(path); err != nil || got != 262_144 {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type Machine struct {
 	Watches   int   // descriptors in epoll sets, of one user
 	Processes int   // processes and threads that can still be had
 	Buffers   int64 // bytes that all TCP sockets may hold together; the greatest number if not known
+	Places    int   // in the table in which the kernel finds a packet's connection; Unlimited if not known
 }
 
 // Unlimited stands for a limit that does not exist.
@@ -46,6 +47,9 @@ func Read() (Machine, error) {
 		return m, err
 	}
 	if m.Buffers, err = socketMemory("/proc/sys/net/ipv4/tcp_mem"); err != nil {
+		return m, err
+	}
+	if m.Places, err = places("/proc/sys/net/ipv4/tcp_ehash_entries"); err != nil {
 		return m, err
 	}
 	if m.AllFiles, err = allFiles(); err != nil {
@@ -72,6 +76,16 @@ func socketMemory(path string) (int64, error) {
 		return 0, err
 	}
 	return int64(pages[2]) * int64(os.Getpagesize()), nil
+}
+
+// places is how many there are in the table of connections. The number is negative in a network namespace that shares its
+// table with others. Kernels before 6.1 do not tell.
+func places(path string) (int, error) {
+	n, err := number(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Unlimited, nil
+	}
+	return max(n, -n), err
 }
 
 // Ports is how many source ports an address has.
