@@ -101,7 +101,7 @@ func Warnings(s Size, m Machine) []string {
 	}
 	if sockets := 2 * s.Connections(); sockets/maxPerPlace > m.Places {
 		out = append(out, fmt.Sprintf("the kernel looks for each packet's connection among %d others: its table has %d places for %d sockets; "+
-			"boot with thash_entries=%d, or run in a network namespace with a table of its own (docs/performance.md)",
+			"boot with thash_entries=%d, or run by scripts/own-table",
 			sockets/m.Places, m.Places, sockets, 1<<bits.Len(uint(sockets-1))))
 	}
 	return out
