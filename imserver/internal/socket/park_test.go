@@ -83,7 +83,9 @@ func TestControlFramesOfAParkedConnectionNeedNoReader(t *testing.T) {
 		{"a pong and a message", slices.Concat(pong("x"), text("m")), []int{1, 1}},
 		{"a pong after all that", pong("x"), []int{0}},
 	} {
-		eventually(t, "it is parked", s.park.parked.Load)
+		eventually(t, "it is parked, and its last reader is gone", func() bool {
+			return s.park.parked.Load() && running("(*Socket).read") == 0
+		})
 		p.send(tt.bytes)
 		for i, want := range tt.readers {
 			select {
