@@ -6,7 +6,7 @@ import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 import { FakeTabs } from "./rig/fakeTabs.js";
 
-describe("tabs, of which the leading one is told to stay away", () => {
+describe("tabs whose leading one goes", () => {
   let server: FakeServer;
   let browser: FakeTabs;
   let tabs: { im: ImClient; states: StateChange[]; ids: string[]; gaps: unknown[] }[];
@@ -113,5 +113,28 @@ describe("tabs, of which the leading one is told to stay away", () => {
     assert.deepEqual(server.last.got[0], { type: "start", pos: { all: "1000-0", inbox: "1000-0" } });
     assert.deepEqual([first, third].map((tab) => tab?.ids), [["a", "b"], ["a", "b"]]);
     assert.deepEqual(third?.gaps, []);
+  });
+
+  it("have only their own connection's id when the last leader's comes late", async () => {
+    const [first, second] = tabs;
+    server.drop();
+    await advance(2_000); // the first connects again, and nobody hears of it yet
+    first?.im.close();
+    await advance(1_000);
+    assert.equal(server.open.length, 1);
+    browser.deliver();
+    await settle();
+    assert.equal(second?.im.connId, `c${server.sockets.length}`);
+  });
+
+  it("hear the next leader when they come back", async () => {
+    const [first] = tabs;
+    first?.im.close();
+    await halfASecond();
+    void first?.im.connect();
+    await halfASecond();
+    server.publish("inbox", "a");
+    await halfASecond();
+    assert.deepEqual(tabs.map(({ ids }) => ids), tabs.map(() => ["a"]));
   });
 });

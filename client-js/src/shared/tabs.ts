@@ -79,7 +79,6 @@ export class Tabs implements Upstream {
 
   private _lead(): void {
     this._floor = {};
-    this._hello = undefined;
     this._post({ note: "where" });
     const connection = this._connection = this._core.connection({
       start: () => this._start(),

@@ -70,7 +70,6 @@ var init_tabs = __esm({
       }
       _lead() {
         this._floor = {};
-        this._hello = void 0;
         this._post({ note: "where" });
         const connection = this._connection = this._core.connection({
           start: () => this._start(),
