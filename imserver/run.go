@@ -22,7 +22,7 @@ import (
 const (
 	// openRetry is the pause between two attempts to reach Redis at the start.
 	openRetry = time.Second
-	// flushDelay is how long a command to Redis may wait for others. In a storm of connects each would otherwise have
+	// flushDelay is how long a command to Redis may wait for others; up to the timer slack longer. In a storm of connects each would otherwise have
 	// system calls of its own here and at Redis, a tenth of what a connect costs.
 	flushDelay = 20 * time.Microsecond
 	// stopTimeout is what the node takes to sign off after its connections are gone.
