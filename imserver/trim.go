@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/imtier/imtier/pkg/beat"
 )
 
 const (
@@ -23,7 +25,7 @@ type churn struct{ n atomic.Int64 }
 
 // run trims until ctx ends.
 func (c *churn) run(ctx context.Context) {
-	tick := time.NewTicker(trimInterval)
+	tick := time.NewTimer(beat.Until(trimInterval))
 	defer tick.Stop()
 	var before, trimmed int64
 	for {
@@ -31,6 +33,7 @@ func (c *churn) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(beat.Until(trimInterval))
 		}
 		now := c.n.Load()
 		if now-trimmed >= trimAfter && now-before < trimQuiet {

@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"time"
+
+	"github.com/imtier/imtier/pkg/beat"
 )
 
 //go:embed lua/lock.lua
@@ -50,13 +52,13 @@ func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) 
 	j := &janitor{s: s, token: name + ":" + newToken(), calmFor: calmFor}
 	defer j.release(ctx)
 	for {
-		next := time.After(janitorRound)
+		next := time.After(beat.Until(janitorRound))
 		err := j.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			onErr(err)
 		}
 		if err == nil && j.calmSince.IsZero() { // another one works
-			next = time.After(janitorLook)
+			next = time.After(beat.Until(janitorLook))
 		}
 		select {
 		case <-ctx.Done():

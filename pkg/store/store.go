@@ -50,7 +50,7 @@ const (
 	// embeddedTimeout is all of these for a miniredis: its scripts run hundreds of times slower than Redis', and it
 	// does not die alone.
 	embeddedTimeout = 10 * time.Second
-	pingGap         = 500 * time.Millisecond // of silence before a ping
+	pingGap         = time.Second // of silence before a ping
 
 	// maxInFlight bounds concurrent calls of one Store. Beyond it callers wait under their context; the
 	// client's own queue (1024 places) would make them wait without one.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/imtier/imtier/pkg/beat"
 )
 
 // Receiver gets what a Subscriber hears. Its methods are called one at a time from the goroutine of Run and must
@@ -234,7 +236,7 @@ func (b *Subscriber) drop() {
 // write sends what the channels' states ask for, and pings. It ends by quit; when it cannot write it closes the
 // connection, which the reader notices.
 func (b *Subscriber) write(conn net.Conn, quit <-chan struct{}) {
-	ping := time.NewTicker(subPingGap)
+	ping := time.NewTimer(beat.Until(subPingGap))
 	defer ping.Stop()
 	out := b.commands(nil)
 	out = b.ping(out) // its answer comes after the confirmations
@@ -254,6 +256,7 @@ func (b *Subscriber) write(conn net.Conn, quit <-chan struct{}) {
 		case <-b.wake:
 			out = b.pingRound(b.commands(out))
 		case <-ping.C:
+			ping.Reset(beat.Until(subPingGap))
 			out = b.ping(out)
 		case <-quit:
 			return

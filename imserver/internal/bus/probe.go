@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/imtier/imtier/pkg/beat"
 )
 
 const (
@@ -29,7 +31,7 @@ func (b *Bus) probing(ctx context.Context) {
 	if err := b.sub.Subscribe(ctx, b.o.Store.ProbeChannel(b.probe.name)); err != nil {
 		return // ctx ended
 	}
-	tick := time.NewTicker(probeInterval)
+	tick := time.NewTimer(beat.Until(probeInterval))
 	defer tick.Stop()
 	misses, sent := 0, int64(0) // sent is 0 while nothing is under way
 	for n := int64(1); ; n++ {
@@ -37,6 +39,7 @@ func (b *Bus) probing(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(beat.Until(probeInterval))
 		}
 		if sent == 0 || b.probe.heard.Load() == sent || b.lost.Load() {
 			misses = 0

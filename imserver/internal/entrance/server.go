@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/imserver/internal/tcp"
+	"github.com/imtier/imtier/pkg/beat"
 )
 
 const (
@@ -80,7 +81,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // hurry gives those to workers whose requests should have come.
 func (s *Server) hurry() {
-	tick := time.NewTicker(s.patience / hurries)
+	tick := time.NewTimer(beat.Until(s.patience / hurries))
 	defer tick.Stop()
 	for {
 		select {
@@ -90,6 +91,7 @@ func (s *Server) hurry() {
 			for _, g := range s.guests.late(now) {
 				s.hand(g)
 			}
+			tick.Reset(beat.Until(s.patience / hurries))
 		}
 	}
 }

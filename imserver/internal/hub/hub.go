@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,11 @@ func (h *Hub) shard(st protocol.Stream) *shard { return h.shards[h.place(st)] }
 // place is which of the shards a stream's is.
 func (h *Hub) place(st protocol.Stream) int {
 	return int(maphash.Comparable(h.seed, st) % uint64(len(h.shards)))
+}
+
+// busy reports whether there is more to fan out than what is done at once.
+func (h *Hub) busy() bool {
+	return slices.ContainsFunc(h.shards, func(s *shard) bool { return s.busy.Load() })
 }
 
 // Register adds a connection that has no socket yet. Exactly one of Open or Abandon must follow.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/imtier/imtier/pkg/protocol"
 )
@@ -35,6 +36,7 @@ type shard struct {
 		lost  bool
 	}
 	wake  chan struct{} // has one element when there may be work
+	busy  atomic.Bool   // the shard's goroutine is at work
 	turn  sync.Mutex    // who holds it may step
 	spare []arrival     // an empty list, to be used for the next arrivals; step's alone
 
@@ -83,11 +85,13 @@ func (s *shard) loop(ctx context.Context) {
 			return
 		case <-s.wake:
 		}
+		s.busy.Store(true)
 		for more := true; more && ctx.Err() == nil; {
 			s.turn.Lock()
 			more = s.step(sliceWrites)
 			s.turn.Unlock()
 		}
+		s.busy.Store(false)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/imserver/internal/clock"
+	"github.com/imtier/imtier/pkg/beat"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -26,7 +27,7 @@ const (
 
 // sweep looks after all time-outs of all connections, so that none needs a timer of its own.
 func (h *Hub) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepInterval)
+	tick := time.NewTimer(beat.Until(sweepInterval))
 	defer tick.Stop()
 	s := sweeper{hub: h}
 	for {
@@ -35,6 +36,7 @@ func (h *Hub) sweep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			s.round(ctx, now)
+			tick.Reset(beat.Until(sweepInterval))
 		}
 	}
 }
@@ -83,9 +85,9 @@ func (h *Hub) pingFrom() time.Duration {
 	return after - after/pingSpread
 }
 
-// pingDue decides when to look whether a connection is pinged that was heard last then.
-func (h *Hub) pingDue(heard time.Time) moment {
-	from := h.pingFrom()
+// pingDue decides when to look whether a connection is pinged that was heard last at heard and has been quiet for less than pingAfter.
+func (h *Hub) pingDue(heard time.Time, quiet time.Duration) moment {
+	from := max(quiet, h.pingFrom())
 	return momentOf(heard.Add(from + rand.N(h.pingAfter()-from)))
 }
 
@@ -120,6 +122,7 @@ func (s *sweeper) check(c *Conn, now time.Time) moment {
 		return nextRound
 	}
 	heard, pinged := c.sock.Heard(), clock.Time(c.pinged.Load())
+	quiet := now.Sub(heard)
 	switch {
 	case pinged.After(heard):
 		if now.Sub(pinged) > s.hub.opts.PongTimeout {
@@ -127,7 +130,7 @@ func (s *sweeper) check(c *Conn, now time.Time) moment {
 			c.sock.Kill() // whoever does not answer pings does not answer a close frame: it is offline all the sooner
 		}
 		return nextRound
-	case now.Sub(heard) >= s.hub.pingFrom():
+	case quiet >= s.hub.pingAfter(), quiet >= s.hub.pingFrom() && !s.hub.busy(): // as long as there is time messages go first
 		c.pinged.Store(clock.Millis(now))
 		c.sock.Ping()
 		s.pings++
@@ -135,5 +138,5 @@ func (s *sweeper) check(c *Conn, now time.Time) moment {
 	case waiting || asks:
 		return nextRound
 	}
-	return s.hub.pingDue(heard)
+	return s.hub.pingDue(heard, quiet)
 }

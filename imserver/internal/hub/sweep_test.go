@@ -133,6 +133,30 @@ func TestWhoIsHeardIsPingedLater(t *testing.T) {
 	}
 }
 
+// Pings, and their answers, do not hold up a broadcast unless they have to come now.
+func TestPingsWaitForMessages(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.PingInterval = time.Minute })
+	k := r.dial(r.admit(Info{ClientID: "ann", ID: "ann"}), false)
+	s, shard := sweeper{hub: r.hub}, r.hub.shards[1]
+	shard.mu.Lock()
+	shard.poke()
+	eventually(t, "busy", r.hub.busy)
+	heard := k.conn.sock.Heard()
+	for quiet := r.hub.pingFrom(); quiet < r.hub.pingAfter(); quiet += time.Second {
+		if due := s.check(k.conn, heard.Add(quiet)); due < momentOf(heard.Add(quiet)) || due > momentOf(heard.Add(r.hub.pingAfter())) {
+			t.Errorf("after %v: due at %d, at the latest %d", quiet, due, momentOf(heard.Add(r.hub.pingAfter())))
+		}
+	}
+	if k.conn.pinged.Load() > 0 {
+		t.Error("pinged at once")
+	}
+	if s.check(k.conn, heard.Add(r.hub.pingAfter())); k.conn.pinged.Load() == 0 {
+		t.Error("pinged too late")
+	}
+	shard.mu.Unlock()
+	eventually(t, "not busy", func() bool { return !r.hub.busy() })
+}
+
 // A request that is not answered is refused in time, however long ago its client was heard.
 func TestWhoAsksIsDue(t *testing.T) {
 	h := &Hub{opts: Options{Requests: Requests{Ask: func(*Conn, string, json.RawMessage) bool { return true }}}}
@@ -179,7 +203,7 @@ func TestPingsAreDueByChance(t *testing.T) {
 	first, last := momentOf(heard.Add(h.pingFrom())), momentOf(heard.Add(h.pingAfter()))
 	times := make(map[moment]int)
 	for range 1000 {
-		times[h.pingDue(heard)]++
+		times[h.pingDue(heard, 0)]++
 	}
 	for due := range times {
 		if due < first || due > last {

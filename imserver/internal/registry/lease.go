@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver/internal/clock"
+	"github.com/imtier/imtier/pkg/beat"
 	"github.com/imtier/imtier/pkg/store"
 )
 
@@ -62,7 +63,7 @@ func (l *Lease) Register(ctx context.Context) error {
 
 // Run renews the lease until ctx ends.
 func (l *Lease) Run(ctx context.Context) {
-	tick := time.NewTicker(renewInterval)
+	tick := time.NewTimer(beat.Until(renewInterval))
 	defer tick.Stop()
 	defer l.endRestoring()
 	failing := false
@@ -71,6 +72,7 @@ func (l *Lease) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(beat.Until(renewInterval))
 		}
 		err := l.once(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
