@@ -25,6 +25,16 @@ const (
 type Program struct {
 	Path string
 	Nice int // 1 to 19: lets programs with less go first, see nice(1)
+	// Procs is how many processors a Go program uses at a time, its GOMAXPROCS; 0: all.
+	Procs int
+}
+
+// env is what a Go program reads of this from its environment.
+func (p Program) env() []string {
+	if p.Procs == 0 {
+		return nil
+	}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(p.Procs)}
 }
 
 // command runs it with arguments.

@@ -22,3 +22,15 @@ func TestNicePrograms(t *testing.T) {
 		t.Errorf("niceness %d, of a program that lets others go first %d", ours, theirs)
 	}
 }
+
+func TestProcessorsOfPrograms(t *testing.T) {
+	if all := (Program{}).env(); all != nil {
+		t.Errorf("%q, want nothing", all)
+	}
+	cmd := Program{Path: "env", Procs: 3}.command()
+	cmd.Env = Program{Procs: 3}.env()
+	out, err := cmd.Output()
+	if err != nil || string(out) != "GOMAXPROCS=3\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}

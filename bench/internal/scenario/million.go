@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/machine"
@@ -101,6 +102,10 @@ func (o *Million) fit(p *report.Progress) (machine.Size, error) {
 // processors as Redis, which then answers after seconds, and sends are refused with 503.
 const millionNice = 10
 
+// procsEach is how many processors each of several nodes uses, as it should where nodes share a machine: with more, Go wakes threads
+// that have to wait for a processor.
+func procsEach(nodes int) int { return max(1, runtime.NumCPU()/nodes) }
+
 // imtier measures the product. It returns how long broadcasts took to the last client, and a frame of one as it arrived.
 func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.Size, res *report.Result) (last []float64, frame []byte, err error) {
 	s, err := newStage(ctx, o.Common, p)
@@ -108,7 +113,7 @@ func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.S
 		return nil, nil, err
 	}
 	defer s.close()
-	s.nice = millionNice
+	s.nice, s.procs = millionNice, procsEach(size.Nodes)
 	c, err := o.start(ctx, s, size)
 	if err != nil {
 		return nil, nil, err

@@ -23,7 +23,7 @@ const (
 // bare writes the same frame to as many sockets of as many processes, and compares. imtier is gone by then: both do not
 // fit into memory. There is no handshake, since only writing counts.
 func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Size, frame []byte, imtier []float64, res *report.Result) error {
-	s := &stage{c: o.Common, p: p, nice: millionNice}
+	s := &stage{c: o.Common, p: p, nice: millionNice, procs: procsEach(size.Nodes)}
 	defer s.close()
 	w, err := startWatch()
 	if err != nil {

@@ -53,8 +53,11 @@ type stage struct {
 	p     *report.Progress
 	keys  string // signing keys
 	redis string // URL
-	nice  int    // of imservers, and of everything that is imbench: how far they let Redis and webapi go first
 	stops []func()
+
+	// Of imservers, and of everything that is imbench; see procs.Program.
+	nice  int
+	procs int
 
 	ownRedis *procs.Redis // nil when it was there already
 	nodes    []node
@@ -102,7 +105,7 @@ func (s *stage) close() {
 
 // imserver starts the server. It is killed in the end: signing off its connections in order measures nothing.
 func (s *stage) imserver(ctx context.Context, settings ...string) (*procs.Server, error) {
-	srv, err := s.server(ctx, procs.Program{Path: s.c.Imserver, Nice: s.nice}, settings...)
+	srv, err := s.server(ctx, procs.Program{Path: s.c.Imserver, Nice: s.nice, Procs: s.procs}, settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +134,7 @@ func (s *stage) server(ctx context.Context, program procs.Program, settings ...s
 
 // worker starts imbench in a role.
 func (s *stage) worker(ctx context.Context, role string) (*procs.Worker, error) {
-	w, err := procs.StartWorker(ctx, procs.Program{Path: s.c.Self, Nice: s.nice}, role)
+	w, err := procs.StartWorker(ctx, procs.Program{Path: s.c.Self, Nice: s.nice, Procs: s.procs}, role)
 	if err != nil {
 		return nil, err
 	}
