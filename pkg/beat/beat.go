@@ -9,4 +9,6 @@ var began = time.Now()
 
 // Until returns how long it is until the next beat: the time since the process began is a multiple of every. It is more than zero,
 // and every at most.
-func Until(every time.Duration) time.Duration { return every - time.Since(began)%every }
+func Until(every time.Duration) time.Duration { return until(time.Since(began), every) }
+
+func until(now, every time.Duration) time.Duration { return every - now%every }
