@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -37,14 +38,14 @@ func eventually(t *testing.T, what string, cond func() bool) {
 }
 
 // run starts a bus with a hub that holds nobody.
-func run(t *testing.T, st *store.Store, compare func(context.Context, func(error)) error) (*Bus, *hub.Hub) {
+func run(t *testing.T, st *store.Store, log *zap.Logger, compare func(context.Context, func(error)) error) (*Bus, *hub.Hub) {
 	t.Helper()
 	var b *Bus
 	h := hub.New(hub.Options{
 		Log: StoredLog{Store: st}, Lost: func() { b.Dropped() }, Heard: func(ctx context.Context) error { return b.Heard(ctx) },
 		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
 	})
-	b = New(Options{Store: st, Hub: h, Log: zap.NewNop(), Compare: compare})
+	b = New(Options{Store: st, Hub: h, Log: log, Compare: compare})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
@@ -65,14 +66,17 @@ func TestStreamsAreRepairedWhileClientsAreCompared(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
+	core, logs := observer.New(zap.InfoLevel)
 	comparing := make(chan struct{}, 100)
-	b, h := run(t, st, func(ctx context.Context, _ func(error)) error {
+	b, h := run(t, st, zap.New(core), func(ctx context.Context, _ func(error)) error {
 		comparing <- struct{}{}
 		<-ctx.Done()
 		return ctx.Err()
 	})
 	b.sub.Reset()
 	<-comparing
+	// That of the streams began at the same time.
+	eventually(t, "streams have been compared", func() bool { return logs.FilterMessage("compared with redis").Len() > 0 })
 	// A message that is not announced stands for one that was sent while there was no subscription.
 	envelope := protocol.Envelope{ID: "m", Time: 1, Data: []byte("1")}
 	redis.Do("XADD", "im:{all}:s", "99999999999999-1", "m", string(envelope.Encode()))
