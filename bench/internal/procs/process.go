@@ -29,21 +29,17 @@ type Program struct {
 	Procs int
 }
 
-// env is what a Go program reads of this from its environment.
-func (p Program) env() []string {
-	if p.Procs == 0 {
-		return nil
+// command runs it with arguments and with an environment of env, and what this asks for.
+func (p Program) command(env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(p.Path, args...)
+	if p.Nice > 0 { // nice becomes the program, under the same process id
+		cmd = exec.Command("nice", append([]string{"-n", strconv.Itoa(p.Nice), p.Path}, args...)...)
 	}
-	return []string{"GOMAXPROCS=" + strconv.Itoa(p.Procs)}
-}
-
-// command runs it with arguments.
-func (p Program) command(args ...string) *exec.Cmd {
-	if p.Nice == 0 {
-		return exec.Command(p.Path, args...)
+	cmd.Env = env
+	if p.Procs > 0 {
+		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(p.Procs))
 	}
-	// nice becomes the program, under the same process id.
-	return exec.Command("nice", append([]string{"-n", strconv.Itoa(p.Nice), p.Path}, args...)...)
+	return cmd
 }
 
 // process is one child.

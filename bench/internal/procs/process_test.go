@@ -2,6 +2,7 @@ package procs
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 func TestNicePrograms(t *testing.T) {
 	niceness := func(nice int) (n int) {
 		t.Helper()
-		out, err := Program{Path: "nice", Nice: nice}.command().Output() // without arguments nice tells its own
+		out, err := Program{Path: "nice", Nice: nice}.command(os.Environ()).Output() // without arguments nice tells its own
 		if err == nil {
 			_, err = fmt.Sscan(strings.TrimSpace(string(out)), &n)
 		}
@@ -24,13 +25,10 @@ func TestNicePrograms(t *testing.T) {
 }
 
 func TestProcessorsOfPrograms(t *testing.T) {
-	if all := (Program{}).env(); all != nil {
-		t.Errorf("%q, want nothing", all)
-	}
-	cmd := Program{Path: "env", Procs: 3}.command()
-	cmd.Env = Program{Procs: 3}.env()
-	out, err := cmd.Output()
-	if err != nil || string(out) != "GOMAXPROCS=3\n" {
-		t.Errorf("%q, %v", out, err)
+	for procs, want := range map[int]string{0: "A=B\n", 3: "A=B\nGOMAXPROCS=3\n"} {
+		out, err := Program{Path: "env", Procs: procs}.command([]string{"A=B"}).Output()
+		if err != nil || string(out) != want {
+			t.Errorf("%d: %q, %v", procs, out, err)
+		}
 	}
 }

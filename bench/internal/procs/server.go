@@ -39,8 +39,7 @@ func StartServer(ctx context.Context, program Program, settings ...string) (*Ser
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	defer w.Close()
-	cmd := program.command()
-	cmd.Env = append([]string{"IM_LISTEN=127.0.0.1:0", "IM_ADMIN_LISTEN=127.0.0.1:0", "IM_LOG_LEVEL=info"}, append(program.env(), settings...)...)
+	cmd := program.command(append([]string{"IM_LISTEN=127.0.0.1:0", "IM_ADMIN_LISTEN=127.0.0.1:0", "IM_LOG_LEVEL=info"}, settings...))
 	cmd.Stderr = w
 	p, err := start(ctx, path, cmd)
 	if err != nil {

@@ -37,8 +37,7 @@ type response struct {
 
 // StartWorker runs self (imbench's own file) in a role.
 func StartWorker(ctx context.Context, self Program, role string) (*Worker, error) {
-	cmd := self.command(role)
-	cmd.Env = append(os.Environ(), self.env()...)
+	cmd := self.command(os.Environ(), role)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
