@@ -36,7 +36,8 @@ const (
 )
 
 // PublishMany carries out many sends in pipelines. Each result stands for itself. Messages for the same stream are
-// appended in the order of pubs. All of it ends within the time of one command: see ErrUnavailable.
+// appended and announced in the order of pubs. An ephemeral one may overtake others when Redis has just restarted, and in a
+// Cluster. All of it ends within the time of one command: see ErrUnavailable.
 func (s *Store) PublishMany(ctx context.Context, pubs []Publication) []PublishResult {
 	results := make([]PublishResult, len(pubs))
 	sendings := make([]sending, len(pubs))

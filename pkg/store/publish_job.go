@@ -67,17 +67,26 @@ func (s *Store) plan(jobs []*job, one *sending, result *PublishResult) []*job {
 	return jobs
 }
 
-// choosePlain decides which jobs of one PublishMany append.lua does. Where publish.lua is needed it does all of the
-// partition: messages for one stream keep their order only when the same script appends them.
+// choosePlain decides which jobs of one PublishMany append.lua does. Messages for one stream keep their order only when the
+// same script appends them, so where publish.lua is needed it does all of the partition; and since what append.lua does comes
+// last in the pipeline, publish.lua also does what must be heard before an ephemeral message.
 func choosePlain(jobs []*job) {
-	var other map[int]bool
+	other := make(map[int]bool)
+	told := make(map[protocol.Stream]bool) // of ephemeral messages
 	for _, j := range jobs {
 		j.plain = !j.pub.Ephemeral && !j.pub.Idempotent && j.pub.Await == nil
-		if !j.plain && !j.pub.Ephemeral {
-			if other == nil {
-				other = make(map[int]bool)
+		switch {
+		case j.pub.Ephemeral:
+			for _, i := range j.at {
+				told[protocol.Stream{Kind: j.pub.Kind, Name: j.pub.To[i]}] = true
 			}
+		case !j.plain:
 			other[j.p] = true
+		}
+	}
+	for _, j := range jobs {
+		for k := 0; j.plain && len(told) > 0 && k < len(j.at); k++ {
+			other[j.p] = other[j.p] || told[protocol.Stream{Kind: j.pub.Kind, Name: j.pub.To[j.at[k]]}]
 		}
 	}
 	for _, j := range jobs {

@@ -257,6 +257,42 @@ func TestBatchKeepsOrderAndSeparatesErrors(t *testing.T) {
 	}
 }
 
+// A "typing" that was sent before a message is not shown after it.
+func TestBatchKeepsOrderOfEphemeralMessages(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	h := hear(t, s)
+	h.subscribe(t, s.ClientChannel(s.Partition("bob")), s.GroupChannel(s.Partition("g")), s.AllChannel())
+	pubs := make([]Publication, 300) // several pipelines
+	sent, heard := make(map[protocol.Kind][]string), make(map[protocol.Kind][]string)
+	kindOf := make(map[string]protocol.Kind)
+	for i := range pubs {
+		id := fmt.Sprint(i)
+		pubs[i] = Publication{Envelope: message(id), Kind: protocol.Inbox, To: []string{"bob"}, Ephemeral: i%2 == 1}
+		switch i % 3 {
+		case 1:
+			pubs[i].Kind, pubs[i].To = protocol.Group, []string{"g"}
+		case 2:
+			pubs[i].Kind, pubs[i].To = protocol.All, nil
+		}
+		kindOf[id] = pubs[i].Kind
+		sent[pubs[i].Kind] = append(sent[pubs[i].Kind], id)
+	}
+	for i, r := range s.PublishMany(t.Context(), pubs) {
+		if r.Err != nil {
+			t.Fatalf("publication %d: %v", i, r.Err)
+		}
+	}
+	eventually(t, "all of them", func() bool { return len(h.ids()) == len(pubs) })
+	for _, id := range h.ids() {
+		heard[kindOf[id]] = append(heard[kindOf[id]], id)
+	}
+	for kind := range sent {
+		if !slices.Equal(heard[kind], sent[kind]) {
+			t.Errorf("%c: heard %v", kind, heard[kind])
+		}
+	}
+}
+
 func TestEphemeralIsHeardAndNotStored(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		h := hear(t, s)
