@@ -177,6 +177,46 @@ func TestMembershipsMissedWhileGroupsAreFollowed(t *testing.T) {
 	}
 }
 
+// The stream of a group in which nothing is said expires, and ends before the membership began.
+func TestAMembershipOutlivesItsStream(t *testing.T) {
+	s := newStand(t)
+	ctx := t.Context()
+	s.acting(t)
+	s.begin(t)
+	if _, err := s.store.PublishGroup(ctx, &protocol.Envelope{ID: "m", Time: 1, Data: []byte("1")}, "quiet", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.store.Join(ctx, "quiet", []string{"ann"}, store.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const expire = "return redis.call('DEL', unpack(redis.call('KEYS', ARGV[1])))"
+	if got := s.redis.Do("EVAL", expire, "0", "im:*:s:g:quiet"); got != ":1" {
+		t.Fatalf("there was no stream: %s", got)
+	}
+	c := s.admit(t, s.session("ann"))
+	t.Cleanup(c.Abandon)
+	began := c.Following()
+	if len(began) != 1 || began["quiet"].Seq != 0 {
+		t.Fatalf("follows %v, want the end of an empty stream", began)
+	}
+	compare := func() {
+		t.Helper()
+		if err := s.compareClients(ctx, func(err error) { t.Error(err) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if compare(); !maps.Equal(c.Following(), began) {
+		t.Errorf("left and joined again: follows %v, before %v", c.Following(), began)
+	}
+	// Unlike what follows a leave and a join that were missed.
+	if _, err := s.store.PublishGroup(ctx, &protocol.Envelope{ID: "m2", Time: 1, Data: []byte("1")}, "quiet", false); err != nil {
+		t.Fatal(err)
+	}
+	if compare(); c.Following()["quiet"].Seq == 0 {
+		t.Errorf("still follows %v", c.Following())
+	}
+}
+
 func TestARegistrationWhoseEndIsUnknown(t *testing.T) {
 	s := newStand(t)
 	ctx := t.Context()

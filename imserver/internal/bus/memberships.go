@@ -36,7 +36,7 @@ func (b *Bus) compareMemberships(ctx context.Context, failed func(error)) error 
 func (b *Bus) agree(id string, truth []store.Membership) bool {
 	member := byGroup(truth)
 	for _, c := range b.placed(id) {
-		if remove, add := differences(c.Following(), member); len(remove)+len(add) > 0 {
+		if d := differencesOf(c.Following(), member); len(d.left)+len(d.joined)+len(d.renewed) > 0 {
 			return false
 		}
 	}
@@ -81,11 +81,15 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 	member := byGroup(truth)
 	missing := make(map[string][]*hub.Conn)
 	for _, c := range conns {
-		remove, add := differences(c.Following(), member)
-		for _, g := range remove {
+		d := differencesOf(c.Following(), member)
+		renewed, err := b.unexpired(ctx, d.renewed, member)
+		if err != nil {
+			return err
+		}
+		for _, g := range slices.Concat(d.left, renewed) {
 			b.o.Hub.Leave(c, protocol.GroupOf(g))
 		}
-		for _, g := range add {
+		for _, g := range slices.Concat(d.joined, renewed) {
 			missing[g] = append(missing[g], c)
 		}
 	}
@@ -111,25 +115,54 @@ func byGroup(truth []store.Membership) map[string]store.Membership {
 	return member
 }
 
-// differences tells which groups a connection, given how far it has been given each, has to leave, and which to follow. A
-// group whose membership is another one is in both.
-func differences(follows map[string]protocol.Position, member map[string]store.Membership) (remove, add []string) {
+// unexpired leaves out the groups whose streams end before the membership began: they have expired since, and who comes then
+// follows them from an end that lies before, too.
+func (b *Bus) unexpired(ctx context.Context, groups []string, member map[string]store.Membership) ([]string, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	sts := make([]protocol.Stream, len(groups))
+	for i, g := range groups {
+		sts[i] = protocol.GroupOf(g)
+	}
+	tails, err := b.o.Store.Tails(ctx, sts)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for i, g := range groups {
+		if !tails[i].Pos.Less(member[g].Pos) {
+			left = append(left, g)
+		}
+	}
+	return left, nil
+}
+
+// differences are those between the groups that a connection follows and those that its client is in.
+type differences struct {
+	left    []string // to be followed no longer
+	joined  []string // to be followed
+	renewed []string // to be left and followed: the membership is another one, unless the stream has expired
+}
+
+// differencesOf compares them, given how far the connection has been given each group.
+func differencesOf(follows map[string]protocol.Position, member map[string]store.Membership) (d differences) {
 	for g, pos := range follows {
-		if m, ok := member[g]; !ok || another(m, pos) {
-			remove = append(remove, g)
+		switch m, ok := member[g]; {
+		case !ok || !m.Synced: // one that is under way will be announced
+			d.left = append(d.left, g)
+		case another(m, pos):
+			d.renewed = append(d.renewed, g)
 		}
 	}
 	for g, m := range member {
-		if pos, ok := follows[g]; m.Synced && (!ok || another(m, pos)) { // else it is being joined, and will be announced
-			add = append(add, g)
+		if _, ok := follows[g]; !ok && m.Synced {
+			d.joined = append(d.joined, g)
 		}
 	}
-	return remove, add
+	return d
 }
 
 // another tells whether a membership is not the one by which a connection was given a group up to pos, but a later one: the
-// client left and joined unnoticed, and what was said between is not for it. One that is under way has no position yet; it
-// will be announced.
-func another(m store.Membership, pos protocol.Position) bool {
-	return !m.Synced || pos.Less(m.Pos)
-}
+// client left and joined unnoticed, and what was said between is not for it.
+func another(m store.Membership, pos protocol.Position) bool { return pos.Less(m.Pos) }

@@ -126,7 +126,7 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	}
 	if f.t.stream.Kind == protocol.Group {
 		// A membership that ended and began again: what was said between is not for this client.
-		if !joined && !history {
+		if !joined && !history || f.pos.Less(since) { // the stream has expired since: nothing is left to be withheld
 			since = f.pos
 		}
 		if b.pos.Less(since) {

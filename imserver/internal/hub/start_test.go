@@ -90,6 +90,10 @@ func TestWhereAStartBegins(t *testing.T) {
 			"group from the beginning", chess, nil, Info{Admission: &Admission{Joined: cursor("group:chess", at(10, 4))}},
 			"0-0", "10-4", true, numbers("m", 4, 5),
 		},
+		{
+			"group joined before its stream expired", chess, func(r *rig) { r.log.streams[chess] = nil },
+			Info{Admission: &Admission{Joined: cursor("group:chess", at(10, 4))}}, "10-0", "10-0", true, nil,
+		},
 		{"all absent: now", all, nil, Info{}, "", "10-5", true, nil},
 		{"all at an older message", all, nil, Info{}, "10-4", "10-4", true, numbers("m", 4, 5)},
 	}
