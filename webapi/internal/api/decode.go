@@ -88,35 +88,16 @@ func checkContentType(ct string) error {
 	return problem(http.StatusUnsupportedMediaType, codeMediaType, "the body has to be JSON: Content-Type: application/json")
 }
 
-// strictDecoder is a json.Decoder that is used for many values: making one costs as much as decoding a small body.
-type strictDecoder struct {
-	in   bytes.Reader
-	dec  *json.Decoder
-	read int64 // bytes that it was given so far
-}
-
-var strictDecoders = sync.Pool{New: func() any {
-	d := new(strictDecoder)
-	d.dec = json.NewDecoder(&d.in)
-	d.dec.DisallowUnknownFields()
-	return d
-}}
-
 // decodeStrict decodes one JSON value of valid UTF-8 and refuses unknown fields, wrong types and anything behind the
-// value. The decoder is kept only after a success: what it holds after an error is not known.
+// value.
 func decodeStrict(b []byte, v any) error {
-	d := strictDecoders.Get().(*strictDecoder)
-	d.in.Reset(b)
-	if err := d.dec.Decode(v); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
 		return decodeProblem(err)
 	}
-	d.read += int64(len(b))
-	behind := b[len(b)-int(d.read-d.dec.InputOffset()):]
-	if len(bytes.TrimLeft(behind, " \t\r\n")) > 0 {
+	if len(bytes.TrimLeft(b[d.InputOffset():], " \t\r\n")) > 0 {
 		return problem(http.StatusBadRequest, codeInvalidJSON, "something follows the JSON in the body")
-	}
-	if len(b) <= maxKeptBuffer {
-		strictDecoders.Put(d)
 	}
 	return nil
 }
