@@ -23,7 +23,7 @@ var preludeLua string
 //go:embed lua/connect.lua
 var connectLua string
 
-var connectScript = newScript("connect", preludeLua+fmt.Sprintf("local REPLACED, HANDED_OVER, ENDED_FOR = '%d', '%d', '%s'\n",
+var connectScript = newScript("connect", preludeLua+reapedLua+fmt.Sprintf("local REPLACED, HANDED_OVER, ENDED_FOR = '%d', '%d', '%s'\n",
 	protocol.ReasonReplaced.Code(), protocol.ReasonHandedOver.Code(), seconds(endedFor))+connectLua)
 
 // Session is one connection as the URL and the node describe it.
@@ -155,8 +155,11 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 	before, after, _ := strings.Cut(string(event), `"time":0`)
 	p, k := s.keys.partition(se.ClientID), s.keys
 	used, revoked := k.jti(se.ClientID, se.JTI), k.revokedClient(se.ClientID)
-	if se.Resume != "" {
+	switch {
+	case se.Resume != "":
 		used = k.resume(p, se.Resume)
+	case jtiTTL == 0:
+		used = k.resume(p, se.ConnID)
 	}
 	revokedURL := revoked
 	if se.JTI != "" {

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"testing"
+
+	"github.com/imtier/imtier/pkg/protocol"
 )
 
 // successor is a session that continues another one's connection.
@@ -58,5 +60,47 @@ func TestFinalConnectionsCannotBeResumed(t *testing.T) {
 		if _, err := s.Connect(ctxb, successor(s, session(s, "anna"))); !errors.Is(err, ErrURLUsed) {
 			t.Errorf("resumed a connection that never was: %v", err)
 		}
+	})
+}
+
+// A node that stood still for longer than its lease is taken for dead, and comes back with connections whose sessions could be
+// resumed meanwhile. Each session is good for one connection all the same.
+func TestSessionsOfANodeThatComesBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		back := func(client string) Session {
+			se := session(s, client)
+			se.Node = "still-" + client
+			connect(t, s, se, AnyDevice)
+			must(t, s.reapNode(ctxb, se.Node))
+			se.Node += "-2"
+			return se
+		}
+		restore := func(se Session, want ...Ended) {
+			t.Helper()
+			ended, err := s.Restore(ctxb, []Session{se})
+			must(t, err)
+			wantEqual(t, se.ClientID+" ended", ended, want)
+		}
+		cannotResume := func(what string, se Session) {
+			t.Helper()
+			if _, err := s.Connect(ctxb, successor(s, se)); !errors.Is(err, ErrURLUsed) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+
+		used := back("resumed before")
+		connect(t, s, successor(s, used), AnyDevice)
+		restore(used, Ended{ClientID: used.ClientID, ConnID: used.ConnID, Code: protocol.ReasonHandedOver.Code()})
+		cannotResume("resumed before it was back", used)
+
+		used = back("resumed after")
+		restore(used)
+		connect(t, s, successor(s, used), AnyDevice)
+		cannotResume("resumed when it was back", used)
+
+		final := back("told to stay away")
+		restore(final)
+		must(t, s.Disconnect(ctxb, final.Node, []ConnRef{{ClientID: final.ClientID, ConnID: final.ConnID, Final: true}}))
+		cannotResume("told to stay away when it was back", final)
 	})
 }

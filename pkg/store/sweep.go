@@ -15,9 +15,13 @@ var sweepLua string
 //go:embed lua/reap.lua
 var reapLua string
 
+// reapedLua defines what the mark of a connection that can be resumed holds when its node is thought dead: it may come back
+// with the connection. That of others holds 1.
+const reapedLua = "local REAPED = 'reaped'\n"
+
 var (
 	sweepScript = newScript("sweep", preludeLua+sweepLua)
-	reapScript  = newScript("reap", preludeLua+reapLua)
+	reapScript  = newScript("reap", preludeLua+reapedLua+reapLua)
 )
 
 const (

@@ -1,5 +1,5 @@
 -- Registers a connection: the URL or the session is used up, the device policy applied, the client online.
--- KEYS  1 jti, or the mark by which a closed connection can be resumed  2 conns  3 node  4 leaving  5 online  6 events
+-- KEYS  1 jti, or the mark by which a closed connection can be resumed; of a restored one, its own mark  2 conns  3 node  4 leaving  5 online  6 events
 --       7 groups  8 unsynced  9 cursor  10 inbox  11 epoch  12 last  13 revocation of the client  14 revocation of the URL
 --       15 connects of the client in this second  16 left
 --       then, unless this is a Cluster, four of each group to join: members, grouplist, the group's stream, its epoch
@@ -12,7 +12,8 @@
 --       16 connId of the connection that this one resumes, or empty
 --       17 connects that the client may make in a second, 0 for any number  18 mark of nodes that were struck off
 --       19 1 to learn where the broadcasts end, else 0  20… groups to join
--- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s
+-- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s, REAPED what
+--         the mark of a connection holds whose node is thought dead
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
 --         connection that is to be restored was ended, {4} when the client connects too often, {5} when this comes too late:
 --         the connection was signed off or its node struck off, and nobody would take it off the register again; else
@@ -59,12 +60,17 @@ if resumed ~= '' then
       return {4}
     end
     expel(resumed, c.node, HANDED_OVER, '')
-  elseif redis.call('EXISTS', KEYS[1]) == 0 then
-    return {0}
-  elseif tooMany() then
-    return {4}
   else
+    local mark = redis.call('GET', KEYS[1])
+    if not mark then
+      return {0}
+    elseif tooMany() then
+      return {4}
+    end
     redis.call('DEL', KEYS[1])
+    if mark == REAPED then -- its node may come back with it
+      redis.call('SET', ARGV[9] .. resumed, HANDED_OVER, 'EX', ENDED_FOR)
+    end
   end
 elseif fresh then
   if not redis.call('SET', KEYS[1], ARGV[3], 'NX', 'PX', ARGV[1]) then
@@ -78,6 +84,7 @@ if not fresh then
   if known[4] then
     return {3, known[4]}
   end
+  redis.call('DEL', KEYS[1]) -- its session is resumed by what registers it, and only once
   local before = redis.call('HGET', KEYS[2], conn)
   if before then
     local c = split(before)

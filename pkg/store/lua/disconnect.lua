@@ -16,7 +16,7 @@ for i = 8, #ARGV, 3 do
     redis.call('HDEL', conns, conn)
     redis.call('HDEL', ARGV[3] .. c.node, conn)
     if how % 2 == 1 and not c.over then
-      redis.call('SET', ARGV[4] .. conn, client, 'EX', ARGV[5])
+      redis.call('SET', ARGV[4] .. conn, 1, 'EX', ARGV[5])
     end
     if redis.call('HLEN', conns) == 0 then
       redis.call('ZADD', KEYS[1], due, client)

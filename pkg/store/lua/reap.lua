@@ -3,6 +3,7 @@
 -- KEYS  1 leaving  2 last  3 node  4 mark of nodes that were struck off
 -- ARGV  1 node  2 prefix of conns keys  3 size of the batch  4 prefix of resume marks  5 their life in s
 --       6 prefix of marks of ended connections  7 their life in s
+-- Globals of the text: REAPED what a resume mark holds
 -- Returns how many are left.
 local due = ms(now())
 -- What the node has sent may still be on its way: see connect.lua.
@@ -19,7 +20,7 @@ for i = 1, #batch, 2 do
     if c.over then -- the node may come back with it
       redis.call('SET', ARGV[6] .. conn, tostring(c.over), 'EX', ARGV[7])
     else
-      redis.call('SET', ARGV[4] .. conn, client, 'EX', ARGV[5])
+      redis.call('SET', ARGV[4] .. conn, REAPED, 'EX', ARGV[5])
     end
     if redis.call('HLEN', conns) == 0 then
       redis.call('ZADD', KEYS[1], due, client)
