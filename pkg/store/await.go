@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -10,7 +11,9 @@ import (
 )
 
 //go:embed lua/prelude_receipts.lua
-var receiptsLua string
+var receiptsText string
+
+var receiptsLua = fmt.Sprintf("local AWAIT_SLACK = %d\n", awaitSlack.Milliseconds()) + receiptsText
 
 //go:embed lua/awaited.lua
 var awaitedLua string

@@ -469,6 +469,26 @@ func TestWaitersAreTold(t *testing.T) {
 	})
 }
 
+// A message may be delivered when its history is nearly over, and be read long after that.
+func TestReadAfterALateDelivery(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	r := ask(t, s, "m", protocol.ReceiptRead, 0, Await{}, false, "anna")
+	keys := []string{s.keys.await("anna"), s.keys.due("anna")}
+	pass := func(d time.Duration) { // for these keys
+		for _, key := range keys {
+			left, err := s.do(ctxb, s.client.B().Pttl().Key(key).Build()).AsInt64()
+			must(t, err)
+			must(t, s.do(ctxb, s.client.B().Pexpire().Key(key).Milliseconds(max(1, left-d.Milliseconds())).Build()).Error())
+		}
+	}
+	pass(s.opts.HistoryTTL - time.Hour)
+	acked(t, s, upTo("anna", r[0].Pos))
+	pass(s.opts.HistoryTTL - time.Hour)
+	time.Sleep(2 * time.Millisecond) // what has no time left is gone
+	acked(t, s, Ack{ClientID: "anna", Read: []string{"m"}})
+	wantEqual(t, "events", receiptEvents(t, s, "anna"), []string{"m sender delivered", "m sender read"})
+}
+
 // What nobody waits for any more goes; what is kept lives as long as it may matter.
 func TestAwaitedIsBounded(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL(), HistoryTTL: time.Hour})

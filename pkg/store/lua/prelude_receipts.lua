@@ -14,6 +14,7 @@
 --
 -- The scripts give a table k: await, due (the client's keys), expiry, events, untold, time, kept (length of events),
 -- waiters (prefix of channels), forget and answer (ms that a read is waited for, and an answer kept).
+-- Global of the text: AWAIT_SLACK, ms that await and due live longer than anything in them
 
 local words = {d = 'delivered', r = 'read', e = 'expired'}
 
@@ -81,6 +82,11 @@ local function settle(k, client, id, e, state, out)
   local member = client .. '\n' .. id .. '\n' .. e.pos
   if state == 'd' and e.level == 'r' then
     redis.call('ZADD', k.expiry, ms(k.time + k.forget), member)
+    for _, key in ipairs({k.await, k.due}) do -- they live as long as the message was to be waited for when it was sent
+      if redis.call('PTTL', key) < k.forget + AWAIT_SLACK then
+        redis.call('PEXPIRE', key, ms(k.forget + AWAIT_SLACK))
+      end
+    end
   elseif e.waiter ~= '-' or string.find(e.flags, 'k', 1, true) then
     redis.call('ZADD', k.expiry, ms(k.time + k.answer), member)
   else
