@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -53,11 +54,14 @@ func (k Keys) sign(p *payload, maxLife time.Duration) (string, error) {
 	if err := p.check(maxLife); err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
-	text, err := json.Marshal(p)
-	if err != nil {
+	// Without escapes for HTML: with them meta may be longer in the token than Verify allows.
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(p); err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
-	token := k.header + "." + base64.RawURLEncoding.EncodeToString(text)
+	token := k.header + "." + base64.RawURLEncoding.EncodeToString(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 	signature, err := jwt.SigningMethodHS256.Sign(token, k.byID[k.kid])
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)

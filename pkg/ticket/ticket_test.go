@@ -58,6 +58,21 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// Whatever fits when it is signed fits when it is verified.
+func TestMetaIsNotLongerInTheToken(t *testing.T) {
+	k := keys(t, key("a", keyA))
+	for _, text := range []string{"<", ">", "&", "\u2028", "ü", `\"`, `\u003c`} {
+		meta := json.RawMessage(`"` + strings.Repeat(text, (protocol.MaxMetaLen-2)/len(text)) + `"`)
+		token, err := k.Sign(Claims{ClientID: "alice", Meta: meta, ExpiresAt: time.Now().Add(30 * time.Second)})
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got, err := k.Verify(token); err != nil || string(got.Meta) != string(meta) {
+			t.Errorf("%q: %d bytes of %d, %v", text, len(got.Meta), len(meta), err)
+		}
+	}
+}
+
 func TestSignFillsIn(t *testing.T) {
 	k := keys(t, key("a", keyA))
 	seen := map[string]bool{}
