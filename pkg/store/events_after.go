@@ -28,7 +28,7 @@ const (
 type EventPage struct {
 	Events []PlacedEvent
 	Next   EventPos // go on here
-	More   bool     // there is more already
+	More   bool     // there may be more already
 	// Lost is an EventLost when events behind the position asked for were trimmed, in some partition. The same loss is
 	// told as long as Next is before its Time.
 	Lost *Event
@@ -140,6 +140,7 @@ func (s *Store) merge(after EventPos, all []pieceOfEvents) EventPage {
 			}
 		}
 		if piece.cut {
+			page.More = true // perhaps
 			last, _ := parseEntryID(piece.entries[len(piece.entries)-1].id)
 			if end := (EventPos{last.ms, piece.partition, last.n}); end.compare(page.Next) < 0 {
 				page.Next = end
@@ -154,7 +155,7 @@ func (s *Store) merge(after EventPos, all []pieceOfEvents) EventPage {
 	if found {
 		certain++
 	}
-	page.More = certain < len(page.Events)
+	page.More = page.More || certain < len(page.Events)
 	page.Events = page.Events[:certain]
 	return page
 }
