@@ -108,6 +108,19 @@ func sharing(s *Store, token string) *consumer {
 	return c
 }
 
+// drain has a worker serve a partition until it is done with it.
+func drain(ctx context.Context, w *worker, p int) {
+	for more := true; more && ctx.Err() == nil; {
+		w.mu.Lock()
+		delete(w.ready, p)
+		w.mu.Unlock()
+		w.serve(ctx, p)
+		w.mu.Lock()
+		more = w.ready[p]
+		w.mu.Unlock()
+	}
+}
+
 func TestEventsArriveInOrder(t *testing.T) {
 	onBothWithoutGrace(t, func(t *testing.T, s *Store) {
 		connect(t, s, session(s, "before"), AnyDevice)
@@ -137,6 +150,45 @@ func TestEventsArriveInOrder(t *testing.T) {
 			seen[e.Key], last[e.ClientID] = true, e.Seq
 		}
 	})
+}
+
+// Who causes more events than can be handled does not keep those of others.
+func TestABusyPartitionLeavesOthersTheirTurn(t *testing.T) {
+	s := open(t, Options{URL: redistest.Start(t).URL()})
+	busy, other := "busy", ""
+	for i := 0; other == "" || s.Partition(other) == s.Partition(busy); i++ {
+		other = fmt.Sprint("other", i)
+	}
+	ready, gate, first := make(chan struct{}), make(chan struct{}), make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	n := 0
+	go func() {
+		ended <- s.ConsumeEvents(ctx, "g", "one", func(ctx context.Context, e Event) error {
+			switch {
+			case e.ClientID == other:
+				first <- n
+			case n == 0:
+				select {
+				case <-gate:
+				case <-ctx.Done():
+				}
+			}
+			n++
+			return nil
+		}, ConsumeOptions{Workers: 1, Ready: func() { close(ready) }})
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	<-ready
+	_, err := s.JoinGroups(ctxb, busy, names("g", 10*eventBatch), JoinOptions{})
+	must(t, err)
+	_, err = s.JoinGroups(ctxb, other, []string{"g"}, JoinOptions{})
+	must(t, err)
+	close(gate)
+	// At most one batch that was read before, and one more.
+	if before := <-first; before > 2*eventBatch {
+		t.Errorf("%d events of a busy client came first", before)
+	}
 }
 
 func TestHintsWakeTheConsumer(t *testing.T) {
@@ -267,7 +319,7 @@ func TestEventsOfADeadConsumerAreNotLost(t *testing.T) {
 			t.Fatal("two consumers have the partition")
 		}
 		must(t, s.do(ctxb, s.client.B().Del().Key(s.keys.eventLock(p, "g")).Build()).Error()) // its time is over
-		w.drain(ctxb, p)
+		drain(ctxb, w, p)
 		wantEqual(t, "events", b.of("anna"), []string{"online", "offline"})
 		if got, err = dead.take(ctxb, p); err != nil || got.held {
 			t.Fatalf("the dead one still reads: %+v, %v", got, err)
@@ -333,7 +385,7 @@ func TestAConsumerThatEndsWaitsForRedis(t *testing.T) {
 		name string
 		do   func(context.Context)
 	}{
-		{"takes a partition", func(ctx context.Context) { w.drain(ctx, 1) }},
+		{"takes a partition", func(ctx context.Context) { drain(ctx, w, 1) }},
 		{"says that it lives", w.c.keep},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -368,9 +420,9 @@ func TestAPartitionTakenWithoutAnAnswerIsGivenBack(t *testing.T) {
 		must(t, err)
 	}
 	w := eventWorker(s, "g", "ending", &inbasket{})
-	w.drain(ctxb, 1) // now Redis knows the script
+	drain(ctxb, w, 1) // now Redis knows the script
 	redis.Pause()
-	w.drain(ctxb, 2)
+	drain(ctxb, w, 2)
 	redis.Resume()
 	heir := eventWorker(s, "g", "heir", &inbasket{})
 	eventually(t, "the next one gets the partition", func() bool { // sooner than the lock would end
@@ -394,7 +446,7 @@ func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
 		trim(t, s, p)
 		_, err = s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
 		must(t, err)
-		w.drain(ctxb, p)
+		drain(ctxb, w, p)
 		wantEqual(t, "events", b.of("anna"), []string{"joinroom"})
 		if len(b.of("")) == 0 { // also the group's place is gone, which may be told once more
 			t.Error("the loss is not told")
@@ -429,7 +481,7 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 				if c.read {
 					w := eventWorker(s, "g", "x", b)
 					join("read")
-					w.drain(ctxb, p)
+					drain(ctxb, w, p)
 					w.c.leave(ctxb)
 				}
 				join("trimmed")
@@ -438,14 +490,14 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 
 				b.refuse = func(e Event) bool { return e.Type == EventLost }
 				w := eventWorker(s, "g", "y", b)
-				w.drain(ctxb, p)
+				drain(ctxb, w, p)
 				wantEqual(t, "tries", b.tried(), map[bool]int{true: 2, false: 1}[c.read])
 				if w.retry[p].at.IsZero() {
 					t.Error("the refused loss is not tried again")
 				}
 				b.accept()
-				w.drain(ctxb, p)
-				w.drain(ctxb, p)
+				drain(ctxb, w, p)
+				drain(ctxb, w, p)
 				wantEqual(t, "losses", b.of(""), []string{EventLost})
 				want := []string{"joinread", "joinkept"}
 				if !c.read {
@@ -475,7 +527,7 @@ func TestAnOutrunConsumerIsTold(t *testing.T) {
 			if g == "two" {
 				trim(t, s, p)
 			} else {
-				w.drain(ctxb, p)
+				drain(ctxb, w, p)
 			}
 		}
 		wantEqual(t, "losses", b.of(""), []string{EventLost})

@@ -100,7 +100,7 @@ func (w *worker) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			w.drain(ctx, p)
+			w.serve(ctx, p)
 		}
 		timer.Reset(w.pause())
 	}
@@ -153,31 +153,30 @@ func (w *worker) dropOthers(ctx context.Context) {
 	_, _ = w.c.s.runChunks(context.WithoutCancel(ctx), unlockScript, calls, "give partitions back") // else they run out
 }
 
-// drain delivers the entries of a partition until there are no more, or one fails.
-func (w *worker) drain(ctx context.Context, p int) {
-	for ctx.Err() == nil {
-		got, err := w.take(ctx, p)
-		if err != nil {
-			if w.held[p] == nil {
-				w.held[p] = &holding{} // perhaps: Redis may have done it without an answer
-			}
-			w.failed(p, err)
-			return
+// serve delivers the next entries of a partition. When there may be more the partition is ready again: the others have their
+// turn first, and who it belongs to is looked at.
+func (w *worker) serve(ctx context.Context, p int) {
+	got, err := w.take(ctx, p)
+	if err != nil {
+		if w.held[p] == nil {
+			w.held[p] = &holding{} // perhaps: Redis may have done it without an answer
 		}
-		if !got.held {
-			delete(w.held, p)
-			delete(w.retry, p)
-			return
-		}
-		if err := w.handle(ctx, p, got); err != nil {
-			w.held[p] = &holding{} // what failed and what is behind it are in hand now
-			w.failed(p, err)
-			return
-		}
+		w.failed(p, err)
+		return
+	}
+	if !got.held {
+		delete(w.held, p)
 		delete(w.retry, p)
-		if !got.old && got.lost == nil && len(got.entries) < eventBatch {
-			return
-		}
+		return
+	}
+	if err := w.handle(ctx, p, got); err != nil {
+		w.held[p] = &holding{} // what failed and what is behind it are in hand now
+		w.failed(p, err)
+		return
+	}
+	delete(w.retry, p)
+	if got.old || got.lost != nil || len(got.entries) == eventBatch {
+		w.hint(p)
 	}
 }
 
