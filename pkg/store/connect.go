@@ -78,6 +78,7 @@ type record struct {
 	JTI    string          `json:"jti,omitempty"`
 	Policy DevicePolicy    `json:"policy,omitempty"` // none: any
 	Over   int             `json:"over,omitempty"`   // close code: its node was told to close it, see kick.lua
+	Grace  int64           `json:"grace,omitempty"`  // ms that are left of the client's grace when its node's lease is over
 	Meta   json.RawMessage `json:"meta,omitempty"`
 }
 
@@ -142,7 +143,8 @@ func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {
 		since = time.Now()
 	}
 	rec, err := json.Marshal(record{
-		Device: se.Device, Node: se.Node, Since: since.UnixMilli(), IP: se.IP, JTI: se.JTI, Policy: policy, Meta: se.Meta,
+		Device: se.Device, Node: se.Node, Since: since.UnixMilli(), IP: se.IP, JTI: se.JTI, Policy: policy,
+		Grace: max(0, s.opts.OfflineGrace-leaseTTL).Milliseconds(), Meta: se.Meta,
 	})
 	if err != nil {
 		return call{}, fmt.Errorf("connect %s: meta: %w", se.ClientID, err)

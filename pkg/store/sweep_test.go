@@ -217,6 +217,30 @@ func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
 	})
 }
 
+// The grace begins when the node was last heard of, and its lease is a part of it.
+func TestGraceOfADeadNodesClients(t *testing.T) {
+	redis := redistest.Start(t)
+	for grace, online := range map[time.Duration]bool{leaseTTL: false, leaseTTL + time.Minute: true} {
+		s := open(t, Options{URL: redis.URL(), OfflineGrace: grace})
+		se := session(s, grace.String())
+		se.Node = "dead " + se.ClientID
+		connect(t, s, se, AnyDevice)
+		// Whoever strikes it off need not know.
+		other := open(t, Options{URL: redis.URL()})
+		must(t, other.reapNode(ctxb, se.Node))
+		must(t, other.sweep(ctxb))
+		got, err := s.Online(ctxb, []string{se.ClientID})
+		must(t, err)
+		if got[se.ClientID] != online {
+			t.Errorf("grace %v: online %v when the lease is over", grace, !online)
+		}
+		due, err := s.do(ctxb, s.client.B().Zscore().Key(s.keys.leaving(s.Partition(se.ClientID))).Member(se.ClientID).Build()).AsFloat64()
+		if left := time.Until(time.UnixMilli(int64(due))); online && (err != nil || left > time.Minute || left < time.Minute/2) {
+			t.Errorf("it has another %v, %v", left, err)
+		}
+	}
+}
+
 func TestReapTakesManyAtOnce(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL(), Partitions: 1})
 	for i := range 2*reapBatch + 7 {

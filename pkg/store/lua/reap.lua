@@ -1,11 +1,11 @@
--- Removes connections of a dead node, a batch at a time. Nothing was heard of it for longer than any grace, so a
--- client whose last connection this was is due to go offline at once.
+-- Removes connections of a dead node, a batch at a time. Nothing was heard of it for as long as its lease, so a client whose
+-- last connection this was goes offline when what is left of its grace is over, which is nearly always nothing.
 -- KEYS  1 leaving  2 last  3 node  4 mark of nodes that were struck off
 -- ARGV  1 node  2 prefix of conns keys  3 size of the batch  4 prefix of resume marks  5 their life in s
 --       6 prefix of marks of ended connections  7 their life in s
 -- Globals of the text: REAPED what a resume mark holds
 -- Returns how many are left.
-local due = ms(now())
+local time = now()
 -- What the node has sent may still be on its way: see connect.lua.
 redis.call('SET', KEYS[4], 1, 'EX', ARGV[7])
 local batch = redis.call('HRANDFIELD', KEYS[3], ARGV[3], 'WITHVALUES')
@@ -23,7 +23,7 @@ for i = 1, #batch, 2 do
       redis.call('SET', ARGV[4] .. conn, REAPED, 'EX', ARGV[5])
     end
     if redis.call('HLEN', conns) == 0 then
-      redis.call('ZADD', KEYS[1], due, client)
+      redis.call('ZADD', KEYS[1], ms(time + (c.grace or 0)), client)
       redis.call('HSET', KEYS[2], client, value)
     end
   end
