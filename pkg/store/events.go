@@ -74,12 +74,12 @@ type entryID struct{ ms, n int64 }
 
 func parseEntryID(text string) (entryID, error) {
 	a, b, _ := strings.Cut(text, "-")
-	ms, err := strconv.ParseInt(a, 10, 64)
+	ms, err := strconv.ParseUint(a, 10, 62)
 	if err != nil {
 		return entryID{}, err
 	}
-	n, err := strconv.ParseInt(b, 10, 64)
-	return entryID{ms, n}, err
+	n, err := strconv.ParseUint(b, 10, 62)
+	return entryID{int64(ms), int64(n)}, err
 }
 
 // seq is the number of an event: it reads as microseconds since 1970.

@@ -371,4 +371,15 @@ func TestBadCursors(t *testing.T) {
 			t.Errorf("accepted %q", c)
 		}
 	}
+	for _, c := range []string{"5", "x-1", "5--3", "+5-3", "5-9223372036854775807", "9223372036854775807-5"} {
+		if _, err := s.Dead(ctxb, c, 1); !errors.Is(err, ErrBadCursor) {
+			t.Errorf("dead letters behind %q: %v", c, err)
+		}
+		if _, ok, err := s.DeadByID(ctxb, c); ok || err != nil {
+			t.Errorf("dead letter %q: %v", c, err)
+		}
+		if ok, err := s.RemoveDead(ctxb, c); ok || err != nil {
+			t.Errorf("removed dead letter %q: %v", c, err)
+		}
+	}
 }

@@ -79,7 +79,7 @@ func (s *Store) Client(ctx context.Context, id string) (*ClientInfo, error) {
 		}
 	}
 	info := &ClientInfo{ClientID: id, Online: rs[0].Error() == nil}
-	if ms, err := rs[1].AsInt64(); err == nil {
+	if ms, err := rs[1].AsInt64(); err == nil && !info.Online {
 		info.LastSeen = time.UnixMilli(ms)
 	}
 	truth, err := rs[2].AsStrMap()

@@ -51,6 +51,10 @@ func TestLastDeviceOffline(t *testing.T) {
 			t.Fatalf("offline event: %+v", last)
 		}
 		wantEqual(t, "groups of the event", last.Groups, []string{"chat", "news"})
+		connect(t, s, session(s, "anna"), AnyDevice)
+		if info := clientOf(t, s, "anna"); !info.Online || !info.LastSeen.IsZero() {
+			t.Errorf("back again: %+v", info)
+		}
 	})
 }
 
