@@ -43,6 +43,35 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// What a page only shows is fetched without an origin.
+func TestWhatPagesOfOthersShow(t *testing.T) {
+	for _, c := range []struct {
+		site string
+		list []string
+		want bool
+	}{
+		{"", nil, true}, // a program
+		{"none", nil, true},
+		{"same-origin", nil, true},
+		{"same-site", nil, false},
+		{"cross-site", nil, false},
+		{"cross-site", []string{"https://app.example"}, false},
+		{"cross-site", []string{"*"}, true},
+	} {
+		called := false
+		h := sharedWith(c.list, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+		r := httptest.NewRequest(http.MethodGet, "/ws/offline?websocketId=bob", nil)
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if called != c.want || !c.want && w.Code != http.StatusForbidden {
+			t.Errorf("%q, list %q: called %v, status %d", c.site, c.list, called, w.Code)
+		}
+	}
+}
+
 func TestPreflightsAreAnswered(t *testing.T) {
 	h := sharedWith([]string{"https://app.example"}, http.NotFoundHandler())
 	r := httptest.NewRequest(http.MethodOptions, "/ws/pre-connect", nil)
