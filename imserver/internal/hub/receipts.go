@@ -31,7 +31,7 @@ func (c *Conn) took(pos protocol.Position, m *Message) {
 	case m.Receipt == protocol.ReceiptNone || pos.IsZero(): // nearly always
 	case c.V1: // it acknowledges by itself
 	case c.hub.opts.Receipts.Given == nil:
-	case c.sock.Queued() == 0:
+	case c.sock.Sent():
 		c.hub.opts.Receipts.Given(c, pos)
 	default:
 		c.hub.unsent.add(c, pos)
@@ -82,10 +82,9 @@ func (u *unsent) look(h *Hub) {
 	u.of = nil
 	u.mu.Unlock()
 	for c, waiting := range all {
-		// Queued may be 0 because the connection broke: then it has ended, or is found to have by its reader.
 		switch {
 		case c.isGone():
-		case c.sock.Queued() == 0:
+		case c.sock.Sent():
 			for _, pos := range waiting {
 				h.opts.Receipts.Given(c, pos)
 			}

@@ -102,6 +102,36 @@ func TestASlowRawConnectionHasNotGotIt(t *testing.T) {
 	eventually(t, "all are delivered", func() bool { given, _, _ := h.all(); return len(given) == n })
 }
 
+// The sweep cuts off who is too slow, and then looks at what has been sent.
+func TestWhatWasKeptWhenTheConnectionWasCutIsNotDelivered(t *testing.T) {
+	h := &heard{}
+	r := newRig(t, h.options)
+	for i := range 20 {
+		id := fmt.Sprint("ann", i)
+		k := r.dial(r.admit(Info{ClientID: id, ID: id}), false) // reads nothing
+		eventually(t, "it takes messages", func() bool { k.conn.mu.Lock(); defer k.conn.mu.Unlock(); return k.conn.started })
+		for n := r.hub.Counters().Delivered.Load() + 1; ; n++ {
+			e := heavy("x")
+			e.Receipt = protocol.ReceiptDelivered
+			r.publish(protocol.InboxOf(id), e)
+			eventually(t, "it is handed over", func() bool { return r.hub.Counters().Delivered.Load() == n })
+			if k.conn.sock.Queued() > 0 {
+				time.Sleep(20 * time.Millisecond) // it may take the rest a little later
+			}
+			if k.conn.sock.Queued() > 0 {
+				break
+			}
+		}
+		r.hub.unsent.look(r.hub)
+		before, _, _ := h.all()
+		k.conn.sock.Kill()
+		r.hub.unsent.look(r.hub)
+		if after, _, _ := h.all(); len(after) != len(before) {
+			t.Fatalf("%d messages count as delivered that nobody got", len(after)-len(before))
+		}
+	}
+}
+
 func TestAnEndedRawConnectionHasNotGotIt(t *testing.T) {
 	h := &heard{}
 	r := newRig(t, h.options)

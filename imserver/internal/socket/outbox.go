@@ -19,8 +19,12 @@ var (
 	ErrClosed = errors.New("socket closed")
 )
 
-// flushTimeout is how long the kernel may refuse to take one chunk before the connection counts as dead.
-const flushTimeout = 30 * time.Second
+const (
+	// flushTimeout is how long the kernel may refuse to take one piece before the connection counts as dead.
+	flushTimeout = 30 * time.Second
+	// flushPiece is how many bytes of a frame that is: a peer that reads 2 KB a second is slow, not dead.
+	flushPiece = 64 << 10
+)
 
 // outbox is where the frames of this package are sent, and what coder/websocket reads from and writes to (see reader).
 // A write never waits: what the kernel does not take at once is kept, up to a cap in bytes, and flushed by a
@@ -227,16 +231,17 @@ func (o *outbox) flush() {
 			return
 		}
 		p := o.kept[0]
+		piece := p[:min(len(p), flushPiece)]
 		o.mu.Unlock()
 
 		_ = o.Conn.SetWriteDeadline(time.Now().Add(flushTimeout)) // fails only when closed; so does Write
-		n, err := o.Conn.Write(p)
+		n, err := o.Conn.Write(piece)
 
 		o.mu.Lock()
 		o.bytes -= n
 		if err != nil {
 			o.closed = true
-		} else {
+		} else if o.kept[0] = p[n:]; n == len(p) {
 			o.kept[0] = nil
 			o.kept = o.kept[1:]
 		}
@@ -276,4 +281,11 @@ func (o *outbox) queued() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.bytes
+}
+
+// sent reports whether the kernel has everything that was taken. What a closed connection kept nobody has.
+func (o *outbox) sent() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes == 0 && !o.closed
 }

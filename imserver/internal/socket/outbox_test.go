@@ -166,6 +166,24 @@ func TestADeadlineEndsWithItsFlush(t *testing.T) {
 	}
 }
 
+// A large frame may take long as long as the peer reads.
+func TestEachPieceHasItsOwnDeadline(t *testing.T) {
+	p, s, _ := connect(t, slow)
+	deadline := &deadlines{Conn: s.out.Conn}
+	s.out.mu.Lock()
+	s.out.Conn = deadline
+	s.out.mu.Unlock()
+	const size = 4 << 20
+	if err := s.Send(numbered(0, 0, size)); err != nil {
+		t.Fatal(err)
+	}
+	kept := s.Queued()
+	expectNumbered(t, p, 0, 1)
+	if n, least := int(deadline.set.Load()), kept/flushPiece; n < least || least < 10 {
+		t.Errorf("%d deadlines for %d bytes that were kept", n, kept)
+	}
+}
+
 // deadlines writes down what is set.
 type deadlines struct {
 	net.Conn

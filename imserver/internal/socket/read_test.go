@@ -251,6 +251,19 @@ func TestPeerVanishes(t *testing.T) {
 	}
 }
 
+// A peer that is in the middle of a long message cannot answer a ping.
+func TestWhoIsSendingIsHeard(t *testing.T) {
+	p, s, rec := connect(t, setup{})
+	message := text(strings.Repeat("x", 5000))
+	for half := range slices.Chunk(message, len(message)/5+1) {
+		before := s.Heard()
+		time.Sleep(2 * time.Millisecond) // it is kept in milliseconds
+		p.send(half)
+		eventually(t, "it is heard", func() bool { return s.Heard().After(before) })
+	}
+	eventually(t, "the message", func() bool { return len(rec.got()) == 1 })
+}
+
 // noDescriptor hides the descriptor, as TLS does.
 type noDescriptor struct{ net.Conn }
 

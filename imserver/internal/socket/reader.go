@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/imtier/imtier/imserver/internal/clock"
 )
 
 const (
@@ -88,6 +90,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 		n, err = out.Read(p)
 	}
 	if r.metered {
+		r.s.Load().heard.Store(clock.Millis(time.Now())) // who is sending a long message is not silent
 		r.left -= n
 		if errors.Is(err, io.EOF) { // coder/websocket would take it for the message's
 			err = io.ErrUnexpectedEOF

@@ -113,6 +113,9 @@ func (s *Socket) Heard() time.Time { return clock.Time(s.heard.Load()) }
 // Queued returns the bytes that wait for the peer to read.
 func (s *Socket) Queued() int { return s.out.queued() }
 
+// Sent reports whether the kernel has everything that was sent.
+func (s *Socket) Sent() bool { return s.out.sent() }
+
 // finish is the reader's last act.
 func (s *Socket) finish(r protocol.Reason) {
 	s.End(r)
