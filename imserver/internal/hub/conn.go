@@ -94,9 +94,7 @@ func (c *Conn) Open(s *socket.Socket, answer []byte) {
 	if c.hub.late() && early == protocol.ReasonNone {
 		early = protocol.ReasonDraining
 	}
-	if c.V1 {
-		c.sendEarly()
-	}
+	c.sendReplies()
 	s.Serve()
 	if early != protocol.ReasonNone {
 		c.endBy(early, by)
@@ -206,7 +204,10 @@ func (c *Conn) must(text []byte) {
 }
 
 // Room implements socket.Handler: a slow peer has read everything.
-func (c *Conn) Room() { c.hub.catch.conn(c) }
+func (c *Conn) Room() {
+	c.sendReplies()
+	c.hub.catch.conn(c)
+}
 
 // Frame implements socket.Handler: it limits what a peer may send.
 func (c *Conn) Frame(bytes int) {

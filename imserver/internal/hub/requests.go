@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/socket"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -18,8 +19,8 @@ type Requests struct {
 
 // requests of one connection. Guarded by the connection's mu.
 type requests struct {
-	open  map[string]time.Time // by id: when to give up
-	early map[string][]byte    // answers to an earlier connection of the session, until this one has its socket
+	open    map[string]time.Time // by id: when to give up
+	replies map[string][]byte    // by id: answers for which there was no room, or no socket, yet
 }
 
 func (c *Conn) onRequest(f *protocol.ClientFrame) {
@@ -57,17 +58,23 @@ func (c *Conn) onRequest(f *protocol.ClientFrame) {
 }
 
 // Reply gives a client the frame that answers a request, if it still waits for it. Requests of an earlier connection of
-// the session are the client's to know. A client that has no room for it has to resume its session, and gets it then.
+// the session are the client's to know. A client that has no room gets it when it has read; one for which too many wait has to
+// resume its session, and gets them then.
 func (c *Conn) Reply(id string, frame []byte) {
-	if c.closeRequest(id, frame) {
-		c.hub.answered("")
-		c.must(frame)
+	switch c.keepReply(id, frame) {
+	case kept:
+		c.sendReplies()
+	case tooManyKept:
+		c.end(protocol.ReasonStateLost)
 	}
 }
 
 // Refuse answers a request with an error, if the client still waits.
 func (c *Conn) Refuse(id, code string) {
-	if c.closeRequest(id, nil) {
+	c.mu.Lock()
+	open := c.closeRequest(id)
+	c.mu.Unlock()
+	if open {
 		c.answer(id, code)
 	}
 }
@@ -83,47 +90,58 @@ func (h *Hub) answered(code string) {
 	}
 }
 
-// closeRequest notes that a request is answered, and reports whether to tell the client now. A frame that comes before
-// the socket is kept.
-func (c *Conn) closeRequest(id string, frame []byte) bool {
+// closeRequest notes that a request is answered, and reports whether it was open. The caller holds mu.
+func (c *Conn) closeRequest(id string) (open bool) {
+	if c.requests != nil {
+		_, open = c.requests.open[id]
+		delete(c.requests.open, id)
+	}
+	return open
+}
+
+type replyState uint8
+
+const (
+	notAsked replyState = iota // or it is too late
+	kept
+	tooManyKept
+)
+
+// keepReply keeps an answer that the client is to get.
+func (c *Conn) keepReply(id string, frame []byte) replyState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.requests != nil {
-		if _, ok := c.requests.open[id]; ok {
-			delete(c.requests.open, id)
-			return true
-		}
-	}
-	switch {
-	case c.Origin == c.ID || frame == nil || c.gone:
-		return false // too late
-	case c.ready.Load():
-		return c.V1
+	if !c.closeRequest(id) && (c.Origin == c.ID || c.gone || c.ready.Load() && !c.V1) {
+		return notAsked
 	}
 	if c.requests == nil {
 		c.requests = &requests{}
 	}
-	if c.requests.early == nil {
-		c.requests.early = make(map[string][]byte)
+	if c.requests.replies == nil {
+		c.requests.replies = make(map[string][]byte)
 	}
-	if len(c.requests.early) < protocol.MaxRequests {
-		c.requests.early[id] = frame
+	if len(c.requests.replies) >= protocol.MaxRequests {
+		return tooManyKept
 	}
-	return false
+	c.requests.replies[id] = frame
+	return kept
 }
 
-// sendEarly sends the answers that came before the socket.
-func (c *Conn) sendEarly() {
+// sendReplies sends the answers that wait, as far as there is a socket and room: Open and Room call again.
+func (c *Conn) sendReplies() {
 	c.mu.Lock()
-	var early map[string][]byte
-	if c.requests != nil {
-		early, c.requests.early = c.requests.early, nil
+	defer c.mu.Unlock()
+	if c.requests == nil || !c.ready.Load() || !c.V1 {
+		return
 	}
-	c.mu.Unlock()
-	for _, frame := range early {
+	for id, text := range c.requests.replies {
+		if c.send(socket.Frame(socket.OpText, text)) != sent {
+			return
+		}
+		delete(c.requests.replies, id)
 		c.hub.answered("")
-		c.must(frame)
 	}
+	c.requests.replies = nil
 }
 
 // lateRequests returns the requests that have waited for too long, and whether any waits. The caller holds mu.
