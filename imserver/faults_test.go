@@ -1,10 +1,17 @@
 package imserver
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
@@ -109,6 +116,45 @@ func TestStopping(t *testing.T) {
 	})
 	publisher{t, st}.inbox("hello", "stays")
 	stays.expect("hello")
+}
+
+// Nobody is sent to a node that has closed its port, whoever keeps it waiting.
+func TestStoppingIsToldAtOnce(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	u, err := url.Parse(n.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, err := slow.Write([]byte("G")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the request is under way", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("entrance.(*Server).serve("))
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- n.stop() }()
+	eventually(t, "the node is not offered", func() bool {
+		nodes, err := st.Nodes(context.Background())
+		return err == nil && len(nodes) == 1 && nodes[0].Draining
+	})
+	if err := slow.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("only when the request was over: %v", err)
+	}
+	slow.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestDrainOnRequest(t *testing.T) {

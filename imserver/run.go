@@ -137,7 +137,7 @@ func (s *Server) serve(ctx context.Context, n *node, parker *tcp.Parker) (err er
 		zap.String("url", n.lease.Node.URL), zap.Int("max_connections", s.cfg.maxConns()))
 	s.addr <- n.lease.Node.URL
 
-	wg.Go(func() { s.drainOnRequest(ctx, n) })
+	wg.Go(func() { s.drain(ctx, n) })
 	serveErr := public.Serve(ctx)
 	return errors.Join(serveErr, failure(ctx), s.stop(ctx, n))
 }
@@ -150,11 +150,12 @@ func failure(ctx context.Context) error {
 	return nil
 }
 
-// drainOnRequest lets go of all connections when an operator asked for it. The process goes on: it is the
+// drain lets go of all connections when the program is to end, or an operator asked for it. Then it goes on: it is the
 // operator who ends it.
-func (s *Server) drainOnRequest(ctx context.Context, n *node) {
+func (s *Server) drain(ctx context.Context, n *node) {
 	select {
 	case <-ctx.Done():
+		s.letGo(ctx, n) // at once, since nobody can connect any more: Serve may wait for a slow request
 	case <-n.drain:
 		s.log.Info("draining on request")
 		s.letGo(ctx, n)
