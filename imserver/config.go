@@ -115,13 +115,26 @@ func incarnation(nodeID string) string {
 
 // maxConns is the limit in force.
 func (c *Config) maxConns() int {
-	var lim syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+	files := openFiles()
+	if files == 0 {
 		return c.MaxConns
 	}
-	files := max(1, int(min(lim.Cur, 1<<31))-reservedFiles)
+	files = max(1, files-reservedFiles)
 	if c.MaxConns > 0 {
 		return min(c.MaxConns, files)
 	}
 	return files
+}
+
+// silentFiles is from which descriptor on connections are closed that have not asked for anything, so that what is reserved
+// for everything but clients does not go to them.
+func silentFiles() int { return max(0, openFiles()-reservedFiles/2) }
+
+// openFiles is how many files this process may open; 0 when that is not known.
+func openFiles() int {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return 0
+	}
+	return int(min(lim.Cur, 1<<31))
 }

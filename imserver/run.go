@@ -117,7 +117,7 @@ func (s *Server) serve(ctx context.Context, n *node, parker *tcp.Parker) (err er
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
-	public, err := entrance.Listen(s.cfg.Listen, parker, n.server.Handler(), zap.NewStdLog(s.log))
+	public, err := entrance.Listen(s.cfg.Listen, parker, silentFiles(), n.server.Handler(), zap.NewStdLog(s.log))
 	if err != nil {
 		return fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}

@@ -30,7 +30,7 @@ type running struct {
 func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 	t.Helper()
 	l := new(logtest.Log)
-	s, err := Listen("127.0.0.1:0", tcptest.StartParker(t), h, log.New(l, "", 0))
+	s, err := Listen("127.0.0.1:0", tcptest.StartParker(t), 0, h, log.New(l, "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func start(t *testing.T, h http.HandlerFunc, change ...func(*Server)) *running {
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
-		if len(s.guests.here)+s.guests.silent.Len() != 0 {
-			t.Errorf("%d connections are noted after the end", len(s.guests.here))
+		if len(s.guests.here)+s.guests.silent.Len()+s.guests.high != 0 {
+			t.Errorf("%d connections are noted after the end, %d with high descriptors", len(s.guests.here), s.guests.high)
 		}
 	})
 	return r
@@ -297,7 +297,7 @@ func TestStopping(t *testing.T) {
 
 func TestThePortIsTaken(t *testing.T) {
 	s := start(t, nil)
-	if _, err := Listen(s.Addr(), nil, nil, log.Default()); err == nil || !strings.Contains(err.Error(), s.Addr()) {
+	if _, err := Listen(s.Addr(), nil, 0, nil, log.Default()); err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -51,15 +51,17 @@ type guests struct {
 	here   map[*guest]bool
 	silent list.List // of *guest, oldest first
 	most   int       // maxSilent, fewer in tests
+	files  int       // see Listen
+	high   int       // how many of those who are here have a descriptor beyond: the kernel gives the lowest that is free
 	ending bool      // nobody is let in any more, nor woken
 }
 
-func newGuests() *guests {
-	return &guests{here: make(map[*guest]bool), most: maxSilent}
+func newGuests(files int) *guests {
+	return &guests{here: make(map[*guest]bool), most: maxSilent, files: files}
 }
 
-// enter notes a guest that a worker is given, until leave. When too many are silent it closes the one that has been so for
-// longest. It is false when nobody is let in any more.
+// enter notes a guest that a worker is given, until leave. When too many are silent, or descriptors are about to run out, it
+// closes the one that has been silent for longest. It is false when nobody is let in any more.
 func (gs *guests) enter(g *guest) bool {
 	gs.mu.Lock()
 	if gs.ending {
@@ -67,7 +69,10 @@ func (gs *guests) enter(g *guest) bool {
 		return false
 	}
 	var oldest *guest
-	if gs.silent.Len() == gs.most {
+	if gs.beyond(g) {
+		gs.high++
+	}
+	if n := gs.silent.Len(); n == gs.most || n > 0 && gs.high > 0 {
 		oldest = gs.silent.Front().Value.(*guest)
 		oldest.cut = true
 		gs.spoke(oldest)
@@ -153,17 +158,26 @@ func (gs *guests) take(g *guest) bool {
 	if g.cut {
 		return false
 	}
-	gs.spoke(g)
-	delete(gs.here, g)
+	gs.gone(g)
 	return true
 }
 
 func (gs *guests) leave(g *guest) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
+	gs.gone(g)
+}
+
+// gone forgets a guest. The caller has the lock.
+func (gs *guests) gone(g *guest) {
 	gs.spoke(g)
+	if gs.here[g] && gs.beyond(g) {
+		gs.high--
+	}
 	delete(gs.here, g)
 }
+
+func (gs *guests) beyond(g *guest) bool { return gs.files > 0 && g.fd >= gs.files }
 
 // end lets nobody in any more, and cuts off those that have not begun to ask.
 func (gs *guests) end() { gs.cut(func(g *guest) bool { return g.parked }) }
@@ -181,8 +195,7 @@ func (gs *guests) cut(who func(*guest) bool) {
 			cut = append(cut, g)
 		}
 		if g.parked { // no worker lets it leave
-			gs.spoke(g)
-			delete(gs.here, g)
+			gs.gone(g)
 		}
 	}
 	gs.mu.Unlock()

@@ -67,6 +67,49 @@ func testSilentGuestsMakeRoom(t *testing.T, text string) {
 	}
 }
 
+// The descriptors that are kept for other things are not for who says nothing.
+func TestSilentGuestsLeaveDescriptors(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })
+	if s.parker == nil {
+		t.Skip("this system has no descriptors")
+	}
+	here := func() (n int) {
+		s.guests.mu.Lock()
+		defer s.guests.mu.Unlock()
+		return len(s.guests.here)
+	}
+	const before, more = 20, 40
+	for range before {
+		dial(t, s)
+	}
+	for end := time.Now().Add(patience); here() < before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d are in", here(), before)
+		}
+	}
+	s.guests.mu.Lock()
+	for g := range s.guests.here {
+		s.guests.files = max(s.guests.files, g.fd+1)
+	}
+	s.guests.mu.Unlock()
+	var late []net.Conn
+	for range more {
+		late = append(late, dial(t, s))
+	}
+	// The test has as many descriptors of its own in between.
+	if got := exchange(t, s, get+"\r\n"); !strings.HasSuffix(got, "done") {
+		t.Errorf("one that asks got %q", got)
+	}
+	s.guests.mu.Lock()
+	if n := s.guests.silent.Len(); n > before+1 { // the one that asked may be there still
+		t.Errorf("%d are silent, %d before descriptors became few", n, before)
+	}
+	s.guests.mu.Unlock()
+	if b, err := io.ReadAll(late[0]); len(b) != 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) { // long before its time is over
+		t.Errorf("one that was silent got %q, %v", b, err)
+	}
+}
+
 // A connection on which nothing comes has no goroutine, and is answered when something does.
 func TestSilentGuestsCostNoGoroutine(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })
@@ -111,7 +154,7 @@ func TestSilentGuestsCostNoGoroutine(t *testing.T) {
 }
 
 func TestNobodyIsParkedInTheEnd(t *testing.T) {
-	gs := newGuests()
+	gs := newGuests(0)
 	g, late := new(guest), new(guest)
 	if !gs.enter(g) {
 		t.Fatal("not let in")
@@ -136,7 +179,7 @@ func TestWithoutAParker(t *testing.T) {
 
 // Whoever is being cut off is not taken over: its descriptor may be somebody else's by then.
 func TestWhoIsCutOffIsNotTakenOver(t *testing.T) {
-	gs := newGuests()
+	gs := newGuests(0)
 	gs.most = 1
 	near, far := net.Pipe()
 	defer far.Close()

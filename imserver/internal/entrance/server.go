@@ -43,16 +43,17 @@ type Server struct {
 }
 
 // Listen opens addr (host:port; port 0 takes a free one) for handler. It starts nothing: call Serve, or Close. Connections whose
-// requests have not come wait with the Parker; without one, with nil, each has a goroutine. The log takes panics of the
-// handler.
-func Listen(addr string, parker *tcp.Parker, handler http.Handler, log *log.Logger) (*Server, error) {
+// requests have not come wait with the Parker; without one, with nil, each has a goroutine. Descriptors from number files on are
+// not theirs: when one is given to a connection, another that is silent is closed for it. 0 is no limit. The log takes panics of
+// the handler.
+func Listen(addr string, parker *tcp.Parker, files int, handler http.Handler, log *log.Logger) (*Server, error) {
 	listener, err := tcp.Listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return &Server{
 		listener: listener, parker: parker, handler: handler, log: log, patience: headerTimeout,
-		guests: newGuests(),
+		guests: newGuests(files),
 		next:   make(chan *guest), done: make(chan struct{}),
 	}, nil
 }
