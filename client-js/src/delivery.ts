@@ -6,7 +6,7 @@ import { messageOf } from "./message.js";
 import { isAfter, type Position } from "./position.js";
 import { Seen } from "./seen.js";
 
-/** Ids remembered: several times what a resume brings again, which positions keep out already. */
+/** Keys remembered: several times what a resume brings again, which positions keep out already. */
 const REMEMBERED = 4_096;
 
 /**
@@ -91,15 +91,15 @@ export class Delivery {
   }
 
   private _message(frame: MessageFrame): void {
-    const message = messageOf(frame);
-    this._once(frame.stream, frame.pos, frame.id, Boolean(frame.receipt), message, "message", frame.stream);
+    const { stream, pos, id, from = "", receipt } = frame;
+    this._once(stream, pos, `${stream}\n${from}\n${id}`, Boolean(receipt), messageOf(frame), "message", stream);
   }
 
   private _receipt({ stream = "inbox", pos, id, clientId, state }: ReceiptFrame): void {
     this._once(stream, pos, `receipt\n${id}\n${clientId}\n${state}`, false, { id, clientId, state }, "receipt");
   }
 
-  /** Hands a value over unless its position or its key was handed over before. Keys of messages are their ids. */
+  /** Hands a value over unless its position or its key was handed over before. No part of a key has line breaks. */
   private _once(stream: string, pos: Position | undefined, key: string, urgent: boolean, value: unknown, ...names: string[]): void {
     let cursor = this._cursors.get(stream);
     let entry: Entry | undefined;
@@ -113,7 +113,7 @@ export class Delivery {
       if (entry) entry.state = state;
       if (state === "failed") {
         this._seen.delete(key); // so that it is handed over again when it comes again
-        this._failed(new ImError("handler", `a handler of ${key} failed`, error));
+        this._failed(new ImError("handler", `a handler of ${key.replace(/\n/gu, " ")} failed`, error));
       }
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };

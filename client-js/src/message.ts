@@ -3,7 +3,10 @@ import type { Position } from "./position.js";
 
 /** One message. */
 export interface Message<Data = unknown> {
-  /** Unique; the client hands each id to your handlers once. */
+  /**
+   * Given by the sender or the server. Of one sender in one stream each id comes once; two senders may choose the same,
+   * so a list of messages needs `stream`, `from` and `id` to tell them apart.
+   */
   id: string;
   /** The sender's clientId; undefined when the system sent it. */
   from: string | undefined;

@@ -284,15 +284,25 @@ describe("resuming", () => {
     assert.deepEqual(groups, ["-old", "+new"]);
   });
 
-  it("hands over each id once, whatever comes again", async () => {
+  it("hands over each message once, whatever comes again", async () => {
     await open();
-    server.publish("inbox", "a");
-    server.publish("inbox", "a"); // sent twice far apart
+    server.publish("inbox", "a", { from: "bob" });
+    server.publish("inbox", "a", { from: "bob" }); // sent twice far apart
     server.join("room");
-    server.publish("group:room", "a");
     server.publish("group:room", "b");
     server.last.give({ type: "message", stream: "group:room", pos: "1000-1", id: "other", time: 1, data: 1 }); // not newer
     assert.deepEqual(got, ["a", "b"]);
+  });
+
+  it("takes what has the same id for another message when its sender or its stream is another", async () => {
+    await open();
+    const from: unknown[] = [];
+    im.on("message", (m) => void from.push([m.stream, m.from]));
+    server.publish("inbox", "a", { from: "bob" });
+    server.publish("inbox", "a", { from: "carol" });
+    server.publish("inbox", "a"); // the system
+    server.publish("all", "a", { from: "bob" });
+    assert.deepEqual(from, [["inbox", "bob"], ["inbox", "carol"], ["inbox", undefined], ["all", "bob"]]);
   });
 
   it("begins anew when the client is somebody else", async () => {

@@ -1,4 +1,4 @@
-// Whatever happens, in whatever order: each id once, in the order of its stream, nothing missing that no gap told of,
+// Whatever happens, in whatever order: each message once, in the order of its stream, nothing missing that no gap told of,
 // and nothing acknowledged that was not handled.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -9,13 +9,13 @@ import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 
 type Step =
-  | { do: "publish"; stream: string; again: boolean; receipt: boolean }
+  | { do: "publish"; stream: string; from: string; again: boolean; receipt: boolean }
   | { do: "drop" | "migrate" | "trim" | "lose" | "forget" | "wait" | "hold" | "flush" | "settle" | "dead" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 6, arbitrary: fc.record({
-      do: fc.constant("publish" as const), stream: fc.constantFrom("inbox", "group:room", "all"),
+      do: fc.constant("publish" as const), stream: fc.constantFrom("inbox", "group:room", "all"), from: fc.constantFrom("bob", "carol"),
       again: fc.integer({ min: 0, max: 9 }).map((n) => n === 0), receipt: fc.boolean(),
     }),
   },
@@ -27,13 +27,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** What makes a message another one. */
+const keyOf = (stream: string, { from, id }: Pick<Message, "from" | "id">) => `${stream} ${from} ${id}`;
+
 /** How each handler ends: at once, later, or by failing the first time. */
 const kinds = fc.infiniteStream(fc.constantFrom("now", "now", "now", "later", "throws", "rejects"));
 
 async function run(steps: Step[], kind: Iterator<string>, mayLose: boolean): Promise<void> {
   const server = new FakeServer();
   server.logs.set("group:room", []);
-  const published = new Map<string, string[]>(); // by stream
+  const published = new Map<string, string[]>(); // keys by stream
   const ids = new Set<string>();
   const first: Message[] = []; // each first time that a handler was called
   const handled = new Set<string>(); // by position
@@ -44,15 +47,16 @@ async function run(steps: Step[], kind: Iterator<string>, mayLose: boolean): Pro
   im.on("error", () => {});
   im.on("gap", ({ stream }) => lossy.add(stream));
   im.on("message", (m) => {
-    assert.ok(!handled.has(m.id), `${m.id} was handled before`);
-    if (failed.has(m.id)) return void handled.add(m.id);
-    assert.ok(!first.some((one) => one.id === m.id), `${m.id} came twice`);
+    const key = keyOf(m.stream, m);
+    assert.ok(!handled.has(key), `${key} was handled before`);
+    if (failed.has(key)) return void handled.add(key);
+    assert.ok(!first.some((one) => keyOf(one.stream, one) === key), `${key} came twice`);
     first.push(m);
     switch (kind.next().value) {
-      case "later": return new Promise<void>((resolve) => open.push(() => { handled.add(m.id); resolve(); }));
-      case "throws": failed.add(m.id); throw new Error("broken");
-      case "rejects": failed.add(m.id); return Promise.reject(new Error("broken"));
-      default: return void handled.add(m.id);
+      case "later": return new Promise<void>((resolve) => open.push(() => { handled.add(key); resolve(); }));
+      case "throws": failed.add(key); throw new Error("broken");
+      case "rejects": failed.add(key); return Promise.reject(new Error("broken"));
+      default: return void handled.add(key);
     }
   });
   server.onFrame = (_, frame) => {
@@ -60,7 +64,7 @@ async function run(steps: Step[], kind: Iterator<string>, mayLose: boolean): Pro
     for (const [stream, pos] of Object.entries(frame.pos)) {
       for (const m of first) {
         if (m.stream !== stream || lossy.has(stream) || comparePositions(m.pos!, pos) > 0) continue;
-        assert.ok(handled.has(m.id), `${m.id} was acknowledged and not handled`);
+        assert.ok(handled.has(keyOf(stream, m)), `${m.id} was acknowledged and not handled`);
       }
     }
   };
@@ -71,9 +75,10 @@ async function run(steps: Step[], kind: Iterator<string>, mayLose: boolean): Pro
     switch (one.do) {
       case "publish": {
         const id = one.again && ids.size ? [...ids][n % ids.size]! : `m${n++}`;
-        if (!ids.has(id)) published.set(one.stream, [...(published.get(one.stream) ?? []), id]);
+        const key = keyOf(one.stream, { from: one.from, id }), before = published.get(one.stream) ?? [];
+        if (!before.includes(key)) published.set(one.stream, [...before, key]);
         ids.add(id);
-        server.publish(one.stream, id, one.receipt ? { receipt: "delivered" } : {});
+        server.publish(one.stream, id, { from: one.from, ...(one.receipt ? { receipt: "delivered" } : {}) });
         break;
       }
       case "drop": server.drop([1006, 4000, 4003][n % 3]); break;
@@ -102,11 +107,12 @@ async function run(steps: Step[], kind: Iterator<string>, mayLose: boolean): Pro
   im.close();
   for (const stream of ["inbox", "group:room", "all"]) {
     const want = published.get(stream) ?? [];
-    const places = first.filter((m) => m.stream === stream).map((m) => m.pos!);
+    const own = first.filter((m) => m.stream === stream);
+    const places = own.map((m) => m.pos!);
     assert.deepEqual(places, [...places].sort(comparePositions), `the order of ${stream}`);
     if (mayLose && lossy.has(stream)) continue;
     assert.equal(lossy.has(stream), false, `${stream}: a gap without a loss`);
-    assert.deepEqual(first.map((m) => m.id).filter((id) => want.includes(id)), want, `nothing of ${stream} is missing`);
+    assert.deepEqual(own.map((m) => keyOf(stream, m)), want, `nothing of ${stream} is missing, and nothing else is there`);
     const end = server.logs.get(stream)?.at(-1)?.pos;
     if (end) assert.equal(server.acked[stream], end, `all of ${stream} is acknowledged in the end`);
   }
@@ -116,7 +122,7 @@ describe("whatever happens", () => {
   before(stopTime);
   after(restoreTime);
   for (const mayLose of [false, true]) {
-    it(mayLose ? "what is lost is told" : "each id comes once, in order, and is acknowledged when it was handled", async () => {
+    it(mayLose ? "what is lost is told" : "each message comes once, in order, and is acknowledged when it was handled", async () => {
       await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), kinds, (steps, kind) => run(steps, kind, mayLose)),
         { numRuns: Number(process.env["RUNS"] ?? 60), ...(process.env["SEED"] ? { seed: Number(process.env["SEED"]) } : {}) });
     });

@@ -713,26 +713,26 @@ function decodeBase64(text) {
 // src/seen.ts
 var Seen = class {
   constructor(limit) {
-    this._ids = /* @__PURE__ */ new Set();
+    this._keys = /* @__PURE__ */ new Set();
     this._limit = limit;
   }
-  /** Remembers an id; false when it is known. */
-  add(id) {
-    if (this._ids.has(id)) return false;
-    this._ids.add(id);
-    if (this._ids.size > this._limit) {
-      for (const oldest of this._ids) {
-        this._ids.delete(oldest);
+  /** Remembers a key; false when it is known. */
+  add(key) {
+    if (this._keys.has(key)) return false;
+    this._keys.add(key);
+    if (this._keys.size > this._limit) {
+      for (const oldest of this._keys) {
+        this._keys.delete(oldest);
         break;
       }
     }
     return true;
   }
-  delete(id) {
-    this._ids.delete(id);
+  delete(key) {
+    this._keys.delete(key);
   }
   clear() {
-    this._ids.clear();
+    this._keys.clear();
   }
 };
 
@@ -808,8 +808,10 @@ ${to}`)) this._emit({ stream, from, to }, "gap");
     }
   }
   _message(frame) {
-    const message = messageOf(frame);
-    this._once(frame.stream, frame.pos, frame.id, Boolean(frame.receipt), message, "message", frame.stream);
+    const { stream, pos, id, from = "", receipt } = frame;
+    this._once(stream, pos, `${stream}
+${from}
+${id}`, Boolean(receipt), messageOf(frame), "message", stream);
   }
   _receipt({ stream = "inbox", pos, id, clientId, state }) {
     this._once(stream, pos, `receipt
@@ -817,7 +819,7 @@ ${id}
 ${clientId}
 ${state}`, false, { id, clientId, state }, "receipt");
   }
-  /** Hands a value over unless its position or its key was handed over before. Keys of messages are their ids. */
+  /** Hands a value over unless its position or its key was handed over before. No part of a key has line breaks. */
   _once(stream, pos, key, urgent, value, ...names) {
     let cursor = this._cursors.get(stream);
     let entry;
@@ -831,7 +833,7 @@ ${state}`, false, { id, clientId, state }, "receipt");
       if (entry) entry.state = state;
       if (state === "failed") {
         this._seen.delete(key);
-        this._failed(new ImError("handler", `a handler of ${key} failed`, error));
+        this._failed(new ImError("handler", `a handler of ${key.replace(/\n/gu, " ")} failed`, error));
       }
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };
