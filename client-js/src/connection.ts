@@ -37,6 +37,8 @@ interface Session {
  *
  * A browser does not say why a handshake failed, so any link by a session that ends before it has started counts as
  * refused, and is followed by a fresh URL at once.
+ *
+ * The owner may close it, and connect again, in whatever it is told: then the round is another one.
  */
 export class Connection implements Upstream, LinkOwner {
   private _options: ConnectionOptions;
@@ -108,7 +110,7 @@ export class Connection implements Upstream, LinkOwner {
     if (frame.type === "migrate") return this._migrate(frame.url);
     if (frame.type === "started") this._begin(link);
     this._owner.frame(frame);
-    if (frame.type === "started") this._set({ state: "open" });
+    if (frame.type === "started" && link === this._link) this._set({ state: "open" });
   }
 
   lost(link: Link, code: number, text: string): void {
@@ -134,44 +136,46 @@ export class Connection implements Upstream, LinkOwner {
   private _dial(): void {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
-    this._set({ state: "connecting" });
     this._triedSession = this._woken = false;
-    if (!this._resume(SESSION_FIRST_MS)) this._fresh();
+    const round = this._round;
+    this._set({ state: "connecting" });
+    if (round === this._round && !this._resume(SESSION_FIRST_MS)) this._fresh();
   }
 
-  /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
+  /** Opens a link by the session. False when something else is to be tried: none ended within some time, or it was tried. */
   private _resume(withinMs: number): boolean {
-    const session = this._session;
+    const session = this._session, round = this._round;
     if (!session || this._triedSession || Date.now() >= session.until - SESSION_LIFE_MS + withinMs) return false;
     this._triedSession = true;
     this._link = this._open(session.url, SESSION_MS);
-    return this._bySession = this._link !== undefined;
+    this._bySession = this._link !== undefined;
+    return this._bySession || round !== this._round;
   }
 
   /** Opens a link by a fresh URL: the link, or one that is to replace it. */
   private _fresh(): void {
     const round = ++this._round;
     this._bySession = false;
-    const end = (then: () => void) => {
+    const end = (then: (next: number) => void) => {
       if (round !== this._round) return;
-      this._round++;
       clearTimeout(this._timer);
-      then();
+      then(++this._round);
     };
-    const failed = (error: unknown) => end(() => {
+    const failed = (error: unknown) => end((next) => {
       this._owner.error(new ImError("connect_url", `connectUrl: ${textOf(error)}`, error));
+      if (next !== this._round) return;
       if ((error as { fatal?: unknown } | undefined)?.fatal) {
         this.close({ by: "backend", code: 0, text: textOf(error) });
       } else if (!this._link && !this._resume(SESSION_LIFE_MS)) this._retry();
     });
     clearTimeout(this._timer);
     this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);
-    Promise.resolve().then(this._options.connectUrl).then((url) => end(() => {
+    Promise.resolve().then(this._options.connectUrl).then((url) => end((next) => {
       this._session = undefined; // there is a network, and yet it did not work
       const link = this._open(url, START_MS);
       if (this._link) this._next = link;
       else if (link) this._link = link;
-      else this._retry();
+      else if (next === this._round) this._retry();
     })).catch(failed);
   }
 

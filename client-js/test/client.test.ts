@@ -182,6 +182,75 @@ describe("connecting", () => {
   });
 });
 
+describe("closing in a handler", () => {
+  const fails = () => Promise.reject(new Error("no backend"));
+  for (const [what, event, connectUrl] of [
+    ["the state connecting", "state", undefined], ["connectUrl that fails", "error", fails], ["a URL that cannot be dialled", "error", () => ""],
+  ] as const) {
+    it(`ends it at ${what}`, async () => {
+      let asked = 0;
+      im = client({ connectUrl: () => { asked++; return connectUrl ? connectUrl() : server.connectUrl(); } });
+      im.on(event, () => im.close());
+      await assert.rejects(im.connect(), (e: ImError) => e.code === "closed");
+      const before = asked;
+      await advance(60_000);
+      assert.deepEqual([im.state, asked, server.sockets], ["closed", before, []]);
+    });
+  }
+
+  it("ends it when its session cannot be dialled", async () => {
+    const { Socket } = server;
+    await open({
+      WebSocket: class extends Socket {
+        constructor(url: string, protocol: string) {
+          if (url.includes("session=")) throw new Error("no sockets any more");
+          super(url, protocol);
+        }
+      },
+    });
+    im.on("error", () => im.close());
+    server.drop();
+    await advance(60_000);
+    assert.deepEqual([im.state, server.issued, server.open], ["closed", 1, []]);
+  });
+
+  for (const event of ["left", "joined", "gap"] as const) {
+    it(`ends it at ${event}, when messages are about to flow again`, async () => {
+      server.logs.set("group:old", []);
+      await open();
+      server.drop();
+      server.logs.delete("group:old");
+      server.logs.set("group:new", []);
+      for (const id of ["a", "b"]) server.publish("inbox", id);
+      server.trim("inbox", 2);
+      const remove = im.on(event, () => {
+        remove();
+        im.close();
+      });
+      await advance(2_000);
+      assert.deepEqual([im.state, server.open], ["closed", []]);
+      const again = im.connect();
+      await advance(50);
+      await again;
+      assert.equal(server.open.length, 1);
+    });
+  }
+
+  it("may be followed by another connect", async () => {
+    const answers = [fails, () => "", server.connectUrl];
+    im = client({ connectUrl: () => answers.shift()!() });
+    im.on("error", () => {
+      im.close();
+      void im.connect();
+    });
+    void im.connect();
+    await advance(20_000);
+    assert.deepEqual(names().slice(-2), ["connecting", "open"]);
+    assert.ok(!names().includes("waiting"));
+    assert.deepEqual([errors.length, server.sockets.length], [2, 1]);
+  });
+});
+
 describe("resuming", () => {
   it("tells positions and uses the session, then a fresh URL when that is refused", async () => {
     await open();

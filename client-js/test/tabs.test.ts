@@ -127,6 +127,17 @@ describe("tabs whose leading one goes", () => {
     assert.equal(second?.im.connId, `c${server.sockets.length}`);
   });
 
+  it("may close in a handler of the state connecting", async () => {
+    const third = tabs[2]!;
+    third.im.close();
+    third.im.on("state", ({ state }) => state === "connecting" && third.im.close());
+    void third.im.connect();
+    for (const { im } of tabs.slice(0, 2)) im.close(); // nobody else has the lock
+    await halfASecond();
+    assert.equal(third.im.state, "closed");
+    assert.equal(server.open.length, 0);
+  });
+
   it("hear the next leader when they come back", async () => {
     const [first] = tabs;
     first?.im.close();

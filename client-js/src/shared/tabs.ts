@@ -50,7 +50,6 @@ export class Tabs implements Upstream {
     if (this._channel) return this._connection ? this._connection.connect() : this._post({ note: "wake" });
     const channel = this._channel = new BroadcastChannel(this._name);
     channel.onmessage = ({ data }: MessageEvent<Note>) => this._heard(data);
-    this._set({ state: "connecting" });
     this._post({ note: "join", tab: this._tab });
     const leaving = this._leaving = new AbortController();
     navigator.locks.request(this._name, { signal: leaving.signal }, () => {
@@ -58,6 +57,7 @@ export class Tabs implements Upstream {
       this._lead();
       return new Promise<void>((resolve) => (this._release = resolve));
     }).catch(() => {}); // it left before it had its turn
+    this._set({ state: "connecting" }); // at last, since the owner may close it then
   }
 
   close(reason: CloseReason): void {

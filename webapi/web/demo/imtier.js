@@ -44,7 +44,6 @@ var init_tabs = __esm({
         if (this._channel) return this._connection ? this._connection.connect() : this._post({ note: "wake" });
         const channel = this._channel = new BroadcastChannel(this._name);
         channel.onmessage = ({ data }) => this._heard(data);
-        this._set({ state: "connecting" });
         this._post({ note: "join", tab: this._tab });
         const leaving = this._leaving = new AbortController();
         navigator.locks.request(this._name, { signal: leaving.signal }, () => {
@@ -53,6 +52,7 @@ var init_tabs = __esm({
           return new Promise((resolve) => this._release = resolve);
         }).catch(() => {
         });
+        this._set({ state: "connecting" });
       }
       close(reason) {
         this._leave();
@@ -515,7 +515,7 @@ var Connection = class {
     if (frame.type === "migrate") return this._migrate(frame.url);
     if (frame.type === "started") this._begin(link);
     this._owner.frame(frame);
-    if (frame.type === "started") this._set({ state: "open" });
+    if (frame.type === "started" && link === this._link) this._set({ state: "open" });
   }
   lost(link, code, text) {
     if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
@@ -538,17 +538,19 @@ var Connection = class {
   _dial() {
     clearTimeout(this._timer);
     this._dialledAt = Date.now();
-    this._set({ state: "connecting" });
     this._triedSession = this._woken = false;
-    if (!this._resume(SESSION_FIRST_MS)) this._fresh();
+    const round = this._round;
+    this._set({ state: "connecting" });
+    if (round === this._round && !this._resume(SESSION_FIRST_MS)) this._fresh();
   }
-  /** Opens a link by the session, unless there is none that ended within some time, or it was tried. */
+  /** Opens a link by the session. False when something else is to be tried: none ended within some time, or it was tried. */
   _resume(withinMs) {
-    const session = this._session;
+    const session = this._session, round = this._round;
     if (!session || this._triedSession || Date.now() >= session.until - SESSION_LIFE_MS + withinMs) return false;
     this._triedSession = true;
     this._link = this._open(session.url, SESSION_MS);
-    return this._bySession = this._link !== void 0;
+    this._bySession = this._link !== void 0;
+    return this._bySession || round !== this._round;
   }
   /** Opens a link by a fresh URL: the link, or one that is to replace it. */
   _fresh() {
@@ -556,24 +558,24 @@ var Connection = class {
     this._bySession = false;
     const end = (then) => {
       if (round !== this._round) return;
-      this._round++;
       clearTimeout(this._timer);
-      then();
+      then(++this._round);
     };
-    const failed = (error) => end(() => {
+    const failed = (error) => end((next) => {
       this._owner.error(new ImError("connect_url", `connectUrl: ${textOf(error)}`, error));
+      if (next !== this._round) return;
       if (error?.fatal) {
         this.close({ by: "backend", code: 0, text: textOf(error) });
       } else if (!this._link && !this._resume(SESSION_LIFE_MS)) this._retry();
     });
     clearTimeout(this._timer);
     this._timer = setTimeout(() => failed(new Error(`no answer within ${URL_MS} ms`)), URL_MS);
-    Promise.resolve().then(this._options.connectUrl).then((url) => end(() => {
+    Promise.resolve().then(this._options.connectUrl).then((url) => end((next) => {
       this._session = void 0;
       const link = this._open(url, START_MS);
       if (this._link) this._next = link;
       else if (link) this._link = link;
-      else this._retry();
+      else if (next === this._round) this._retry();
     })).catch(failed);
   }
   _open(url, startMs) {
