@@ -1,3 +1,4 @@
+import { left } from "./clock.js";
 import type { ClientFrame, Positions } from "./frames.js";
 import type { Position } from "./position.js";
 
@@ -35,7 +36,7 @@ export class Confirmations {
   /** A stream was handled up to a position. */
   ack(stream: string, pos: Position, urgent: boolean): void {
     this._acks.set(stream, pos);
-    this._arm(urgent ? this._last + URGENT_MS - Date.now() : BATCH_MS);
+    this._arm(urgent ? left(this._last, URGENT_MS) : BATCH_MS);
   }
 
   /** The user has seen messages. */
@@ -45,7 +46,7 @@ export class Confirmations {
       if (this._reads.size <= MOST_IDS) break;
       this._reads.delete(id);
     }
-    this._arm(this._last + URGENT_MS - Date.now());
+    this._arm(left(this._last, URGENT_MS));
   }
 
   /** A pong came. */

@@ -1,4 +1,5 @@
 import { backoff, longestWait } from "./backoff.js";
+import { left } from "./clock.js";
 import { DRAINING, isFinal, nameOfCode, type CloseReason } from "./closeCodes.js";
 import { ImError, textOf } from "./errors.js";
 import type { ClientFrame, Positions, ServerFrame } from "./frames.js";
@@ -211,7 +212,7 @@ export class Connection implements Upstream, LinkOwner {
   }
 
   private _retry(): void {
-    if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
+    if (this._openedAt && left(this._openedAt, STEADY_MS) <= 0) this._attempt = 0;
     this._openedAt = 0;
     const wait = this._options.offline() ? longestWait(Infinity) : backoff(this._attempt);
     this._attempt++;
@@ -221,7 +222,7 @@ export class Connection implements Upstream, LinkOwner {
 
   /** Dials as soon as CALM_MS allow. */
   private _hurry(): void {
-    const wait = this._dialledAt + CALM_MS - Date.now();
+    const wait = left(this._dialledAt, CALM_MS);
     if (wait > 0) this._wait(wait);
     else this._dial();
   }

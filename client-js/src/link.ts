@@ -1,3 +1,4 @@
+import { left } from "./clock.js";
 import { decodeFrame, SUBPROTOCOL, type ClientFrame, type Positions, type ServerFrame } from "./frames.js";
 import type { SocketConstructor, SocketLike } from "./socket.js";
 
@@ -103,7 +104,7 @@ export class Link {
 
   /** Pings when nothing came for a while. A timer that fires late, after a sleep, finds that too. */
   private _watch(): void {
-    const rest = this._heard + this._pingMs - Date.now();
+    const rest = left(this._heard, this._pingMs);
     if (rest > 0) this._wait(rest, () => this._watch());
     else this.probe(PONG_MS);
   }

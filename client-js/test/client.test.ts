@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { ImClient, type ImError, type Options, type StateChange } from "../src/index.js";
-import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
+import { advance, restoreTime, setBack, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 
 let server: FakeServer;
@@ -792,6 +792,66 @@ describe("a connection that may be dead", () => {
     assert.equal(server.last.got.length, count);
     assert.equal(server.sockets.length, 1);
     assert.equal(im.state, "closed");
+  });
+});
+
+describe("a clock that is set back", () => {
+  const HOUR_MS = 3_600_000;
+  afterEach(() => mock.restoreAll());
+
+  it("does not hide a connection that is dead", async () => {
+    for (const ms of [HOUR_MS, 30 * 24 * HOUR_MS]) { // the second is more than a timer can wait
+      await open();
+      setBack(ms);
+      server.last.dead = true;
+      const count = server.sockets.length;
+      await advance(40_000);
+      assert.deepEqual([im.state, server.sockets.length], ["open", count + 1]);
+      im.close();
+    }
+  });
+
+  it("does not keep a client waiting that is woken", async () => {
+    let wake = () => {};
+    await open({ host: { watch: (w) => { wake = w; return () => {}; }, offline: () => false } });
+    mock.method(Math, "random", () => 0.99);
+    server.refuse = true;
+    server.drop();
+    await advance(9_000);
+    assert.equal(im.state, "waiting");
+    setBack(HOUR_MS);
+    server.refuse = false;
+    wake();
+    await advance(1_000);
+    assert.equal(im.state, "open");
+  });
+
+  it("does not delay the next attempt after a connection that was steady", async () => {
+    await open();
+    mock.method(Math, "random", () => 0.99);
+    server.refuse = true;
+    server.drop();
+    await advance(9_000);
+    server.refuse = false;
+    await advance(9_000);
+    assert.equal(im.state, "open");
+    await advance(5_000);
+    setBack(HOUR_MS);
+    server.drop();
+    await advance(1_000);
+    assert.equal(im.state, "open");
+  });
+
+  it("does not delay what a sender waits for", async () => {
+    await open();
+    server.publish("inbox", "a", { receipt: "delivered" });
+    im.markRead("a");
+    await advance(200);
+    setBack(HOUR_MS);
+    server.publish("inbox", "b", { receipt: "read" });
+    im.markRead("b");
+    await advance(200);
+    assert.deepEqual([server.acked, server.read], [{ inbox: "1000-2" }, ["a", "b"]]);
   });
 });
 

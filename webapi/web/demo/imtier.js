@@ -183,6 +183,12 @@ var init_tabs = __esm({
   }
 });
 
+// src/clock.ts
+function left(since, ms) {
+  const rest = since + ms - Date.now();
+  return rest > ms ? 0 : rest;
+}
+
 // src/confirmations.ts
 var BATCH_MS = 1e3;
 var URGENT_MS = 100;
@@ -209,7 +215,7 @@ var Confirmations = class {
   /** A stream was handled up to a position. */
   ack(stream, pos, urgent) {
     this._acks.set(stream, pos);
-    this._arm(urgent ? this._last + URGENT_MS - Date.now() : BATCH_MS);
+    this._arm(urgent ? left(this._last, URGENT_MS) : BATCH_MS);
   }
   /** The user has seen messages. */
   read(ids) {
@@ -218,7 +224,7 @@ var Confirmations = class {
       if (this._reads.size <= MOST_IDS) break;
       this._reads.delete(id);
     }
-    this._arm(this._last + URGENT_MS - Date.now());
+    this._arm(left(this._last, URGENT_MS));
   }
   /** A pong came. */
   pong() {
@@ -427,7 +433,7 @@ var Link = class {
   }
   /** Pings when nothing came for a while. A timer that fires late, after a sleep, finds that too. */
   _watch() {
-    const rest = this._heard + this._pingMs - Date.now();
+    const rest = left(this._heard, this._pingMs);
     if (rest > 0) this._wait(rest, () => this._watch());
     else this.probe(PONG_MS);
   }
@@ -607,7 +613,7 @@ var Connection = class {
     this._next = this._open(url, START_MS);
   }
   _retry() {
-    if (this._openedAt && Date.now() - this._openedAt >= STEADY_MS) this._attempt = 0;
+    if (this._openedAt && left(this._openedAt, STEADY_MS) <= 0) this._attempt = 0;
     this._openedAt = 0;
     const wait = this._options.offline() ? longestWait(Infinity) : backoff(this._attempt);
     this._attempt++;
@@ -616,7 +622,7 @@ var Connection = class {
   }
   /** Dials as soon as CALM_MS allow. */
   _hurry() {
-    const wait = this._dialledAt + CALM_MS - Date.now();
+    const wait = left(this._dialledAt, CALM_MS);
     if (wait > 0) this._wait(wait);
     else this._dial();
   }
