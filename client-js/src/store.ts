@@ -19,10 +19,12 @@ export interface PositionStore {
 /**
  * Keeps positions in `localStorage` (or `sessionStorage`, or anything with their shape) under a key. One key is for
  * one client at a time: two tabs without `shared` need two keys, or `sessionStorage`.
+ *
+ * Where `localStorage` is missing or forbidden, each use fails, and not the call of this function.
  */
-export function webStorage(key = "imtier.positions", storage: Pick<Storage, "getItem" | "setItem"> = localStorage): PositionStore {
+export function webStorage(key = "imtier.positions", storage?: Pick<Storage, "getItem" | "setItem">): PositionStore {
   return {
-    load: () => JSON.parse(storage.getItem(key) ?? "null") ?? undefined,
-    save: (saved) => storage.setItem(key, JSON.stringify(saved)),
+    load: () => JSON.parse((storage ?? localStorage).getItem(key) ?? "null") ?? undefined,
+    save: (saved) => (storage ?? localStorage).setItem(key, JSON.stringify(saved)),
   };
 }

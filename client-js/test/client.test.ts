@@ -944,4 +944,20 @@ describe("keeping positions", () => {
     assert.deepEqual(got, ["a"]);
     assert.ok(errors.every((error) => error.code === "store") && errors.length >= 2);
   });
+
+  for (const how of ["missing", "forbidden"]) {
+    it(`goes on without when localStorage is ${how}`, async () => {
+      const before = Object.getOwnPropertyDescriptor(globalThis, "localStorage");
+      Reflect.deleteProperty(globalThis, "localStorage");
+      if (how === "forbidden") {
+        Object.defineProperty(globalThis, "localStorage", { configurable: true, get() { throw new Error("SecurityError"); } });
+      }
+      await open({ store: "localStorage" });
+      server.publish("inbox", "a");
+      Reflect.deleteProperty(globalThis, "localStorage");
+      if (before) Object.defineProperty(globalThis, "localStorage", before);
+      assert.deepEqual(got, ["a"]);
+      assert.ok(errors.every((error) => error.code === "store") && errors.length >= 2);
+    });
+  }
 });

@@ -982,10 +982,10 @@ var Requests = class {
 };
 
 // src/store.ts
-function webStorage(key = "imtier.positions", storage = localStorage) {
+function webStorage(key = "imtier.positions", storage) {
   return {
-    load: () => JSON.parse(storage.getItem(key) ?? "null") ?? void 0,
-    save: (saved) => storage.setItem(key, JSON.stringify(saved))
+    load: () => JSON.parse((storage ?? localStorage).getItem(key) ?? "null") ?? void 0,
+    save: (saved) => (storage ?? localStorage).setItem(key, JSON.stringify(saved))
   };
 }
 
