@@ -127,6 +127,43 @@ describe("tabs whose leading one goes", () => {
     assert.equal(second?.im.connId, `c${server.sockets.length}`);
   });
 
+  for (const when of ["connection", "wait for the next one"]) {
+    it(`are not set back by a late answer that comes during the ${when}`, async () => {
+      const [first, ...others] = tabs;
+      first?.im.close();
+      await advance(1_000); // the second has asked and connected; the third is busy
+      if (when === "connection") await browser.deliverEach();
+      for (let i = 0; i < 50; i++) server.publish("inbox", `m${i}`);
+      if (when === "connection") await browser.deliverEach();
+      server.trim("inbox", 40);
+      server.drop();
+      await browser.deliverEach();
+      await halfASecond();
+      await halfASecond();
+      assert.deepEqual(server.last.got[0], { type: "start", pos: { all: "1000-0", inbox: "1000-50" } });
+      assert.deepEqual(others.map(({ ids, gaps }) => [ids.length, gaps]), [[50, []], [50, []]]);
+    });
+  }
+
+  it("get again what a handler failed with, in any of them", async () => {
+    const second = tabs[1]!;
+    let broken = true;
+    second.im.on("error", () => {});
+    second.im.on("inbox", () => {
+      if (broken) throw new Error("busy");
+    });
+    server.publish("inbox", "a");
+    await halfASecond();
+    broken = false;
+    server.drop();
+    await browser.deliverEach();
+    await halfASecond();
+    await halfASecond();
+    server.publish("inbox", "b");
+    await halfASecond();
+    assert.deepEqual(tabs.map(({ ids }) => ids), [["a", "b"], ["a", "a", "b"], ["a", "b"]]);
+  });
+
   it("may close in a handler of the state connecting", async () => {
     const third = tabs[2]!;
     third.im.close();

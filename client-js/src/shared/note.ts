@@ -10,5 +10,5 @@ export type Note =
   | { note: "send"; frame: ClientFrame } // to the server, by the leader
   | { note: "broken" } // replies to what was asked until now do not come
   | { note: "wake" } // the leader should look at its connection
-  | { note: "where" } // a new leader asks how far everybody has come
-  | { note: "here"; pos: Positions }; // the answer
+  | { note: "where"; asked: number } // a leader without a connection asks how far everybody has come
+  | { note: "here"; asked: number; pos: Positions }; // the answer

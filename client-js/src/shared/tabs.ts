@@ -18,8 +18,8 @@ export interface Core {
 /**
  * One connection for all tabs of a browser. The tab that has a Web Lock leads: it holds the connection and passes on
  * every frame through a BroadcastChannel; the lock falls to another tab when it closes, however that happens. Each tab
- * has positions and a memory of ids of its own, so a new leader begins where the slowest tab has stopped, and the others
- * drop what they have already.
+ * has positions and a memory of ids of its own, so each connection begins where the slowest tab has stopped, and the
+ * others drop what they have already.
  *
  * Only the leader acknowledges: "delivered" means that its handlers are done.
  */
@@ -38,7 +38,8 @@ export class Tabs implements Upstream {
   // While this tab leads:
   private _connection: Connection | undefined;
   private _hello: HelloFrame | undefined; // until it came, what the last leader sent may still arrive
-  private _floor: Positions = {}; // the lowest position of any tab, by stream
+  private _floor: Positions = {}; // the lowest position of any tab that has answered, by stream
+  private _asked = 0; // the question that they answer; 0 while the connection is open
 
   constructor(name: string, core: Core, owner: UpstreamOwner) {
     this._name = `imtier:${name}`;
@@ -78,8 +79,7 @@ export class Tabs implements Upstream {
   }
 
   private _lead(): void {
-    this._floor = {};
-    this._post({ note: "where" });
+    this._ask();
     const connection = this._connection = this._core.connection({
       start: () => this._start(),
       frame: (frame) => this._relay(frame),
@@ -104,8 +104,14 @@ export class Tabs implements Upstream {
       const low = this._floor[stream]!, own = pos[stream];
       if (own === undefined || this._core.compare(low, own) < 0) pos[stream] = low;
     }
-    this._floor = {};
     return pos;
+  }
+
+  /** Asks all tabs where they have stopped. What still comes for an earlier question is true no more. */
+  private _ask(): void {
+    this._floor = {};
+    this._asked = Math.random();
+    this._post({ note: "where", asked: this._asked });
   }
 
   /** From the server to all tabs. */
@@ -122,6 +128,8 @@ export class Tabs implements Upstream {
     this._session = connection.heir;
     this._post({ note: "state", change, session: this._session });
     if (change.state === "closed") this._leave();
+    else if (change.state === "open") this._asked = 0;
+    else if (!this._asked) this._ask();
     this._set(change);
   }
 
@@ -144,8 +152,9 @@ export class Tabs implements Upstream {
         if (this._change.state === "waiting") this._connection?.connect();
         return this._connection?.wake();
       case "where":
-        return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", pos }));
+        return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", asked: note.asked, pos }));
       case "here":
+        if (note.asked !== this._asked) return;
         for (const stream of Object.keys(note.pos)) {
           const low = this._floor[stream], pos = note.pos[stream]!;
           if (low === undefined || this._core.compare(pos, low) < 0) this._floor[stream] = pos;
@@ -156,7 +165,7 @@ export class Tabs implements Upstream {
   /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
   private _welcome(tab: string): void {
     if (!this._connection) return;
-    if (this._change.state !== "open" || !this._hello) return this._post({ note: "where" });
+    if (this._change.state !== "open" || !this._hello) return this._post({ note: "where", asked: this._asked });
     const started: ServerFrame = { type: "started", pos: this._owner.tops(), recovered: {} };
     this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
   }

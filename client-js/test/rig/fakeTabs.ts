@@ -43,6 +43,14 @@ export class FakeTabs {
     while (this._notes.length) this._notes.shift()!();
   }
 
+  /** The same, each in a task of its own, as a browser does it. */
+  async deliverEach(): Promise<void> {
+    while (this._notes.length) {
+      this._notes.shift()!();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   private _request(signal: AbortSignal, then: () => unknown): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const turn = async () => {

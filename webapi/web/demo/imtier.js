@@ -26,7 +26,7 @@ var init_tabs = __esm({
     "use strict";
     ANSWERS_MS = 150;
     Tabs = class {
-      // the lowest position of any tab, by stream
+      // the question that they answer; 0 while the connection is open
       constructor(name, core, owner) {
         this._tab = Math.random().toString(36).slice(2);
         this._release = () => {
@@ -36,6 +36,8 @@ var init_tabs = __esm({
         this._joined = false;
         // until it came, what the last leader sent may still arrive
         this._floor = {};
+        // the lowest position of any tab that has answered, by stream
+        this._asked = 0;
         this._name = `imtier:${name}`;
         this._core = core;
         this._owner = owner;
@@ -69,8 +71,7 @@ var init_tabs = __esm({
         return true;
       }
       _lead() {
-        this._floor = {};
-        this._post({ note: "where" });
+        this._ask();
         const connection = this._connection = this._core.connection({
           start: () => this._start(),
           frame: (frame) => this._relay(frame),
@@ -94,8 +95,13 @@ var init_tabs = __esm({
           const low = this._floor[stream], own = pos[stream];
           if (own === void 0 || this._core.compare(low, own) < 0) pos[stream] = low;
         }
-        this._floor = {};
         return pos;
+      }
+      /** Asks all tabs where they have stopped. What still comes for an earlier question is true no more. */
+      _ask() {
+        this._floor = {};
+        this._asked = Math.random();
+        this._post({ note: "where", asked: this._asked });
       }
       /** From the server to all tabs. */
       _relay(frame) {
@@ -110,6 +116,8 @@ var init_tabs = __esm({
         this._session = connection.heir;
         this._post({ note: "state", change, session: this._session });
         if (change.state === "closed") this._leave();
+        else if (change.state === "open") this._asked = 0;
+        else if (!this._asked) this._ask();
         this._set(change);
       }
       _heard(note) {
@@ -135,8 +143,9 @@ var init_tabs = __esm({
             if (this._change.state === "waiting") this._connection?.connect();
             return this._connection?.wake();
           case "where":
-            return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", pos }));
+            return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", asked: note.asked, pos }));
           case "here":
+            if (note.asked !== this._asked) return;
             for (const stream of Object.keys(note.pos)) {
               const low = this._floor[stream], pos = note.pos[stream];
               if (low === void 0 || this._core.compare(pos, low) < 0) this._floor[stream] = pos;
@@ -146,7 +155,7 @@ var init_tabs = __esm({
       /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
       _welcome(tab) {
         if (!this._connection) return;
-        if (this._change.state !== "open" || !this._hello) return this._post({ note: "where" });
+        if (this._change.state !== "open" || !this._hello) return this._post({ note: "where", asked: this._asked });
         const started = { type: "started", pos: this._owner.tops(), recovered: {} };
         this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
       }
