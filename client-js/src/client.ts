@@ -83,6 +83,8 @@ export class ImClient<Data = any> {
     if (name && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks) {
       this._share = async () => {
         const { Tabs } = await import("./shared/tabs.js");
+        await this._loading; // other tabs say at once where they are
+        if (!this._share) return; // after another connect
         this._share = undefined;
         this._upstream = new Tabs(name, { connection: (of) => new Connection(connection, of), compare: comparePositions }, owner);
       };
@@ -175,11 +177,14 @@ export class ImClient<Data = any> {
     return this._options.host ?? browserHost;
   }
 
-  /** Connects when the code for sharing is there, or on its own when that cannot be loaded. */
+  /** Connects when the code for sharing is there, or on its own, from then on, when that cannot be loaded. */
   private async _connectShared(share: () => Promise<void>): Promise<void> {
     if (this._is("connecting")) return;
     this._changed({ state: "connecting" });
-    await share().catch((error) => this._error(new ImError("socket", "the socket cannot be shared", error)));
+    await share().catch((error) => {
+      this._share = undefined;
+      this._error(new ImError("socket", "the socket cannot be shared", error));
+    });
     if (this._is("connecting")) this._upstream.connect(); // and was not closed meanwhile
   }
 

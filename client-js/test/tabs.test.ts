@@ -1,25 +1,29 @@
 // Tabs that share a socket, where the order matters in which a browser lets them know things. Real browsers: e2e/browser.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { ImClient, type StateChange } from "../src/index.js";
+import { ImClient, type Options, type StateChange } from "../src/index.js";
 import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 import { FakeTabs } from "./rig/fakeTabs.js";
 
-describe("tabs whose leading one goes", () => {
+describe("tabs that share a socket", () => {
   let server: FakeServer;
   let browser: FakeTabs;
   let tabs: { im: ImClient; states: StateChange[]; ids: string[]; gaps: unknown[] }[];
 
-  async function open(): Promise<void> {
-    const im = new ImClient({ connectUrl: server.connectUrl, WebSocket: server.Socket, shared: true });
+  function client(options: Partial<Options> = {}): ImClient {
+    const im = new ImClient({ connectUrl: server.connectUrl, WebSocket: server.Socket, shared: true, ...options });
     const states: StateChange[] = [];
     im.on("state", (change) => void states.push(change));
     const ids: string[] = [], gaps: unknown[] = [];
     im.on("message", (message) => void ids.push(message.id));
     im.on("gap", (gap) => void gaps.push(gap));
     tabs.push({ im, states, ids, gaps });
-    const opened = im.connect();
+    return im;
+  }
+
+  async function open(options?: Partial<Options>): Promise<void> {
+    const opened = client(options).connect();
     await halfASecond();
     await opened;
   }
@@ -162,6 +166,58 @@ describe("tabs whose leading one goes", () => {
     server.publish("inbox", "b");
     await halfASecond();
     assert.deepEqual(tabs.map(({ ids }) => ids), [["a", "b"], ["a", "a", "b"], ["a", "b"]]);
+  });
+
+  it("join where their store says, however long that takes", async () => {
+    for (const id of ["a", "b", "c"]) server.publish("inbox", id);
+    await halfASecond();
+    const saved = { clientId: "ann", pos: { inbox: "1000-1", all: "1000-0" } };
+    const slow = () => new Promise<typeof saved>((resolve) => setTimeout(() => resolve(saved), 200));
+    for (const load of [() => saved, slow]) await open({ store: { load, save() {} } });
+    server.publish("inbox", "d");
+    await halfASecond();
+    const joined = tabs.slice(3);
+    assert.deepEqual(joined.map(({ ids }) => ids), [["d"], ["d"]]);
+    assert.deepEqual(joined.map(({ gaps }) => gaps), Array(2).fill([{ stream: "inbox", from: "1000-1", to: "1000-3" }]));
+  });
+
+  it("have a socket of their own, once and for all, when the code for sharing cannot be loaded", async () => {
+    const im = client();
+    im.on("error", () => {});
+    const share = im["_share"]!;
+    im["_share"] = () => {
+      im["_share"] &&= share; // it could be loaded the next time
+      return Promise.reject(new Error("no such file"));
+    };
+    server.refuse = true;
+    void im.connect();
+    await advance(50);
+    while (im.state !== "waiting") await advance(50);
+    server.refuse = false;
+    void im.connect();
+    await halfASecond();
+    assert.equal(im.state, "open");
+    assert.equal(server.open.length, 2);
+    im.close();
+    await halfASecond();
+    assert.equal(server.open.length, 1);
+  });
+
+  it("are in it once when they are closed and connect again while that code is loaded", async () => {
+    for (let wait = 0; wait < 30; wait++) {
+      const im = client();
+      const pause = async () => {
+        for (let i = 0; i < wait; i++) await Promise.resolve();
+      };
+      void im.connect();
+      await pause();
+      im.close();
+      void im.connect();
+      await halfASecond();
+      assert.equal(im.state, "open");
+      im.close();
+      assert.equal(browser.channels, 3, `after ${wait}`);
+    }
   });
 
   it("may close in a handler of the state connecting", async () => {

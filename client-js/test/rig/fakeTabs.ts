@@ -38,6 +38,11 @@ export class FakeTabs {
     });
   }
 
+  /** How many channels are open. */
+  get channels(): number {
+    return this._channels.size;
+  }
+
   /** Lets all notes arrive that are under way. */
   deliver(): void {
     while (this._notes.length) this._notes.shift()!();

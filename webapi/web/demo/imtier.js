@@ -1036,6 +1036,8 @@ var ImClient = class {
     if (name && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks) {
       this._share = async () => {
         const { Tabs: Tabs2 } = await Promise.resolve().then(() => (init_tabs(), tabs_exports));
+        await this._loading;
+        if (!this._share) return;
         this._share = void 0;
         this._upstream = new Tabs2(name, { connection: (of) => new Connection(connection, of), compare: comparePositions }, owner);
       };
@@ -1119,11 +1121,14 @@ var ImClient = class {
   get _host() {
     return this._options.host ?? browserHost;
   }
-  /** Connects when the code for sharing is there, or on its own when that cannot be loaded. */
+  /** Connects when the code for sharing is there, or on its own, from then on, when that cannot be loaded. */
   async _connectShared(share) {
     if (this._is("connecting")) return;
     this._changed({ state: "connecting" });
-    await share().catch((error) => this._error(new ImError("socket", "the socket cannot be shared", error)));
+    await share().catch((error) => {
+      this._share = void 0;
+      this._error(new ImError("socket", "the socket cannot be shared", error));
+    });
     if (this._is("connecting")) this._upstream.connect();
   }
   _is(state) {
