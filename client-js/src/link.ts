@@ -36,6 +36,7 @@ export class Link {
   private _pingMs = PING_S * 1_000;
   private _heard = 0; // when the last frame came
   private _asked = false; // a ping is out and nothing came since
+  private _pings: boolean[] = []; // without a pong yet, oldest first: whether it was the owner's
 
   /** Throws what the constructor of the socket throws. */
   constructor(url: string, Socket: SocketConstructor, startMs: number, owner: LinkOwner) {
@@ -51,7 +52,7 @@ export class Link {
 
   /** Sends a frame; false when the link is over or the server has not begun yet. */
   send(frame: ClientFrame): boolean {
-    return this.started && this._write(frame);
+    return this.started && this._write(frame, true);
   }
 
   /** Asks whether the peer is there, and ends the link when no answer comes soon. */
@@ -69,10 +70,11 @@ export class Link {
     this._socket.close(1000);
   }
 
-  private _write(frame: ClientFrame): boolean {
+  private _write(frame: ClientFrame, ofOwner = false): boolean {
     if (this._over) return false;
     try {
       this._socket.send(JSON.stringify(frame));
+      if (frame.type === "ping") this._pings.push(ofOwner);
       return true;
     } catch {
       return false; // it is closing, and will say so
@@ -94,6 +96,7 @@ export class Link {
       );
       return;
     }
+    if (frame.type === "pong" && !this._pings.shift()) return;
     if (frame.type === "ping") this._write({ type: "pong" });
     if (frame.type === "started") {
       this.started = true;

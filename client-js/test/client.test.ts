@@ -614,6 +614,24 @@ describe("receipts and requests", () => {
     assert.deepEqual(server.read.slice(251), ["lost"]);
   });
 
+  it("reads are kept until the pong that follows them: one that was asked for before says nothing", async () => {
+    let wake = () => {};
+    await open({ host: { watch: (w) => { wake = w; return () => {}; }, offline: () => false } });
+    const socket = server.last;
+    socket.dead = true; // what is sent now is lost
+    wake();
+    im.markRead("m");
+    socket.dead = false;
+    socket.give({ type: "pong" }); // to the ping before the read
+    server.drop();
+    await advance(1_500);
+    assert.deepEqual(server.read, ["m"]);
+    await advance(200);
+    server.drop();
+    await advance(1_500);
+    assert.deepEqual(server.read, ["m"], "it is not said again after its own pong");
+  });
+
   it("stays below the server's limit of frames when every message is read", async () => {
     await open();
     for (let i = 0; i < 400; i++) {

@@ -367,7 +367,7 @@ var PONG_MS = 1e4;
 var PROBE_MS = 4e3;
 var PING_S = 25;
 var Link = class {
-  // a ping is out and nothing came since
+  // without a pong yet, oldest first: whether it was the owner's
   /** Throws what the constructor of the socket throws. */
   constructor(url, Socket, startMs, owner) {
     /** The handshake was answered: a token in the URL is used up. */
@@ -379,6 +379,8 @@ var Link = class {
     this._heard = 0;
     // when the last frame came
     this._asked = false;
+    // a ping is out and nothing came since
+    this._pings = [];
     this.url = url;
     this._owner = owner;
     const socket = this._socket = new Socket(url, SUBPROTOCOL);
@@ -393,7 +395,7 @@ var Link = class {
   }
   /** Sends a frame; false when the link is over or the server has not begun yet. */
   send(frame) {
-    return this.started && this._write(frame);
+    return this.started && this._write(frame, true);
   }
   /** Asks whether the peer is there, and ends the link when no answer comes soon. */
   probe(withinMs = PROBE_MS) {
@@ -408,10 +410,11 @@ var Link = class {
     clearTimeout(this._timer);
     this._socket.close(1e3);
   }
-  _write(frame) {
+  _write(frame, ofOwner = false) {
     if (this._over) return false;
     try {
       this._socket.send(JSON.stringify(frame));
+      if (frame.type === "ping") this._pings.push(ofOwner);
       return true;
     } catch {
       return false;
@@ -433,6 +436,7 @@ var Link = class {
       );
       return;
     }
+    if (frame.type === "pong" && !this._pings.shift()) return;
     if (frame.type === "ping") this._write({ type: "pong" });
     if (frame.type === "started") {
       this.started = true;
