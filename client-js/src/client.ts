@@ -162,11 +162,11 @@ export class ImClient<Data = any> {
    * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one; when the
    * connection breaks it waits for the reply on the next one, if that continues the session.
    *
-   * @param data any JSON value
+   * @param data any JSON value; it may be changed after the call
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
    * @returns what the backend answered
    * @throws {@link ImError} `timeout`, `lost` (perhaps carried out), `request` (the backend's error is its `cause`),
-   * `closed`
+   * `closed`; a TypeError, at once, for what JSON cannot hold
    */
   request<Reply = unknown>(data: unknown, { timeoutMs = REQUEST_MS }: { timeoutMs?: number } = {}): Promise<Reply> {
     if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));

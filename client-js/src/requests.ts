@@ -19,13 +19,15 @@ export class Requests {
     this._send = send;
   }
 
-  /** Sends now, or as soon as there is a connection; rejects when no reply came in time. */
+  /** Sends now, or as soon as there is a connection; rejects when no reply came in time, or at once for what is no JSON. */
   request(data: unknown, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = `${this._prefix}-${++this._next}`;
+      // As the data is now. Throws for what JSON cannot hold.
+      const frame: ClientFrame = JSON.parse(JSON.stringify({ type: "request", id, data }));
       const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), timeoutMs);
       const one: Waiting = {
-        frame: { type: "request", id, data },
+        frame,
         sent: false,
         end: (error, reply) => {
           clearTimeout(timer);

@@ -658,6 +658,22 @@ describe("receipts and requests", () => {
     await silent;
   });
 
+  it("requests fail at once when JSON cannot hold them, and are sent as they were", async () => {
+    im = client();
+    const failures: unknown[] = [];
+    const data = { n: 1 };
+    const ask = (what: unknown) => void im.request(what).catch((error) => failures.push(error));
+    ask({ n: 1n });
+    ask(data);
+    data.n = 2;
+    void im.connect();
+    await advance(50);
+    ask({ n: 1n });
+    await settle();
+    assert.deepEqual(failures.map((error) => error instanceof TypeError), [true, true]);
+    assert.deepEqual(frames("request").map((frame) => (frame as { data: unknown }).data), [{ n: 1 }]);
+  });
+
   it("requests wait for a connection", async () => {
     im = client();
     const early = im.request("early");

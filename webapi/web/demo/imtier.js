@@ -962,13 +962,14 @@ var Requests = class {
     this._prefix = [0, 0].map(() => Math.random().toString(36).slice(2)).join("");
     this._send = send;
   }
-  /** Sends now, or as soon as there is a connection; rejects when no reply came in time. */
+  /** Sends now, or as soon as there is a connection; rejects when no reply came in time, or at once for what is no JSON. */
   request(data, timeoutMs) {
     return new Promise((resolve, reject) => {
       const id = `${this._prefix}-${++this._next}`;
+      const frame = JSON.parse(JSON.stringify({ type: "request", id, data }));
       const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), timeoutMs);
       const one = {
-        frame: { type: "request", id, data },
+        frame,
         sent: false,
         end: (error, reply) => {
           clearTimeout(timer);
@@ -1112,11 +1113,11 @@ var ImClient = class {
    * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one; when the
    * connection breaks it waits for the reply on the next one, if that continues the session.
    *
-   * @param data any JSON value
+   * @param data any JSON value; it may be changed after the call
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
    * @returns what the backend answered
    * @throws {@link ImError} `timeout`, `lost` (perhaps carried out), `request` (the backend's error is its `cause`),
-   * `closed`
+   * `closed`; a TypeError, at once, for what JSON cannot hold
    */
   request(data, { timeoutMs = REQUEST_MS } = {}) {
     if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));
