@@ -4,7 +4,6 @@
  * - `connect_url`: your `connectUrl` failed, took too long, or gave no URL. Tried again by itself.
  * - `socket`: the WebSocket could not even be constructed; tried again by itself. Or `connect` found that there is no
  *   WebSocket here, which ends the client.
- * - `bad_frame`: the server sent what is not of the protocol. The connection is made anew.
  * - `handler`: a handler of yours threw or rejected; `cause` is what it threw.
  * - `stuck`: more than 1,000 messages of a stream wait for handlers; the oldest now counts as handled.
  * - `store`: positions could not be read or written.
@@ -14,7 +13,7 @@
  * - `request`: the answer is an error, which is in `cause`: `{ code, message }`.
  */
 export type ErrorCode =
-  | "connect_url" | "socket" | "bad_frame" | "handler" | "stuck" | "store" | "closed" | "timeout" | "lost" | "request";
+  | "connect_url" | "socket" | "handler" | "stuck" | "store" | "closed" | "timeout" | "lost" | "request";
 
 /** Every error of this library. */
 export class ImError extends Error {
