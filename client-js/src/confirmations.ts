@@ -22,7 +22,7 @@ export class Confirmations {
   private _pings = 0;
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _due = 0;
-  private _last = 0;
+  private _last = 0; // when it was tried last
 
   /**
    * @param send sends a frame; false when there is no connection
@@ -73,6 +73,7 @@ export class Confirmations {
   /** Sends everything now. */
   flush(): void {
     this.stop();
+    this._last = Date.now();
     this._flushing();
     if (this._acks.size) {
       const pos: Positions = {};
@@ -90,7 +91,6 @@ export class Confirmations {
       this._sentReads.push(...ids);
       if (this._send({ type: "ping" })) this._pings++;
     }
-    this._last = Date.now();
   }
 
   /** Ends the timer; nothing is forgotten. */

@@ -971,6 +971,20 @@ describe("keeping positions", () => {
     assert.deepEqual(server.last.got[0], { type: "start", pos: {} });
   });
 
+  it("asks to write ten times a second at most, also while it is away", async () => {
+    let saves = 0;
+    await open({ store: { load: () => undefined, save: () => void saves++ } });
+    server.refuse = true;
+    server.drop();
+    await advance(1_000);
+    saves = 0;
+    for (let i = 0; i < 100; i++) {
+      im.markRead(`m${i}`);
+      if (i % 10 === 9) await advance(100);
+    }
+    assert.ok(saves > 0 && saves <= 11, `${saves} in a second`);
+  });
+
   it("goes on without when the store fails", async () => {
     const broken = () => { throw new Error("full"); };
     await open({ store: { load: broken, save: broken } });

@@ -204,6 +204,7 @@ var URGENT_MS = 100;
 var IDS_PER_FRAME = 100;
 var MOST_IDS = 1e4;
 var Confirmations = class {
+  // when it was tried last
   /**
    * @param send sends a frame; false when there is no connection
    * @param flushing is called each time before something is sent, also when it then cannot be
@@ -256,6 +257,7 @@ var Confirmations = class {
   /** Sends everything now. */
   flush() {
     this.stop();
+    this._last = Date.now();
     this._flushing();
     if (this._acks.size) {
       const pos = {};
@@ -273,7 +275,6 @@ var Confirmations = class {
       this._sentReads.push(...ids);
       if (this._send({ type: "ping" })) this._pings++;
     }
-    this._last = Date.now();
   }
   /** Ends the timer; nothing is forgotten. */
   stop() {
