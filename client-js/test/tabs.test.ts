@@ -220,6 +220,27 @@ describe("tabs that share a socket", () => {
     }
   });
 
+  it("send what waited for a connection, as soon as there is one", async () => {
+    server.onFrame = (socket, frame) => {
+      if (frame.type === "request") socket.give({ type: "reply", id: frame.id, data: frame.data });
+    };
+    const replies: unknown[] = [];
+    const ask = (im: ImClient, what: string) => void im.request(what).then((reply) => replies.push(reply), () => {});
+    server.refuse = true;
+    server.drop();
+    await halfASecond();
+    const [, second] = tabs;
+    second?.im.markRead("b");
+    ask(second!.im, "of one that waited");
+    server.refuse = false;
+    for (const { im } of tabs) void im.connect();
+    await halfASecond();
+    ask(client(), "of one that joins");
+    void tabs[3]?.im.connect();
+    await halfASecond();
+    assert.deepEqual([replies, server.read], [["of one that waited", "of one that joins"], ["b"]]);
+  });
+
   it("may close in a handler of the state connecting", async () => {
     const third = tabs[2]!;
     third.im.close();

@@ -35,6 +35,7 @@ export class Tabs implements Upstream {
   private _change: StateChange = { state: "idle" }; // of the connection, here or in the leading tab
   private _session: string | undefined; // of the connection, for whoever leads next
   private _joined = false; // has what follows
+  private _open = false; // the leading tab's connection takes frames; a little before the state says so
   // While this tab leads:
   private _connection: Connection | undefined;
   private _hello: HelloFrame | undefined; // until it came, what the last leader sent may still arrive
@@ -73,7 +74,7 @@ export class Tabs implements Upstream {
 
   send(frame: ClientFrame): boolean {
     if (this._connection) return this._connection.send(frame);
-    if (!this._joined || this._change.state !== "open") return false;
+    if (!this._open) return false;
     if (frame.type !== "ack") this._post({ note: "send", frame });
     return true;
   }
@@ -139,11 +140,11 @@ export class Tabs implements Upstream {
       case "welcome":
         if (note.tab !== this._tab || this._connection) return;
         this._joined = true;
-        for (const frame of note.frames) this._owner.frame(frame);
+        for (const frame of note.frames) this._take(frame);
         return this._follow(note.change, note.session);
       case "frame":
         if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-        if (this._joined && !this._hello) this._owner.frame(note.frame);
+        if (this._joined && !this._hello) this._take(note.frame);
         return;
       case "state": return this._follow(note.change, note.session);
       case "send": return void this._connection?.send(note.frame);
@@ -162,6 +163,12 @@ export class Tabs implements Upstream {
     }
   }
 
+  /** A frame that the leading tab had. The owner sends what waited when it is told that messages flow. */
+  private _take(frame: ServerFrame): void {
+    if (frame.type === "started") this._open = true;
+    this._owner.frame(frame);
+  }
+
   /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
   private _welcome(tab: string): void {
     if (!this._connection) return;
@@ -177,6 +184,7 @@ export class Tabs implements Upstream {
   private _follow(change: StateChange, session: string | undefined): void {
     if (this._connection && change.state !== "closed") return;
     this._session = session;
+    if (change.state !== "open") this._open = false;
     if (change.state === "open" && !this._joined) return; // the welcome comes
     if (change.state === "closed") this._leave();
     this._set(change);
@@ -186,7 +194,7 @@ export class Tabs implements Upstream {
     const connection = this._connection;
     this._connection = this._hello = undefined;
     connection?.close({ by: "application", code: 1000, text: "" });
-    this._joined = false;
+    this._joined = this._open = false;
     this._leaving?.abort();
     this._release();
     this._channel?.close();

@@ -34,6 +34,8 @@ var init_tabs = __esm({
         this._change = { state: "idle" };
         // of the connection, for whoever leads next
         this._joined = false;
+        // has what follows
+        this._open = false;
         // until it came, what the last leader sent may still arrive
         this._floor = {};
         // the lowest position of any tab that has answered, by stream
@@ -66,7 +68,7 @@ var init_tabs = __esm({
       }
       send(frame) {
         if (this._connection) return this._connection.send(frame);
-        if (!this._joined || this._change.state !== "open") return false;
+        if (!this._open) return false;
         if (frame.type !== "ack") this._post({ note: "send", frame });
         return true;
       }
@@ -127,11 +129,11 @@ var init_tabs = __esm({
           case "welcome":
             if (note.tab !== this._tab || this._connection) return;
             this._joined = true;
-            for (const frame of note.frames) this._owner.frame(frame);
+            for (const frame of note.frames) this._take(frame);
             return this._follow(note.change, note.session);
           case "frame":
             if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-            if (this._joined && !this._hello) this._owner.frame(note.frame);
+            if (this._joined && !this._hello) this._take(note.frame);
             return;
           case "state":
             return this._follow(note.change, note.session);
@@ -152,6 +154,11 @@ var init_tabs = __esm({
             }
         }
       }
+      /** A frame that the leading tab had. The owner sends what waited when it is told that messages flow. */
+      _take(frame) {
+        if (frame.type === "started") this._open = true;
+        this._owner.frame(frame);
+      }
       /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
       _welcome(tab) {
         if (!this._connection) return;
@@ -166,6 +173,7 @@ var init_tabs = __esm({
       _follow(change, session) {
         if (this._connection && change.state !== "closed") return;
         this._session = session;
+        if (change.state !== "open") this._open = false;
         if (change.state === "open" && !this._joined) return;
         if (change.state === "closed") this._leave();
         this._set(change);
@@ -174,7 +182,7 @@ var init_tabs = __esm({
         const connection = this._connection;
         this._connection = this._hello = void 0;
         connection?.close({ by: "application", code: 1e3, text: "" });
-        this._joined = false;
+        this._joined = this._open = false;
         this._leaving?.abort();
         this._release();
         this._channel?.close();
