@@ -241,6 +241,25 @@ describe("tabs that share a socket", () => {
     assert.deepEqual([replies, server.read], [["of one that waited", "of one that joins"], ["b"]]);
   });
 
+  it("keep what one has read until its own pong, not another's", async () => {
+    server.onFrame = (socket, frame) => {
+      if (frame.type !== "ping") return;
+      socket.give({ type: "pong" });
+      socket.dead = true; // what comes after the first is lost
+    };
+    const [, second, third] = tabs;
+    second?.im.markRead("b");
+    third?.im.markRead("c");
+    await halfASecond();
+    assert.deepEqual(server.read, ["b"]);
+    server.onFrame = () => {};
+    for (let i = 0; i < 2; i++) { // what had its pong is not said again
+      server.drop();
+      for (let j = 0; j < 3; j++) await halfASecond();
+      assert.deepEqual(server.read, ["b", "c"]);
+    }
+  });
+
   it("may close in a handler of the state connecting", async () => {
     const third = tabs[2]!;
     third.im.close();

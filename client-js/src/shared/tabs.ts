@@ -41,6 +41,7 @@ export class Tabs implements Upstream {
   private _hello: HelloFrame | undefined; // until it came, what the last leader sent may still arrive
   private _floor: Positions = {}; // the lowest position of any tab that has answered, by stream
   private _asked = 0; // the question that they answer; 0 while the connection is open
+  private _pings: string[] = []; // whose pongs are to come, oldest first
 
   constructor(name: string, core: Core, owner: UpstreamOwner) {
     this._name = `imtier:${name}`;
@@ -73,9 +74,9 @@ export class Tabs implements Upstream {
   }
 
   send(frame: ClientFrame): boolean {
-    if (this._connection) return this._connection.send(frame);
+    if (this._connection) return this._pass(frame, this._tab);
     if (!this._open) return false;
-    if (frame.type !== "ack") this._post({ note: "send", frame });
+    if (frame.type !== "ack") this._post({ note: "send", frame, tab: this._tab });
     return true;
   }
 
@@ -115,12 +116,21 @@ export class Tabs implements Upstream {
     this._post({ note: "where", asked: this._asked });
   }
 
-  /** From the server to all tabs. */
+  /** From a tab to the server; false when nothing is open. */
+  private _pass(frame: ClientFrame, tab: string): boolean {
+    const sent = this._connection?.send(frame) ?? false;
+    if (sent && frame.type === "ping") this._pings.push(tab);
+    return sent;
+  }
+
+  /** From the server to all tabs, and a pong to the one that asked for it: it says that what this one sent before arrived. */
   private _relay(frame: ServerFrame): void {
     if (frame.type === "hello") this._hello = frame;
-    this._post({ note: "frame", frame });
+    if (frame.type === "started") this._pings = [];
+    const tab = frame.type === "pong" ? this._pings.shift() : undefined;
+    this._post({ note: "frame", frame, tab });
     this._joined = true;
-    this._owner.frame(frame);
+    if (!tab || tab === this._tab) this._owner.frame(frame);
   }
 
   /** The state of the connection that this tab holds. */
@@ -144,10 +154,10 @@ export class Tabs implements Upstream {
         return this._follow(note.change, note.session);
       case "frame":
         if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-        if (this._joined && !this._hello) this._take(note.frame);
+        if (this._joined && !this._hello && (note.tab ?? this._tab) === this._tab) this._take(note.frame);
         return;
       case "state": return this._follow(note.change, note.session);
-      case "send": return void this._connection?.send(note.frame);
+      case "send": return void this._pass(note.frame, note.tab);
       case "broken": return this._owner.broken();
       case "wake": // or somebody wants no more waiting
         if (this._change.state === "waiting") this._connection?.connect();

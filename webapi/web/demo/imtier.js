@@ -26,7 +26,7 @@ var init_tabs = __esm({
     "use strict";
     ANSWERS_MS = 150;
     Tabs = class {
-      // the question that they answer; 0 while the connection is open
+      // whose pongs are to come, oldest first
       constructor(name, core, owner) {
         this._tab = Math.random().toString(36).slice(2);
         this._release = () => {
@@ -40,6 +40,8 @@ var init_tabs = __esm({
         this._floor = {};
         // the lowest position of any tab that has answered, by stream
         this._asked = 0;
+        // the question that they answer; 0 while the connection is open
+        this._pings = [];
         this._name = `imtier:${name}`;
         this._core = core;
         this._owner = owner;
@@ -67,9 +69,9 @@ var init_tabs = __esm({
         else this._post({ note: "wake" });
       }
       send(frame) {
-        if (this._connection) return this._connection.send(frame);
+        if (this._connection) return this._pass(frame, this._tab);
         if (!this._open) return false;
-        if (frame.type !== "ack") this._post({ note: "send", frame });
+        if (frame.type !== "ack") this._post({ note: "send", frame, tab: this._tab });
         return true;
       }
       _lead() {
@@ -105,12 +107,20 @@ var init_tabs = __esm({
         this._asked = Math.random();
         this._post({ note: "where", asked: this._asked });
       }
-      /** From the server to all tabs. */
+      /** From a tab to the server; false when nothing is open. */
+      _pass(frame, tab) {
+        const sent = this._connection?.send(frame) ?? false;
+        if (sent && frame.type === "ping") this._pings.push(tab);
+        return sent;
+      }
+      /** From the server to all tabs, and a pong to the one that asked for it: it says that what this one sent before arrived. */
       _relay(frame) {
         if (frame.type === "hello") this._hello = frame;
-        this._post({ note: "frame", frame });
+        if (frame.type === "started") this._pings = [];
+        const tab = frame.type === "pong" ? this._pings.shift() : void 0;
+        this._post({ note: "frame", frame, tab });
         this._joined = true;
-        this._owner.frame(frame);
+        if (!tab || tab === this._tab) this._owner.frame(frame);
       }
       /** The state of the connection that this tab holds. */
       _lost(connection, change) {
@@ -133,12 +143,12 @@ var init_tabs = __esm({
             return this._follow(note.change, note.session);
           case "frame":
             if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-            if (this._joined && !this._hello) this._take(note.frame);
+            if (this._joined && !this._hello && (note.tab ?? this._tab) === this._tab) this._take(note.frame);
             return;
           case "state":
             return this._follow(note.change, note.session);
           case "send":
-            return void this._connection?.send(note.frame);
+            return void this._pass(note.frame, note.tab);
           case "broken":
             return this._owner.broken();
           case "wake":
