@@ -29,9 +29,9 @@ type control struct {
 // task is one thing to do for a client: what a push says, or comparing its memberships with Redis.
 type task struct {
 	push    *protocol.Push
-	leaving []*hub.Conn  // of a leave: from whom the group is withheld until it has been acted on
-	compare string       // clientId, when push is nil
-	done    chan<- error // gets the result of comparing
+	leaving *hub.Departure // of a leave: from it on the group is withheld
+	compare string         // clientId, when push is nil
+	done    chan<- error   // gets the result of comparing
 }
 
 func newControl(b *Bus) *control {
@@ -51,8 +51,7 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 					return
 				case t := <-q:
 					if t.push != nil {
-						c.act(ctx, t.push)
-						c.bus.o.Hub.Left(t.leaving, t.push.Group)
+						c.act(ctx, t)
 					} else {
 						t.done <- c.bus.compareClient(ctx, t.compare)
 					}
@@ -73,7 +72,9 @@ func (c *control) add(p *protocol.Push) {
 	default:
 		c.bus.doubt()
 		c.bus.clients.ask()
-		c.bus.o.Hub.Left(t.leaving, p.Group)
+		if t.leaving != nil {
+			c.bus.o.Hub.Left(t.leaving)
+		}
 	}
 }
 
@@ -81,7 +82,12 @@ func (c *control) queue(clientID string) chan task {
 	return c.queues[maphash.String(c.seed, clientID)%controlWorkers]
 }
 
-func (c *control) act(ctx context.Context, p *protocol.Push) {
+func (c *control) act(ctx context.Context, t task) {
+	p := t.push
+	if t.leaving != nil {
+		c.bus.o.Hub.Depart(ctx, t.leaving)
+		defer c.bus.o.Hub.Left(t.leaving)
+	}
 	if p.Kind == protocol.PushRevoke {
 		revoke(c.bus.o.Hub.Conns(), p.JTI)
 		return

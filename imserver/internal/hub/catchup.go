@@ -88,8 +88,13 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch
 	end = end && all
 	f.giving.Lock()
 	defer f.giving.Unlock()
-	if c.leaving.has(f.t.stream) || !s.has(f) || h.holds(f.t.stream) {
+	if !s.has(f) || h.holds(f.t.stream) {
 		return finished, nil // left, or in doubt, while the log was read
+	}
+	if d := c.leaving.first(f.t.stream); d != nil {
+		if entries, end = s.before(d, entries), false; len(entries) == 0 {
+			return finished, nil
+		}
 	}
 	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
 	c.adapt(limit, entries, last, ok)

@@ -7,7 +7,7 @@ import "github.com/imtier/imtier/pkg/protocol"
 // of a stream must come in the order of publication. A zero pos is an ephemeral message.
 func (h *Hub) Deliver(st protocol.Stream, pos protocol.Position, fence uint64, m *Message) {
 	s := h.shard(st)
-	h.aside.add(s, s.arrive(arrival{st, pos, fence, m}))
+	h.aside.add(s, s.arrive(arrival{stream: st, pos: pos, fence: fence, msg: m}))
 }
 
 // Hold creates the topic of a stream if there is none, and keeps it until Release. From now on it notes what

@@ -221,7 +221,7 @@ func TestAnExpiredStreamIsNoGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.deliver(arrival{ann, protocol.Position{Epoch: 99, Seq: 1}, r.log.fence, m})
+	r.deliver(arrival{stream: ann, pos: protocol.Position{Epoch: 99, Seq: 1}, fence: r.log.fence, msg: m})
 	k.expect("inbox", "a", "b")
 }
 

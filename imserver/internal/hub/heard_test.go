@@ -64,14 +64,14 @@ func (k *client) waitLast(typ string) {
 func TestLogIsAheadOfALeave(t *testing.T) {
 	r := newRig(t)
 	c, k := r.behindWith("sent after the leave")
-	var conns []*Conn
-	r.onHeard(func() error { conns = r.hub.Leaving("ann", "chess"); return nil })
+	var leave *Departure
+	r.onHeard(func() error { leave = r.hub.Leaving("ann", "chess"); return nil })
 	k.send(`{"type":"start"}`)
 	eventually(t, "the subscription is asked for", func() bool { return r.timesAsked() > 0 })
 	r.publish(ann, message("direct"))
 	k.expect("inbox", "direct")
 	r.hub.Leave(c, chess)
-	r.hub.Left(conns, "chess")
+	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "brought")
 }
@@ -83,13 +83,13 @@ func TestLogIsAheadOfALeaveAndAJoin(t *testing.T) {
 	since := r.tail(chess)
 	r.drop(chess, "sent after the join")
 	r.onHeard(func() error {
-		conns := r.hub.Leaving("ann", "chess")
+		leave := r.hub.Leaving("ann", "chess")
 		r.hub.Leave(c, chess)
 		r.hub.Hold(chess)
 		r.hub.Settle(chess, r.tail(chess))
 		r.hub.Join(c, chess, since)
 		r.hub.Release(chess)
-		r.hub.Left(conns, "chess")
+		r.hub.Left(leave)
 		return nil
 	})
 	k.send(`{"type":"start"}`)
@@ -119,13 +119,13 @@ func TestRepairIsAheadOfALeave(t *testing.T) {
 	r.publish(chess, message("before"))
 	k.expect("group:chess", "before")
 	r.drop(chess, "sent after the leave")
-	left := make(chan []*Conn, 1)
+	left := make(chan *Departure, 1)
 	r.onHeard(func() error { left <- r.hub.Leaving("ann", "chess"); return nil })
 	r.verify()
 	other.expect("group:chess", "before", "sent after the leave")
-	conns := await(t, "the leave", left)
+	leave := await(t, "the leave", left)
 	r.hub.Leave(k.conn, chess)
-	r.hub.Left(conns, "chess")
+	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "before")
 }

@@ -140,7 +140,7 @@ func (l *memLog) add(st protocol.Stream, e *protocol.Envelope) arrival {
 	}
 	es := append(l.streams[st], Entry{pos, m})
 	l.streams[st] = es[max(0, len(es)-l.keep):]
-	return arrival{st, pos, l.fence, m}
+	return arrival{stream: st, pos: pos, fence: l.fence, msg: m}
 }
 
 // lose is a Redis that comes back without the end of its streams; the next message raises the epoch.

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -14,13 +16,13 @@ func TestWhoIsLeavingGetsNothingMore(t *testing.T) {
 	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
 	r.publish(chess, message("before"))
 	k.expect("group:chess", "before")
-	conns := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess")
 	r.publish(chess, message("after"))
 	other.expect("group:chess", "before", "after")
-	for _, c := range conns {
+	for _, c := range leave.conns {
 		r.hub.Leave(c, chess)
 	}
-	r.hub.Left(conns, "chess")
+	r.hub.Left(leave)
 	r.publish(ann, message("direct"))
 	k.expect("inbox", "direct")
 	k.expect("group:chess", "before")
@@ -33,33 +35,135 @@ func TestWhoIsLeavingGetsNothingMore(t *testing.T) {
 	k.expect("group:chess", "before", "again")
 }
 
-// A connection that is being read to from the log is withheld from as well.
-func TestWhoIsLeavingGetsNothingFromTheLog(t *testing.T) {
+// A connection that is being read to from the log is withheld from as well, but not what was sent before.
+func TestWhoIsLeavingIsReadToUntilThen(t *testing.T) {
 	r := newRig(t)
 	c := r.admit(Info{ClientID: "ann", ID: "conn-late"}, "chess")
 	r.publish(chess, message("missed"))
 	k := r.dial(c, true).read()
-	conns := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess")
+	r.publish(chess, message("after"))
 	k.send(`{"type":"start"}`)
-	k.wait("started", func(all []got) bool { return len(all) == 2 && all[1].Type == "started" })
-	r.publish(ann, message("direct"))
-	k.expect("inbox", "direct")
+	k.wait("started", func(all []got) bool { return len(all) >= 2 && all[1].Type == "started" })
+	r.hub.Depart(t.Context(), leave)
 	r.hub.Leave(c, chess)
-	r.hub.Left(conns, "chess")
-	k.wait("left", func(all []got) bool { return len(all) > 0 && all[len(all)-1].Type == "left" })
-	k.expect("group:chess")
+	r.hub.Left(leave)
+	k.waitLast("left")
+	k.expect("group:chess", "missed")
+}
+
+// A message that was sent before a member left is the member's, however soon the leave follows.
+func TestWhatWasSentBeforeALeaveIsGiven(t *testing.T) {
+	r := newRig(t)
+	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
+	for round := range 20 {
+		id := fmt.Sprint("goodbye", round)
+		a := r.log.add(chess, message(id))
+		r.bus.Lock() // the subscription reads both in one go, as on a busy node
+		r.hub.Deliver(a.stream, a.pos, a.fence, a.msg)
+		leave := r.hub.Leaving("ann", "chess")
+		after := r.log.add(chess, message("after"))
+		r.hub.Deliver(after.stream, after.pos, after.fence, after.msg)
+		r.hub.Flush()
+		r.bus.Unlock()
+		r.hub.Depart(t.Context(), leave)
+		r.hub.Leave(k.conn, chess)
+		r.hub.Left(leave)
+		k.waitLast("left")
+		want := make([]string, round+1)
+		for i := range want {
+			want[i] = fmt.Sprint("goodbye", i)
+		}
+		k.expect("group:chess", want...)
+		other.wait("both", func(all []got) bool { return len(all) > 0 && all[len(all)-1].ID == "after" })
+		r.hub.Hold(chess)
+		r.hub.Join(k.conn, chess, r.tail(chess))
+		r.hub.Release(chess)
+		k.waitLast("joined")
+	}
+}
+
+// The same while what came before is read from the log.
+func TestWhatIsRepairedBeforeALeaveIsGiven(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true, "chess")
+	gate := make(chan struct{})
+	r.drop(chess, "a")
+	r.log.set(func() { r.log.read = func() { <-gate } })
+	r.publish(chess, message("b"))
+	leave := r.hub.Leaving("ann", "chess")
+	departed := make(chan struct{})
+	go func() { defer close(departed); r.hub.Depart(t.Context(), leave) }()
+	close(gate)
+	<-departed
+	r.hub.Leave(k.conn, chess)
+	r.hub.Left(leave)
+	k.waitLast("left")
+	k.expect("group:chess", "a", "b")
+}
+
+// What cannot be given in time is told.
+func TestWhatIsNotGivenBeforeALeaveIsAGap(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true, "chess")
+	gate := make(chan struct{})
+	defer close(gate)
+	r.drop(chess, "a")
+	r.log.set(func() { r.log.read = func() { <-gate } })
+	r.publish(chess, message("b"))
+	leave := r.hub.Leaving("ann", "chess")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.hub.Depart(ctx, leave)
+	r.hub.Leave(k.conn, chess)
+	r.hub.Left(leave)
+	k.waitLast("left")
+	k.expect("group:chess", "gap 10-0 10-3")
+}
+
+// A leave does not wait for who does not read: such a peer is told of a gap if it ever does.
+func TestALeaveDoesNotWaitForWhoDoesNotRead(t *testing.T) {
+	r := newRig(t)
+	for round := 1; ; round++ { // a busy machine may be slow, but not always
+		id := fmt.Sprint("ann", round)
+		k := r.dial(r.admit(Info{ClientID: id, ID: id}, "chess"), true)
+		k.send(`{"type":"start"}`)
+		eventually(t, "it takes messages", func() bool { k.conn.mu.Lock(); defer k.conn.mu.Unlock(); return k.conn.started })
+		for before := r.hub.Counters().Behind.Load(); r.hub.Counters().Behind.Load() == before; {
+			r.publish(chess, heavy("x"))
+		}
+		k.conn.mu.Lock()
+		f := k.conn.find(chess)
+		k.conn.mu.Unlock()
+		leave := r.hub.Leaving(id, "chess")
+		began := time.Now()
+		r.hub.Depart(t.Context(), leave)
+		took := time.Since(began)
+		if r.hub.shard(chess).has(f) {
+			t.Error("it is still to be given something")
+		}
+		r.hub.Leave(k.conn, chess)
+		r.hub.Left(leave)
+		if took < departPatience {
+			return
+		}
+		if round == 5 {
+			t.Fatalf("it took %v", took)
+		}
+	}
 }
 
 func TestLeavingTwice(t *testing.T) {
 	var l leavings
-	l.add("chess", 1)
-	l.add("chess", 1)
-	l.add("chess", -1)
-	if !l.has(chess) || l.has(protocol.GroupOf("go")) || l.has(protocol.InboxOf("chess")) {
-		t.Error("after two announcements and one end only chess is withheld")
+	a, b := &Departure{stream: chess}, &Departure{stream: chess}
+	l.add(a)
+	l.add(b)
+	l.end(a)
+	if l.first(chess) != b || l.first(protocol.GroupOf("go")) != nil || l.first(protocol.InboxOf("chess")) != nil {
+		t.Error("after two announcements and one end only chess is withheld, from the second on")
 	}
-	l.add("chess", -1)
-	if l.has(chess) || l.groups != nil {
+	l.end(b)
+	if l.first(chess) != nil || l.groups != nil {
 		t.Errorf("something is left: %v", l.groups)
 	}
 }

@@ -35,24 +35,25 @@ type shard struct {
 		bytes int
 		lost  bool
 	}
-	wake  chan struct{} // has one element when there may be work
-	busy  atomic.Bool   // the shard's goroutine is at work
-	turn  sync.Mutex    // who holds it may step
-	spare []arrival     // an empty list, to be used for the next arrivals; step's alone
+	wake chan struct{} // has one element when there may be work
+	busy atomic.Bool   // the shard's goroutine is at work
+	turn sync.Mutex    // who holds it may step
 
 	mu     sync.Mutex
+	spare  []arrival // an empty list, to be used for the next arrivals
 	topics map[protocol.Stream]*topic
 	run    []*topic // topics with a queue, in turn
 	queued int      // bytes of messages in all queues
 	near   int32    // see topic.near
 }
 
-// arrival is one message for one topic, as it came from Redis.
+// arrival is one message for one topic, or a leave, as it came from Redis.
 type arrival struct {
 	stream protocol.Stream
 	pos    protocol.Position
 	fence  uint64
 	msg    *Message
+	leave  *Departure // when msg is nil
 }
 
 // arrive takes a message from the bus. It never waits for a fan-out. It reports whether it is the first that waits: then
@@ -61,9 +62,12 @@ func (s *shard) arrive(a arrival) (first bool) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	first = len(s.in.items) == 0
-	if s.in.bytes > maxArrivals {
+	switch {
+	case a.msg == nil:
+		s.in.items = append(s.in.items, a)
+	case s.in.bytes > maxArrivals:
 		s.in.lost = true
-	} else {
+	default:
 		s.in.items = append(s.in.items, a)
 		s.in.bytes += len(a.msg.Data) + arrivalSize
 	}
@@ -98,23 +102,16 @@ func (s *shard) loop(ctx context.Context) {
 // step takes what has arrived and writes to at most so many sockets. It reports whether there may be more to do. The caller
 // holds turn.
 func (s *shard) step(writes int) bool {
-	s.in.Lock()
-	items, lost := s.in.items, s.in.lost
-	s.in.items, s.in.bytes, s.in.lost = s.spare, 0, false
-	s.in.Unlock()
-
 	s.mu.Lock()
-	for i := range items {
-		s.accept(&items[i])
-	}
+	s.absorb()
 	s.slice(writes)
 	more := len(s.run) > 0
 	s.mu.Unlock()
-	if s.spare = nil; cap(items) <= maxSpare {
-		clear(items) // or it would keep what was sent
-		s.spare = items[:0]
-	}
 
+	s.in.Lock()
+	lost := s.in.lost
+	s.in.lost = false
+	s.in.Unlock()
 	if lost {
 		s.hub.counters.Dropped.Add(1)
 		s.hub.opts.Lost()
@@ -122,9 +119,29 @@ func (s *shard) step(writes int) bool {
 	return more
 }
 
+// absorb takes what has arrived. The caller holds mu.
+func (s *shard) absorb() {
+	s.in.Lock()
+	items := s.in.items
+	s.in.items, s.in.bytes = s.spare, 0
+	s.in.Unlock()
+	s.spare = nil
+	for i := range items {
+		s.accept(&items[i])
+	}
+	if cap(items) <= maxSpare {
+		clear(items) // or it would keep what was sent
+		s.spare = items[:0]
+	}
+}
+
 // accept puts an arrival into its topic's queue if it continues the tail. The caller holds mu.
 func (s *shard) accept(a *arrival) {
 	t := s.topics[a.stream]
+	if a.msg == nil {
+		a.leave.place(t)
+		return
+	}
 	if t != nil {
 		t.hears(a.pos)
 	}
@@ -237,7 +254,7 @@ func (t *topic) near() (sum int32) {
 // give hands one message to one member and reports whether the socket took it. The caller holds mu.
 func (s *shard) give(f *follow, it *item) bool {
 	c := f.conn
-	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || c.leaving.has(f.t.stream) {
+	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || s.withholds(c.leaving.first(f.t.stream), it.pos) {
 		return false
 	}
 	result := sent
