@@ -40,7 +40,7 @@ type History struct {
 
 // History reads the messages that are kept of a stream: protocol.InboxOf a client, protocol.GroupOf a group, or
 // protocol.AllStream. Whom a message left out (ExceptSender, Devices) plays no part here. Receipts in an inbox are left
-// out, so a page may be shorter than its limit although there is more.
+// out, and do not count for the limit.
 //
 // Errors: FieldError, ErrUnavailable.
 func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery) (*History, error) {
@@ -48,31 +48,35 @@ func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery)
 	if err != nil {
 		return nil, err
 	}
-	var entries []store.Entry
-	forward := q.Oldest || !q.After.IsZero()
+	out := &History{Messages: []HistoryMessage{}}
+	forward, pos := q.Oldest || !q.After.IsZero(), q.Before
+	read := h.store.Before
 	if forward {
-		entries, err = h.store.After(ctx, s, q.After, limit)
-	} else {
-		entries, err = h.store.Before(ctx, s, q.Before, limit)
+		read, pos = h.store.After, q.After
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read history: %w", err)
-	}
-	out := &History{Messages: make([]HistoryMessage, 0, len(entries))}
-	if len(entries) == limit {
-		out.Next = entries[limit-1].Pos
-	}
-	for _, e := range entries {
-		if forward && !q.Before.IsZero() && !e.Pos.Less(q.Before) {
-			out.Next = protocol.Position{}
-			break
-		}
-		m, err := historyMessage(e)
+	for more := true; more; {
+		entries, err := read(ctx, s, pos, limit)
 		if err != nil {
-			return nil, fmt.Errorf("read history: %s at %s: %w", s, e.Pos, err)
+			return nil, fmt.Errorf("read history: %w", err)
 		}
-		if !m.receipt {
+		more = len(entries) == limit
+		for i, e := range entries {
+			if forward && !q.Before.IsZero() && !e.Pos.Less(q.Before) {
+				return out, nil
+			}
+			m, err := historyMessage(e)
+			if err != nil {
+				return nil, fmt.Errorf("read history: %s at %s: %w", s, e.Pos, err)
+			}
+			pos = e.Pos
+			if m.receipt {
+				continue
+			}
 			out.Messages = append(out.Messages, m)
+			if len(out.Messages) == limit && (more || i < len(entries)-1) {
+				out.Next = pos
+				return out, nil
+			}
 		}
 	}
 	return out, nil

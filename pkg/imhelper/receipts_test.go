@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -114,6 +115,58 @@ func TestSendWaitsForEveryReceiver(t *testing.T) {
 	}
 	if n, err := h.store.After(t.Context(), protocol.InboxOf("sender"), protocol.Position{}, 100); err != nil || len(n) != 2+3+1 {
 		t.Errorf("%d receipts in the sender's inbox, %v", len(n), err) // delivered 2, read 1+2, some 1
+	}
+}
+
+// Receipts lie between the messages of an inbox, and are no part of its history.
+func TestHistoryIsFullInSpiteOfReceipts(t *testing.T) {
+	h, _ := start(t)
+	ctx := t.Context()
+	want := []string{"m0", "m1", "m2"}
+	for _, id := range want {
+		if _, err := h.Send(ctx, Message{To: []string{"sender"}, ID: id, Data: json.RawMessage("1")}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 9 {
+			to := fmt.Sprint(id, "-", i)
+			r, err := h.Send(ctx, waiting(ReceiptDelivered, 0, to))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.ack(t, to, r.Results[0].Pos)
+		}
+	}
+	end := h.tail(t, "sender", 30) // all receipts are there
+	for name, q := range map[string]HistoryQuery{"back": {}, "from the end": {Before: protocol.Position{Epoch: end.Epoch, Seq: end.Seq + 1}}, "on": {Oldest: true}} {
+		for _, limit := range []int{1, 2, 3, 4, 1000} {
+			var got []string
+			q := q
+			for pages := 0; ; pages++ {
+				q.Limit = limit
+				page, err := h.History(ctx, protocol.InboxOf("sender"), q)
+				if err != nil || pages > 3 {
+					t.Fatal(pages, err)
+				}
+				for _, m := range page.Messages {
+					got = append(got, m.ID)
+				}
+				if page.Next.IsZero() {
+					break
+				}
+				if len(page.Messages) != limit {
+					t.Errorf("%s, limit %d: %d messages, and more", name, limit, len(page.Messages))
+				}
+				if q.Before = page.Next; name == "on" {
+					q.Before, q.Oldest, q.After = protocol.Position{}, false, page.Next
+				}
+			}
+			if name != "on" {
+				slices.Reverse(got)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, limit %d: %v", name, limit, got)
+			}
+		}
 	}
 }
 
