@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -59,10 +60,20 @@ func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out i
 	wg.Go(func() { defer cancel(); webErr = web.Run(ctx) })
 	wg.Go(func() { defer cancel(); nErr = node.Run(ctx) })
 	if url := node.PublicURL(ctx); url != "" && ready(ctx, web) {
-		_, _ = fmt.Fprintf(out, banner, web.Addr(), web.Addr(), url, APIKey, web.AdminAddr(), node.AdminAddr(), web.Addr(), APIKey)
+		here := local(web.Addr())
+		_, _ = fmt.Fprintf(out, banner, here, here, url, APIKey, local(web.AdminAddr()), local(node.AdminAddr()), here, APIKey)
 	}
 	wg.Wait()
 	return errors.Join(webErr, nErr)
+}
+
+// local is where this machine's programs find a listener: the host of a page's address is the one that its sockets' is compared with.
+func local(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
 }
 
 // ready waits until webapi answers; false when ctx ended first.
