@@ -178,7 +178,12 @@ func TestABusyPartitionLeavesOthersTheirTurn(t *testing.T) {
 			return nil
 		}, ConsumeOptions{Workers: 1, Ready: func() { close(ready) }})
 	}()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 	<-ready
 	_, err := s.JoinGroups(ctxb, busy, names("g", 10*eventBatch), JoinOptions{})
 	must(t, err)

@@ -16,7 +16,7 @@ func TestManyEventsOfOnePartitionAreToldToBeMore(t *testing.T) {
 	groups := names("g", 200)
 	_, err = s.JoinGroups(ctxb, "anna", groups, JoinOptions{})
 	must(t, err)
-	time.Sleep(10 * time.Millisecond) // of this millisecond there may be more to come
+	<-time.After(10 * time.Millisecond) // of this millisecond there may be more to come
 	for _, partition := range []int{EventsOfAll, s.Partition("anna")} {
 		var got []string
 		pos, more := from, true

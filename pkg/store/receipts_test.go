@@ -484,7 +484,7 @@ func TestReadAfterALateDelivery(t *testing.T) {
 	pass(s.opts.HistoryTTL - time.Hour)
 	acked(t, s, upTo("anna", r[0].Pos))
 	pass(s.opts.HistoryTTL - time.Hour)
-	time.Sleep(2 * time.Millisecond) // what has no time left is gone
+	<-time.After(2 * time.Millisecond) // what has no time left is gone
 	acked(t, s, Ack{ClientID: "anna", Read: []string{"m"}})
 	wantEqual(t, "events", receiptEvents(t, s, "anna"), []string{"m sender delivered", "m sender read"})
 }

@@ -82,7 +82,7 @@ func TestSilentGuestsLeaveDescriptors(t *testing.T) {
 	for range before {
 		dial(t, s)
 	}
-	for end := time.Now().Add(patience); here() < before; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); here() < before; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("%d of %d are in", here(), before)
 		}

@@ -116,7 +116,7 @@ func TestWhatWasKeptWhenTheConnectionWasCutIsNotDelivered(t *testing.T) {
 			r.publish(protocol.InboxOf(id), e)
 			eventually(t, "it is handed over", func() bool { return r.hub.Counters().Delivered.Load() == n })
 			if k.conn.sock.Queued() > 0 {
-				time.Sleep(20 * time.Millisecond) // it may take the rest a little later
+				<-time.After(20 * time.Millisecond) // it may take the rest a little later
 			}
 			if k.conn.sock.Queued() > 0 {
 				break

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/imserver/internal/clock"
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -257,7 +258,7 @@ func TestWhoIsSendingIsHeard(t *testing.T) {
 	message := text(strings.Repeat("x", 5000))
 	for half := range slices.Chunk(message, len(message)/5+1) {
 		before := s.Heard()
-		time.Sleep(2 * time.Millisecond) // it is kept in milliseconds
+		eventually(t, "a millisecond is over", func() bool { return clock.Millis(time.Now()) > clock.Millis(before) }) // as which it is kept
 		p.send(half)
 		eventually(t, "it is heard", func() bool { return s.Heard().After(before) })
 	}
