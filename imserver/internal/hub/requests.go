@@ -65,7 +65,7 @@ func (c *Conn) Reply(id string, frame []byte) {
 	case kept:
 		c.sendReplies()
 	case tooManyKept:
-		c.end(protocol.ReasonStateLost)
+		c.End(protocol.ReasonStateLost)
 	}
 }
 
@@ -121,6 +121,9 @@ func (c *Conn) keepReply(id string, frame []byte) replyState {
 		c.requests.replies = make(map[string][]byte)
 	}
 	if len(c.requests.replies) >= protocol.MaxRequests {
+		if !c.ready.Load() {
+			return notAsked // the latest come first, and most have been given before
+		}
 		return tooManyKept
 	}
 	c.requests.replies[id] = frame

@@ -44,3 +44,28 @@ func TestUnreadRepliesAreBounded(t *testing.T) {
 	k.read()
 	r.expectReason("second", protocol.ReasonStateLost)
 }
+
+// Redis keeps answers for a while, also those that were given: there may be more of them than requests may be open, and the same
+// one twice.
+func TestMoreMissedRepliesThanRequests(t *testing.T) {
+	r := newRig(t)
+	c := r.admit(Info{ClientID: "ann", ID: "second", Origin: "first", MayRequest: true})
+	for range 2 {
+		for i := range 2 * protocol.MaxRequests {
+			id := fmt.Sprint("r", i)
+			c.Reply(id, protocol.ReplyFrame(id, []byte("1")))
+		}
+	}
+	k := r.dial(c, true).read()
+	k.send(`{"type":"start"}`)
+	k.wait("started", func(all []got) bool { return len(all) > 0 && all[len(all)-1].Type == "started" })
+	replies := make(map[string]bool)
+	for _, f := range k.frames() {
+		if f.Type == "reply" {
+			replies[f.ID] = true
+		}
+	}
+	if len(replies) != protocol.MaxRequests || !replies["r0"] {
+		t.Errorf("got %v", replies)
+	}
+}
