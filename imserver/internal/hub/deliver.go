@@ -146,6 +146,7 @@ func (h *Hub) attach(c *Conn, st protocol.Stream, pos *protocol.Position, told [
 	f := &follow{conn: c, t: t, pos: t.tail}
 	if pos != nil {
 		f.pos, f.oldest = *pos, pos.IsZero() && st.Kind == protocol.Group
+		f.joined = told != nil
 	}
 	t.add(f)
 	c.follows = append(c.follows, f)

@@ -126,7 +126,8 @@ func (h *Hub) beginningOf(c *Conn, f *follow, want map[protocol.Stream]protocol.
 	}
 	if f.t.stream.Kind == protocol.Group {
 		// A membership that ended and began again: what was said between is not for this client.
-		if !joined && !history || f.pos.Less(since) { // the stream has expired since: nothing is left to be withheld
+		// Joined may be of before that; or of before the stream expired, and then nothing is left to be withheld.
+		if f.joined || !joined && !history || f.pos.Less(since) {
 			since = f.pos
 		}
 		if b.pos.Less(since) {

@@ -147,6 +147,32 @@ func (r *rig) logged(st protocol.Stream, id string) {
 }
 
 // What comes between the registration and the start is not lost.
+// Who leaves and joins between its registration and its start is not given what was said between.
+func TestLeftAndJoinedBeforeTheStart(t *testing.T) {
+	r := newRig(t)
+	for _, id := range numbers("m", 0, 5) {
+		r.publish(chess, message(id))
+	}
+	member := &Admission{Joined: map[string]protocol.Position{"group:chess": at(10, 1)}}
+	c := r.admit(Info{ClientID: "ann", ID: "c", Admission: member}, "chess")
+	k := r.dial(c, true).read()
+	leave := r.hub.Leaving("ann", "chess")
+	r.hub.Depart(t.Context(), leave)
+	r.hub.Left(leave)
+	r.publish(chess, message("between"))
+	r.hub.Hold(chess)
+	r.hub.Settle(chess, r.tail(chess))
+	r.hub.Join(c, chess, r.tail(chess))
+	r.hub.Release(chess)
+	k.send(`{"type":"start","pos":{"group:chess":"10-5"}}`)
+	k.wait("started", func(all []got) bool { return len(all) >= 2 && all[1].Type == "started" })
+	if started := k.frames()[1]; started.Recovered["group:chess"] {
+		t.Errorf("nothing is said to be missing: %s", started.Raw)
+	}
+	r.publish(chess, message("mine"))
+	k.expect("group:chess", "mine")
+}
+
 func TestMessagesBeforeTheStart(t *testing.T) {
 	r := newRig(t)
 	for _, v1 := range []bool{true, false} {

@@ -44,6 +44,7 @@ type follow struct {
 	// A zero pos means the oldest message there is: what came before it was never this follow's. Before its start: it is
 	// to begin there unless the client says otherwise.
 	oldest bool
+	joined bool // after its connection was registered: what was said before pos is not for it
 
 	giving sync.Mutex // held while messages from the log are given, taken before the shard's mu; whoever ends the follow waits
 }
