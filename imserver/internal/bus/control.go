@@ -83,11 +83,12 @@ func (c *control) queue(clientID string) chan task {
 }
 
 func (c *control) act(ctx context.Context, t task) {
-	p := t.push
-	if t.leaving != nil {
+	if t.leaving != nil { // who has registered since has read the membership after the leave
 		c.bus.o.Hub.Depart(ctx, t.leaving)
-		defer c.bus.o.Hub.Left(t.leaving)
+		c.bus.o.Hub.Left(t.leaving)
+		return
 	}
+	p := t.push
 	if p.Kind == protocol.PushRevoke {
 		revoke(c.bus.o.Hub.Conns(), p.JTI)
 		return
@@ -104,10 +105,6 @@ func (c *control) act(ctx context.Context, t task) {
 			if conn.Origin == p.Origin {
 				conn.Reply(p.ID, p.Frame)
 			}
-		}
-	case protocol.PushLeave:
-		for _, conn := range conns {
-			c.bus.o.Hub.Leave(conn, protocol.GroupOf(p.Group))
 		}
 	case protocol.PushJoin:
 		if err := c.bus.join(ctx, conns, p.Group, p.Pos, p.History); err != nil && ctx.Err() == nil {

@@ -115,8 +115,8 @@ func byGroup(truth []store.Membership) map[string]store.Membership {
 	return member
 }
 
-// unexpired leaves out the groups whose streams end before the membership began: they have expired since, and who comes then
-// follows them from an end that lies before, too.
+// unexpired leaves out the groups whose streams are empty and end before the membership began: they have expired since, and who
+// comes then follows them from an end that lies before, too.
 func (b *Bus) unexpired(ctx context.Context, groups []string, member map[string]store.Membership) ([]string, error) {
 	if len(groups) == 0 {
 		return nil, nil
@@ -131,7 +131,7 @@ func (b *Bus) unexpired(ctx context.Context, groups []string, member map[string]
 	}
 	var left []string
 	for i, g := range groups {
-		if !tails[i].Pos.Less(member[g].Pos) {
+		if tails[i].Pos.Seq > 0 || !tails[i].Pos.Less(member[g].Pos) {
 			left = append(left, g)
 		}
 	}

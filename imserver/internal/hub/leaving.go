@@ -13,6 +13,8 @@ const (
 	// departPatience is how long a leave waits for what was sent before it: until that is told as a gap.
 	departPatience = time.Second
 	departPause    = time.Millisecond
+	// stuckAfter is how long a peer may read nothing meanwhile.
+	stuckAfter = 100 * time.Millisecond
 )
 
 // Departure is a leave that has been announced, and has not been acted on yet. Acting takes its turn. What was sent before the
@@ -23,6 +25,7 @@ const (
 type Departure struct {
 	stream protocol.Stream
 	conns  []*Conn
+	due    time.Time // until when who acts on it waits: those that queue up wait together
 
 	// Guarded by the shard's mu.
 	placed bool
@@ -80,9 +83,9 @@ func (l *leavings) first(st protocol.Stream) *Departure {
 }
 
 // Leaving withholds from the client's connections what a group is sent from now on, whatever arrives. It is called in the order
-// in which Redis publishes, and waits for nothing. Left must follow, after Leave.
+// in which Redis publishes, and waits for nothing. Left must follow, after Depart.
 func (h *Hub) Leaving(clientID, group string) *Departure {
-	d := &Departure{stream: protocol.GroupOf(group), conns: h.ConnsOf(clientID)}
+	d := &Departure{stream: protocol.GroupOf(group), conns: h.ConnsOf(clientID), due: time.Now().Add(departPatience)}
 	if len(d.conns) == 0 {
 		return d
 	}
@@ -95,10 +98,11 @@ func (h *Hub) Leaving(clientID, group string) *Departure {
 	return d
 }
 
-// Depart waits until the connections have been given what was sent before the leave. It does so for a second, and not for who
-// does not read; those are told that something is missing.
+// Depart has the connections leave the group when they have been given what was sent before. For that it waits until a second
+// after the announcement, but not for who does not read, and not for groups that are withheld from everybody; those are told that
+// something is missing.
 func (h *Hub) Depart(ctx context.Context, d *Departure) {
-	ctx, cancel := context.WithTimeout(ctx, departPatience)
+	ctx, cancel := context.WithDeadline(ctx, d.due)
 	defer cancel()
 	tick := time.NewTicker(departPause)
 	defer tick.Stop()
@@ -107,16 +111,17 @@ func (h *Hub) Depart(ctx context.Context, d *Departure) {
 		c.mu.Lock()
 		f := c.find(d.stream)
 		c.mu.Unlock()
-		for f != nil && s.owes(f, d) {
-			if !s.stuck(f) {
-				select {
-				case <-tick.C:
-					continue
-				case <-ctx.Done():
-				}
-			}
-			h.cut(f, d)
+		if f == nil {
+			continue
 		}
+		for w := (watch{}); s.owes(f, d) && ctx.Err() == nil && !h.holds(d.stream) && !s.stuck(f, &w); {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+		h.cut(f, d)
+		h.Leave(c, d.stream)
 	}
 }
 
@@ -166,31 +171,49 @@ func (s *shard) before(d *Departure, entries []Entry) []Entry {
 func (s *shard) owes(f *follow, d *Departure) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.owing(f, d)
+}
+
+// owing is owes for who holds mu.
+func (s *shard) owing(f *follow, d *Departure) bool {
 	until := s.end(d)
 	return f.slot >= 0 && f.mode != held && until.Seq > 0 && f.pos.Less(until)
 }
 
-// stuck reports whether a follow waits for its peer to read.
-func (s *shard) stuck(f *follow) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return f.mode == behind && f.conn.sock.Queued() > 0
+// watch is how far a follow had come, and since when.
+type watch struct {
+	pos   protocol.Position
+	since time.Time
 }
 
-// cut ends a follow before it has been given everything, and says so.
+// stuck reports whether a follow waits for its peer, who has read nothing for a while.
+func (s *shard) stuck(f *follow, w *watch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.mode != behind || f.conn.sock.Queued() == 0 || w.since.IsZero() || w.pos != f.pos {
+		w.pos, w.since = f.pos, time.Now()
+		return time.Since(w.since) > stuckAfter
+	}
+	return false
+}
+
+// cut ends a follow that has not been given everything, and says so; without room for that the client has to begin anew.
 func (h *Hub) cut(f *follow, d *Departure) {
 	s := h.shard(d.stream)
 	f.giving.Lock()
 	defer f.giving.Unlock()
-	if !s.owes(f, d) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.owing(f, d) {
 		return
 	}
-	s.mu.Lock()
-	from, to := f.pos, d.until
-	s.mu.Unlock()
+	to := d.until
 	to.Seq++
-	f.conn.sendGap(f.t.wire, from, to)
-	h.detach(f)
+	if f.conn.sendGap(f.t.wire, f.pos, to) == full {
+		f.conn.end(protocol.ReasonStateLost)
+	}
+	f.t.remove(f)
+	s.drop(f.t)
 }
 
 // HoldGroups withholds the messages of all groups: memberships may have ended without a word to this node. Nothing is lost by

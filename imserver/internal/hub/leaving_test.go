@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,7 +47,6 @@ func TestWhoIsLeavingIsReadToUntilThen(t *testing.T) {
 	k.send(`{"type":"start"}`)
 	k.wait("started", func(all []got) bool { return len(all) >= 2 && all[1].Type == "started" })
 	r.hub.Depart(t.Context(), leave)
-	r.hub.Leave(c, chess)
 	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "missed")
@@ -67,7 +67,6 @@ func TestWhatWasSentBeforeALeaveIsGiven(t *testing.T) {
 		r.hub.Flush()
 		r.bus.Unlock()
 		r.hub.Depart(t.Context(), leave)
-		r.hub.Leave(k.conn, chess)
 		r.hub.Left(leave)
 		k.waitLast("left")
 		want := make([]string, round+1)
@@ -96,7 +95,6 @@ func TestWhatIsRepairedBeforeALeaveIsGiven(t *testing.T) {
 	go func() { defer close(departed); r.hub.Depart(t.Context(), leave) }()
 	close(gate)
 	<-departed
-	r.hub.Leave(k.conn, chess)
 	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "a", "b")
@@ -115,7 +113,6 @@ func TestWhatIsNotGivenBeforeALeaveIsAGap(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.hub.Depart(ctx, leave)
-	r.hub.Leave(k.conn, chess)
 	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "gap 10-0 10-3")
@@ -126,30 +123,113 @@ func TestALeaveDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	r := newRig(t)
 	for round := 1; ; round++ { // a busy machine may be slow, but not always
 		id := fmt.Sprint("ann", round)
-		k := r.dial(r.admit(Info{ClientID: id, ID: id}, "chess"), true)
-		k.send(`{"type":"start"}`)
-		eventually(t, "it takes messages", func() bool { k.conn.mu.Lock(); defer k.conn.mu.Unlock(); return k.conn.started })
-		for before := r.hub.Counters().Behind.Load(); r.hub.Counters().Behind.Load() == before; {
-			r.publish(chess, heavy("x"))
-		}
-		k.conn.mu.Lock()
-		f := k.conn.find(chess)
-		k.conn.mu.Unlock()
+		k, f := r.deaf(id)
 		leave := r.hub.Leaving(id, "chess")
 		began := time.Now()
 		r.hub.Depart(t.Context(), leave)
 		took := time.Since(began)
+		r.hub.Left(leave)
 		if r.hub.shard(chess).has(f) {
 			t.Error("it is still to be given something")
 		}
-		r.hub.Leave(k.conn, chess)
-		r.hub.Left(leave)
+		k.read().wait("the gap, or the end", func(all []got) bool {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.err != nil || len(all) > 1 && all[len(all)-1].Type == "left" && all[len(all)-2].Type == "gap"
+		})
 		if took < departPatience {
 			return
 		}
 		if round == 5 {
 			t.Fatalf("it took %v", took)
 		}
+	}
+}
+
+// deaf connects a client that does not read, and has more waiting than the kernel takes.
+func (r *rig) deaf(id string) (*client, *follow) {
+	r.t.Helper()
+	k := r.dial(r.admit(Info{ClientID: id, ID: id}, "chess"), true)
+	k.send(`{"type":"start"}`)
+	eventually(r.t, "it takes messages", func() bool { k.conn.mu.Lock(); defer k.conn.mu.Unlock(); return k.conn.started })
+	k.conn.mu.Lock()
+	f := k.conn.find(chess)
+	k.conn.mu.Unlock()
+	s := r.hub.shard(chess)
+	at := func() (pos protocol.Position, stuck bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return f.pos, f.mode == behind && k.conn.sock.Queued() > 0
+	}
+	for {
+		for range 50 {
+			r.publish(chess, heavy("x"))
+		}
+		before, _ := at()
+		<-time.After(2 * stuckAfter)
+		if after, stuck := at(); stuck && after == before {
+			return k, f
+		}
+	}
+}
+
+// Who is in the middle of reading a lot is given all of it.
+func TestALeaveWaitsForWhoReads(t *testing.T) {
+	r := newRig(t)
+	c := r.admit(Info{ClientID: "ann", ID: "c"}, "chess")
+	want := numbers("m", 0, 200)
+	for _, id := range want {
+		e := message(id)
+		e.Data = []byte(`"` + strings.Repeat("x", 4000) + `"`)
+		r.publish(chess, e)
+	}
+	k := r.dial(c, true).read()
+	k.send(`{"type":"start"}`)
+	k.wait("some", func(all []got) bool { return len(all) > 20 })
+	leave := r.hub.Leaving("ann", "chess")
+	leave.due = time.Now().Add(patience)
+	r.hub.Depart(t.Context(), leave)
+	r.hub.Left(leave)
+	k.waitLast("left")
+	k.expect("group:chess", want...)
+}
+
+// Many leaves that cannot be given what was sent before hold up what comes after them for a second in all, and not at all while
+// their groups are withheld anyway.
+func TestLeavesWaitTogether(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		away  func(r *rig)
+		limit time.Duration
+	}{
+		{"the log is away", func(r *rig) { r.log.set(func() { r.log.fail = errAway }); r.drop(chess, "a") }, 3 * departPatience},
+		{"groups are withheld", func(r *rig) { r.hub.HoldGroups() }, departPatience},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			var ids []string
+			for i := range 5 {
+				ids = append(ids, fmt.Sprint("c", i))
+				r.connect(ids[i], true, "chess")
+			}
+			r.publish(chess, message("before"))
+			tt.away(r)
+			r.publish(chess, message("dissolved"))
+			var leaves []*Departure
+			for _, id := range ids {
+				leaves = append(leaves, r.hub.Leaving(id, "chess"))
+			}
+			began := time.Now()
+			for _, d := range leaves {
+				r.hub.Depart(t.Context(), d)
+				r.hub.Left(d)
+			}
+			if took := time.Since(began); took > tt.limit {
+				t.Errorf("%d leaves took %v", len(leaves), took)
+			}
+			r.log.set(func() { r.log.fail = nil })
+			r.hub.ReleaseGroups()
+		})
 	}
 }
 
