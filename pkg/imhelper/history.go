@@ -54,12 +54,13 @@ func (h *Helper) History(ctx context.Context, s protocol.Stream, q HistoryQuery)
 	if forward {
 		read, pos = h.store.After, q.After
 	}
+	atOnce := max(limit, defaultPage) // between messages there may be many receipts
 	for more := true; more; {
-		entries, err := read(ctx, s, pos, limit)
+		entries, err := read(ctx, s, pos, atOnce)
 		if err != nil {
 			return nil, fmt.Errorf("read history: %w", err)
 		}
-		more = len(entries) == limit
+		more = len(entries) == atOnce
 		for i, e := range entries {
 			if forward && !q.Before.IsZero() && !e.Pos.Less(q.Before) {
 				return out, nil
