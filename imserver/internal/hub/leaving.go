@@ -111,9 +111,6 @@ func (h *Hub) Depart(ctx context.Context, d *Departure) {
 		c.mu.Lock()
 		f := c.find(d.stream)
 		c.mu.Unlock()
-		if f == nil {
-			continue
-		}
 		for w := (watch{}); s.owes(f, d) && ctx.Err() == nil && !h.holds(d.stream) && !s.stuck(f, &w); {
 			select {
 			case <-tick.C:
@@ -121,7 +118,7 @@ func (h *Hub) Depart(ctx context.Context, d *Departure) {
 			}
 		}
 		h.cut(f, d)
-		h.Leave(c, d.stream)
+		h.Leave(c, d.stream) // also of who does not follow it yet
 	}
 }
 
@@ -167,7 +164,7 @@ func (s *shard) before(d *Departure, entries []Entry) []Entry {
 	return entries
 }
 
-// owes reports whether a follow is still to be given something that precedes a departure.
+// owes reports whether a follow, if there is one, is still to be given something that precedes a departure.
 func (s *shard) owes(f *follow, d *Departure) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +174,7 @@ func (s *shard) owes(f *follow, d *Departure) bool {
 // owing is owes for who holds mu.
 func (s *shard) owing(f *follow, d *Departure) bool {
 	until := s.end(d)
-	return f.slot >= 0 && f.mode != held && until.Seq > 0 && f.pos.Less(until)
+	return f != nil && f.slot >= 0 && f.mode != held && until.Seq > 0 && f.pos.Less(until)
 }
 
 // watch is how far a follow had come, and since when.
@@ -192,13 +189,16 @@ func (s *shard) stuck(f *follow, w *watch) bool {
 	defer s.mu.Unlock()
 	if f.mode != behind || f.conn.sock.Queued() == 0 || w.since.IsZero() || w.pos != f.pos {
 		w.pos, w.since = f.pos, time.Now()
-		return time.Since(w.since) > stuckAfter
+		return false
 	}
-	return false
+	return time.Since(w.since) > stuckAfter
 }
 
 // cut ends a follow that has not been given everything, and says so; without room for that the client has to begin anew.
 func (h *Hub) cut(f *follow, d *Departure) {
+	if f == nil {
+		return
+	}
 	s := h.shard(d.stream)
 	f.giving.Lock()
 	defer f.giving.Unlock()

@@ -173,6 +173,21 @@ func (r *rig) deaf(id string) (*client, *follow) {
 	}
 }
 
+// A connection that is being admitted may have read the membership before it ended.
+func TestALeaveBeforeTheGroupIsFollowed(t *testing.T) {
+	r := newRig(t)
+	r.hub.Hold(chess)
+	defer r.hub.Release(chess)
+	c := r.hub.Register(Info{ClientID: "ann", ID: "late"})
+	defer c.Abandon()
+	leave := r.hub.Leaving("ann", "chess")
+	r.hub.Depart(t.Context(), leave)
+	r.hub.Left(leave)
+	if r.hub.Attach(c, chess, nil) {
+		t.Error("it follows a group that it has left")
+	}
+}
+
 // Who is in the middle of reading a lot is given all of it.
 func TestALeaveWaitsForWhoReads(t *testing.T) {
 	r := newRig(t)
