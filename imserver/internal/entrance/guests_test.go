@@ -71,7 +71,7 @@ func testSilentGuestsMakeRoom(t *testing.T, text string) {
 func TestSilentGuestsLeaveDescriptors(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })
 	if s.parker == nil {
-		t.Skip("this system has no descriptors")
+		t.Skip("this system has no Parker, so guests have no descriptors")
 	}
 	here := func() (n int) {
 		s.guests.mu.Lock()
