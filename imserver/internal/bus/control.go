@@ -85,7 +85,6 @@ func (c *control) queue(clientID string) chan task {
 func (c *control) act(ctx context.Context, t task) {
 	if t.leaving != nil { // who has registered since has read the membership after the leave
 		c.bus.o.Hub.Depart(ctx, t.leaving)
-		c.bus.o.Hub.Left(t.leaving)
 		return
 	}
 	p := t.push

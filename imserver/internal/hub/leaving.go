@@ -83,7 +83,7 @@ func (l *leavings) first(st protocol.Stream) *Departure {
 }
 
 // Leaving withholds from the client's connections what a group is sent from now on, whatever arrives. It is called in the order
-// in which Redis publishes, and waits for nothing. Left must follow, after Depart.
+// in which Redis publishes, and waits for nothing. Depart must follow, or Left when it is not acted on.
 func (h *Hub) Leaving(clientID, group string) *Departure {
 	d := &Departure{stream: protocol.GroupOf(group), conns: h.ConnsOf(clientID), due: time.Now().Add(departPatience)}
 	if len(d.conns) == 0 {
@@ -120,6 +120,7 @@ func (h *Hub) Depart(ctx context.Context, d *Departure) {
 		h.cut(f, d)
 		h.Leave(c, d.stream) // also of who does not follow it yet
 	}
+	h.Left(d)
 }
 
 // Left ends what Leaving began.

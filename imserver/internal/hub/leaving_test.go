@@ -47,7 +47,6 @@ func TestWhoIsLeavingIsReadToUntilThen(t *testing.T) {
 	k.send(`{"type":"start"}`)
 	k.wait("started", func(all []got) bool { return len(all) >= 2 && all[1].Type == "started" })
 	r.hub.Depart(t.Context(), leave)
-	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "missed")
 }
@@ -67,7 +66,6 @@ func TestWhatWasSentBeforeALeaveIsGiven(t *testing.T) {
 		r.hub.Flush()
 		r.bus.Unlock()
 		r.hub.Depart(t.Context(), leave)
-		r.hub.Left(leave)
 		k.waitLast("left")
 		want := make([]string, round+1)
 		for i := range want {
@@ -95,7 +93,6 @@ func TestWhatIsRepairedBeforeALeaveIsGiven(t *testing.T) {
 	go func() { defer close(departed); r.hub.Depart(t.Context(), leave) }()
 	close(gate)
 	<-departed
-	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "a", "b")
 }
@@ -113,7 +110,6 @@ func TestWhatIsNotGivenBeforeALeaveIsAGap(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.hub.Depart(ctx, leave)
-	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", "gap 10-0 10-3")
 }
@@ -128,7 +124,6 @@ func TestALeaveDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 		began := time.Now()
 		r.hub.Depart(t.Context(), leave)
 		took := time.Since(began)
-		r.hub.Left(leave)
 		if r.hub.shard(chess).has(f) {
 			t.Error("it is still to be given something")
 		}
@@ -182,7 +177,6 @@ func TestALeaveBeforeTheGroupIsFollowed(t *testing.T) {
 	defer c.Abandon()
 	leave := r.hub.Leaving("ann", "chess")
 	r.hub.Depart(t.Context(), leave)
-	r.hub.Left(leave)
 	if r.hub.Attach(c, chess, nil) {
 		t.Error("it follows a group that it has left")
 	}
@@ -204,7 +198,6 @@ func TestALeaveWaitsForWhoReads(t *testing.T) {
 	leave := r.hub.Leaving("ann", "chess")
 	leave.due = time.Now().Add(patience)
 	r.hub.Depart(t.Context(), leave)
-	r.hub.Left(leave)
 	k.waitLast("left")
 	k.expect("group:chess", want...)
 }
@@ -237,7 +230,6 @@ func TestLeavesWaitTogether(t *testing.T) {
 			began := time.Now()
 			for _, d := range leaves {
 				r.hub.Depart(t.Context(), d)
-				r.hub.Left(d)
 			}
 			if took := time.Since(began); took > tt.limit {
 				t.Errorf("%d leaves took %v", len(leaves), took)

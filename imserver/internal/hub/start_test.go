@@ -158,7 +158,6 @@ func TestLeftAndJoinedBeforeTheStart(t *testing.T) {
 	k := r.dial(c, true).read()
 	leave := r.hub.Leaving("ann", "chess")
 	r.hub.Depart(t.Context(), leave)
-	r.hub.Left(leave)
 	r.publish(chess, message("between"))
 	r.hub.Hold(chess)
 	r.hub.Settle(chess, r.tail(chess))
