@@ -54,7 +54,7 @@ var sabotages = []struct {
 	{"nodes do not hear of joins", "pkg/store/lua/settle.lua",
 		`redis.call('PUBLISH', ARGV[2], 'J`, `redis.call('PUBLISH', ARGV[2] .. 'x', 'J`,
 		"stall-clients", time.Second, []check.Rule{check.Unfollowed}},
-	{"groups are read before it is known who is in them", "imserver/internal/hub/leaving.go",
+	{"groups are read before it is known who is in them", "imserver/internal/hub/holding.go",
 		"h.held.Store(true)", "h.held.Store(false)",
 		"cut-off-with-resets", 3 * time.Second, []check.Rule{check.Stray}},
 	{"nobody is left out", "imserver/internal/hub/message.go",
