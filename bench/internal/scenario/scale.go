@@ -30,7 +30,7 @@ type Scale struct {
 
 // Register puts the flags into fs.
 func (o *Scale) Register(fs *flag.FlagSet) error {
-	o.Sockets, o.Nodes, o.Groups = sizes{1000, 4000, 18000}, sizes{1, 4, 16}, sizes{1, 100, 1000}
+	o.Sockets, o.Nodes, o.Groups = sizes{1000, 4000, 18000}, sizes{1, 4, 16, 55}, sizes{1, 100, 1000}
 	fs.Var(&o.Sockets, "sockets", "`sizes` of one node, with commas; none skips this part")
 	fs.Var(&o.Nodes, "nodes", "`numbers` of nodes")
 	fs.IntVar(&o.PerNode, "per-node", 1000, "sockets of each of several nodes")

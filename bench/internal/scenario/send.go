@@ -84,7 +84,7 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	fs.Float64Var(&o.MinEphemeral, "min-ephemeral", 0.55, "least share of the bare handler's rate, ephemeral sends through webapi")
 	fs.Float64Var(&o.MinChain, "min-chain", 1, "least rate of durable sends through webapi, as a multiple of the bare chain's")
 	fs.Float64Var(&o.MinBatch, "min-batch", 60000, "least durable sends a second in batches")
-	fs.Float64Var(&o.MinBatchChain, "min-batch-chain", 1, "least rate of durable sends in batches, as a multiple of the bare chain's")
+	fs.Float64Var(&o.MinBatchChain, "min-batch-chain", 0.85, "least rate of durable sends in batches, as a multiple of the bare chain's")
 	fs.Float64Var(&o.MinBatchShare, "min-batch-share", 0.59, "least share of the bare script's rate, durable sends in batches with -offline")
 	fs.DurationVar(&o.MaxP99, "max-p99", 5*time.Millisecond, "most time that 99 of 100 sends take until the receiver has read them, with -rate")
 	return o.Common.Register(fs)
