@@ -20,6 +20,9 @@ const (
 	// maxReads bounds what waits for Redis, per device: messages read, gaps, deliveries. More is not noted: while
 	// Redis is away receipts may be lost, positions are not.
 	maxReads = 10_000
+	// maxReadBytes bounds the ids of messages read, which clients choose, of all devices together: idOverhead and its text each.
+	maxReadBytes = 32 << 20
+	idOverhead   = 16
 	// ackBatch is how many devices are written in one go.
 	ackBatch = 512
 )
@@ -34,8 +37,9 @@ type Acks struct {
 
 	turn sync.Mutex // one Flush at a time
 
-	mu      sync.Mutex
-	pending map[device]*store.Ack
+	mu        sync.Mutex
+	pending   map[device]*store.Ack
+	readBytes int // of the ids in pending
 }
 
 type device struct{ client, name string }
@@ -97,6 +101,7 @@ func (a *Acks) merge(ack *store.Ack) {
 	d := device{ack.ClientID, ack.Device}
 	have := a.pending[d]
 	if have == nil {
+		ack.Read = a.appendIDs(nil, ack.Read)
 		a.pending[d] = ack
 		return
 	}
@@ -110,7 +115,19 @@ func (a *Acks) merge(ack *store.Ack) {
 	}
 	have.Missed = appendSome(have.Missed, ack.Missed)
 	have.Given = appendSome(have.Given, ack.Given)
-	have.Read = appendSome(have.Read, ack.Read)
+	have.Read = a.appendIDs(have.Read, ack.Read)
+}
+
+// appendIDs appends as many ids as there is room for. The caller holds mu.
+func (a *Acks) appendIDs(to, more []string) []string {
+	for i, id := range more {
+		if len(to)+i == maxReads || a.readBytes >= maxReadBytes {
+			more = more[:i]
+			break
+		}
+		a.readBytes += idOverhead + len(id)
+	}
+	return append(to, more...)
 }
 
 // appendSome appends up to maxReads elements.
@@ -153,7 +170,7 @@ func (a *Acks) Flush(ctx context.Context) error {
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	pending := a.pending
-	a.pending = make(map[device]*store.Ack)
+	a.pending, a.readBytes = make(map[device]*store.Ack), 0
 	a.mu.Unlock()
 
 	batch := make([]store.Ack, 0, min(len(pending), ackBatch))

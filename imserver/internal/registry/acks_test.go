@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,5 +151,32 @@ func TestAcknowledgementsSurviveAnOutage(t *testing.T) {
 	}
 	if got := told(t, st); !slices.Equal(got, []string{"m0 delivered", "m1 delivered"}) {
 		t.Errorf("told %q", got)
+	}
+}
+
+// Clients choose what they say they have read: however many do, it takes no more memory than this while Redis is away.
+func TestReadsOfAllTogetherAreBounded(t *testing.T) {
+	redis := redistest.Start(t)
+	a := NewAcks(open(t, redis), zap.NewNop())
+	redis.Kill()
+	ids := make([]string, protocol.MaxReadIDs)
+	for i := range ids {
+		ids[i] = strings.Repeat("x", protocol.MaxIDLen)
+	}
+	each := len(ids) * (idOverhead + protocol.MaxIDLen)
+	for i := range 2 * maxReadBytes / each {
+		a.Read(fmt.Sprint("client", i), "d", ids)
+	}
+	for range 2 { // what could not be written waits on, and takes its room
+		waiting := 0
+		for _, ack := range a.pending {
+			waiting += len(ack.Read) * (idOverhead + protocol.MaxIDLen)
+		}
+		if waiting != a.readBytes || waiting < maxReadBytes || waiting > maxReadBytes+each {
+			t.Errorf("%d bytes wait, and %d are counted", waiting, a.readBytes)
+		}
+		if a.Flush(ctxb) == nil {
+			t.Fatal("written to nobody")
+		}
 	}
 }
