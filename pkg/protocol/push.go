@@ -25,7 +25,7 @@ const (
 //	M fence n (address position)×n envelope
 //	E n address×n envelope
 //	J clientId group position [+]      +: with all messages that are kept, not only those after position
-//	L clientId group
+//	L clientId group [position]        position: where the group's stream ended when the client was no member any more
 //	K clientId connId device code by   connId and device may be empty: any; by may be absent
 //	V jti
 //	R clientId origin id frame         origin: the first connection of the session
@@ -37,7 +37,8 @@ type Push struct {
 
 	ClientID string   // J, L, K, R
 	Group    string   // J, L
-	Pos      Position // J: where the group's stream ended when the client became a member
+	Pos      Position // J, L: where the group's stream ended when the client became a member, or was none any more
+	Ends     bool     // L: Pos is known; old publishers do not tell
 	History  bool     // J: what came before is for the client too
 	ConnID   string   // K
 	Device   string   // K
@@ -91,6 +92,9 @@ func (p *Push) Encode() []byte {
 	case PushLeave:
 		line(p.ClientID)
 		line(p.Group)
+		if p.Ends {
+			line(p.Pos.String())
+		}
 	case PushKick:
 		line(p.ClientID)
 		line(p.ConnID)
@@ -140,6 +144,9 @@ func (p *Push) Decode(b []byte) error {
 		p.History = len(l.b) > 0 && l.next() == withHistory
 	case PushLeave:
 		p.ClientID, p.Group = l.next(), l.next()
+		if len(l.b) > 0 {
+			p.Pos, p.Ends = l.position(), true
+		}
 	case PushKick:
 		p.ClientID, p.ConnID, p.Device, p.Code = l.next(), l.next(), l.next(), int(l.uint())
 		if len(l.b) > 0 {

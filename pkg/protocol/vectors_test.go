@@ -66,6 +66,8 @@ func pushVectors() map[string]*Push {
 		"join, with history":   {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos, History: true},
 		"join, empty stream":   {Kind: PushJoin, ClientID: "alice", Group: "room"},
 		"leave":                {Kind: PushLeave, ClientID: "alice", Group: "room"},
+		"leave, empty stream":  {Kind: PushLeave, ClientID: "alice", Group: "room", Ends: true},
+		"leave, with its end":  {Kind: PushLeave, ClientID: "alice", Group: "room", Pos: pos, Ends: true},
 		"kick a client":        {Kind: PushKick, ClientID: "alice", Code: 4500},
 		"kick a device":        {Kind: PushKick, ClientID: "alice", ConnID: "00ff0123456789abcdef", Device: "web", Code: 4501},
 		"replaced by a device": {Kind: PushKick, ClientID: "alice", ConnID: "00ff0123456789abcdef", Code: 4501, By: "phone"},

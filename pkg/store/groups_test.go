@@ -39,7 +39,7 @@ func TestJoinAndLeave(t *testing.T) {
 			lines := heard.lines()
 			return slices.Contains(lines, "J\nanna\nroom\n"+since.String()+"\n") &&
 				slices.Contains(lines, "J\nbob\nroom\n"+since.String()+"\n") &&
-				slices.Contains(lines, "L\nanna\nroom\n")
+				slices.Contains(lines, "L\nanna\nroom\n"+since.String()+"\n")
 		})
 		wantEqual(t, "marks", marks(t, s), 0)
 	})

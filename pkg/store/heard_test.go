@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
@@ -55,7 +56,7 @@ func TestHeardAfterALeave(t *testing.T) {
 		must(t, err)
 		must(t, h.sub.Heard(ctxb))
 		all := h.take()
-		if n := len(all); n != 2 || string(all[1].payload) != "L\n"+id+"\n"+group+"\n" {
+		if n := len(all); n != 2 || string(all[1].payload) != "L\n"+id+"\n"+group+"\n"+empty(t, s, protocol.GroupOf(group)).String()+"\n" {
 			t.Fatalf("heard %q", all)
 		}
 	}

@@ -248,16 +248,22 @@ func TestMembershipsAreReportedWhenTheyAreOver(t *testing.T) {
 	t.Run("a leave", func(t *testing.T) {
 		onBoth(t, func(t *testing.T, s *Store) {
 			begin(t, s, opJoin)()
+			hers, err := s.PublishGroup(ctxb, message("for anna"), "room", false)
+			must(t, err)
 			ear := listenTo(t, s, s.ClientChannel(s.Partition("anna")), s.GroupChannel(s.Partition("room")))
 			end := begin(t, s, opLeave)
 			told(t, s, join)
 			end()
 			told(t, s, join, leave)
-			_, err := s.PublishGroup(ctxb, message("about anna"), "room", false)
+			_, err = s.PublishGroup(ctxb, message("about anna"), "room", false)
 			must(t, err)
 			eventually(t, "both pushes", func() bool { return len(ear.heard()) == 2 })
-			if p := ear.heard(); p[0].Kind != protocol.PushLeave {
-				t.Errorf("the node hears %c before %c: it gives the message to who has left", p[0].Kind, p[1].Kind)
+			p := ear.heard()
+			if p[0].Kind != protocol.PushLeave {
+				t.Fatalf("the node hears %c before %c: it gives the message to who has left", p[0].Kind, p[1].Kind)
+			}
+			if !p[0].Ends || p[0].Pos != hers.Pos {
+				t.Errorf("the leave ends at %v, not behind what was sent before it, %v", p[0].Pos, hers.Pos)
 			}
 		})
 	})
@@ -286,11 +292,18 @@ func TestMembershipsAreReportedWhenTheyAreOver(t *testing.T) {
 	t.Run("a leave undone by a URL before it was over", func(t *testing.T) {
 		onBoth(t, func(t *testing.T, s *Store) {
 			begin(t, s, opJoin)()
+			hers, err := s.PublishGroup(ctxb, message("for anna"), "room", false)
+			must(t, err)
+			ear := listenTo(t, s, s.ClientChannel(s.Partition("anna")))
 			left := begin(t, s, opLeave)
 			se := session(s, "anna")
 			se.Groups = []string{"room"}
 			connect(t, s, se, AnyDevice)
 			left()
+			eventually(t, "both pushes", func() bool { return len(ear.heard()) == 2 })
+			if p := ear.heard(); p[0].Kind != protocol.PushLeave || !p[0].Ends || p[0].Pos != hers.Pos || p[1].Kind != protocol.PushJoin {
+				t.Errorf("the node hears %+v", p)
+			}
 			told(t, s, join, "online", leave, join)
 			wantIndexTrue(t, s, []string{"anna"}, []string{"room"})
 		})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
@@ -107,7 +108,7 @@ func TestOfflineEndsMembershipsUntilThen(t *testing.T) {
 		wantEqual(t, "groups of offline", events[3].Groups, []string{"room", "team"})
 		eventually(t, "leaving is announced", func() bool {
 			ls := heard.lines()
-			return len(ls) > 0 && ls[len(ls)-1] == "L\nanna\nroom\n"
+			return len(ls) > 0 && ls[len(ls)-1] == "L\nanna\nroom\n"+empty(t, s, protocol.GroupOf("room")).String()+"\n"
 		})
 		if n := marks(t, s); n != 0 {
 			t.Fatalf("%d marks are left", n)

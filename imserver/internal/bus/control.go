@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// controlWorkers act on joins and leaves at once; one client's are always one worker's, in order.
-	controlWorkers = 8
+	// controlWorkers act on joins and leaves at once; one client's are always one worker's, in order. A leave may take its worker
+	// a second, see hub.Depart: the more there are, the fewer others wait for it.
+	controlWorkers = 32
 	// controlQueue is how many may wait for one worker. Beyond it they are dropped, and connections and memberships are
 	// compared with Redis instead.
-	controlQueue = 4096
+	controlQueue = 1024
 )
 
 // control acts on what concerns clients: a new membership needs Redis, so it cannot be done where pushes arrive.
@@ -65,7 +66,7 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 func (c *control) add(p *protocol.Push) {
 	t := task{push: p}
 	if p.Kind == protocol.PushLeave {
-		t.leaving = c.bus.o.Hub.Leaving(p.ClientID, p.Group)
+		t.leaving = c.bus.o.Hub.Leaving(p.ClientID, p.Group, p.Pos)
 	}
 	select {
 	case c.queue(p.ClientID) <- t:
@@ -83,11 +84,19 @@ func (c *control) queue(clientID string) chan task {
 }
 
 func (c *control) act(ctx context.Context, t task) {
+	p := t.push
 	if t.leaving != nil { // who has registered since has read the membership after the leave
-		c.bus.o.Hub.Depart(ctx, t.leaving)
+		if p.Ends {
+			c.bus.o.Hub.Depart(ctx, t.leaving)
+			return
+		}
+		if err := c.bus.compareClient(ctx, p.ClientID); err != nil && ctx.Err() == nil {
+			c.bus.doubt()
+			c.bus.clients.ask()
+		}
+		c.bus.o.Hub.Left(t.leaving)
 		return
 	}
-	p := t.push
 	if p.Kind == protocol.PushRevoke {
 		revoke(c.bus.o.Hub.Conns(), p.JTI)
 		return

@@ -86,8 +86,11 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		for _, g := range slices.Concat(d.left, renewed) {
-			b.o.Hub.Leave(c, protocol.GroupOf(g))
+		if err := b.leave(ctx, c, d.left); err != nil {
+			return err
+		}
+		for _, g := range renewed {
+			b.o.Hub.LeaveAt(c, protocol.GroupOf(g), member[g].Pos)
 		}
 		for _, g := range slices.Concat(d.joined, renewed) {
 			missing[g] = append(missing[g], c)
@@ -99,6 +102,30 @@ func (b *Bus) compareClient(ctx context.Context, id string) error {
 		}
 	}
 	return nil
+}
+
+// leave makes a connection leave groups, nobody knows since when: of what it has not been given of them, some may be for it.
+func (b *Bus) leave(ctx context.Context, c *hub.Conn, groups []string) error {
+	tails, err := b.tails(ctx, groups)
+	if err != nil {
+		return err
+	}
+	for i, g := range groups {
+		b.o.Hub.LeaveAt(c, protocol.GroupOf(g), tails[i].Pos)
+	}
+	return nil
+}
+
+// tails reads where the groups' streams end.
+func (b *Bus) tails(ctx context.Context, groups []string) ([]store.Tail, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	sts := make([]protocol.Stream, len(groups))
+	for i, g := range groups {
+		sts[i] = protocol.GroupOf(g)
+	}
+	return b.o.Store.Tails(ctx, sts)
 }
 
 // placed returns a client's connections, but for those that do not follow their groups yet: who admits them sees to it, see
@@ -118,14 +145,7 @@ func byGroup(truth []store.Membership) map[string]store.Membership {
 // unexpired leaves out the groups whose streams are empty and end before the membership began: they have expired since, and who
 // comes then follows them from an end that lies before, too.
 func (b *Bus) unexpired(ctx context.Context, groups []string, member map[string]store.Membership) ([]string, error) {
-	if len(groups) == 0 {
-		return nil, nil
-	}
-	sts := make([]protocol.Stream, len(groups))
-	for i, g := range groups {
-		sts[i] = protocol.GroupOf(g)
-	}
-	tails, err := b.o.Store.Tails(ctx, sts)
+	tails, err := b.tails(ctx, groups)
 	if err != nil {
 		return nil, err
 	}

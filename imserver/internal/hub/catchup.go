@@ -92,7 +92,7 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch
 		return finished, nil // left, or in doubt, while the log was read
 	}
 	if d := c.leaving.first(f.t.stream); d != nil {
-		if entries, end = s.before(d, entries), false; len(entries) == 0 {
+		if entries, end = d.before(entries), false; len(entries) == 0 {
 			return finished, nil
 		}
 	}

@@ -36,7 +36,6 @@ func (h *Hub) heardOf(ctx context.Context, s *shard, t *topic, entries []Entry) 
 		return nil, false, err
 	}
 	s.mu.Lock()
-	s.absorb() // the leaves among it end before
 	t.hears(entries[len(entries)-1].Pos)
 	s.mu.Unlock()
 	return entries, true, nil

@@ -65,7 +65,7 @@ func TestLogIsAheadOfALeave(t *testing.T) {
 	r := newRig(t)
 	c, k := r.behindWith("sent after the leave")
 	var leave *Departure
-	r.onHeard(func() error { leave = r.hub.Leaving("ann", "chess"); return nil })
+	r.onHeard(func() error { leave = r.hub.Leaving("ann", "chess", at(10, 1)); return nil })
 	k.send(`{"type":"start"}`)
 	eventually(t, "the subscription is asked for", func() bool { return r.timesAsked() > 0 })
 	r.publish(ann, message("direct"))
@@ -83,7 +83,7 @@ func TestLogIsAheadOfALeaveAndAJoin(t *testing.T) {
 	since := r.tail(chess)
 	r.drop(chess, "sent after the join")
 	r.onHeard(func() error {
-		leave := r.hub.Leaving("ann", "chess")
+		leave := r.hub.Leaving("ann", "chess", at(10, 1))
 		r.hub.Leave(c, chess)
 		r.hub.Hold(chess)
 		r.hub.Settle(chess, r.tail(chess))
@@ -120,7 +120,7 @@ func TestRepairIsAheadOfALeave(t *testing.T) {
 	k.expect("group:chess", "before")
 	r.drop(chess, "sent after the leave")
 	left := make(chan *Departure, 1)
-	r.onHeard(func() error { left <- r.hub.Leaving("ann", "chess"); return nil })
+	r.onHeard(func() error { left <- r.hub.Leaving("ann", "chess", at(10, 1)); return nil })
 	r.verify()
 	other.expect("group:chess", "before", "sent after the leave")
 	leave := await(t, "the leave", left)

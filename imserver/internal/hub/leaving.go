@@ -17,19 +17,13 @@ const (
 	stuckAfter = 100 * time.Millisecond
 )
 
-// Departure is a leave that has been announced, and has not been acted on yet. Acting takes its turn. What was sent before the
-// announcement is given meanwhile; what comes after it must not wait for the acting to be withheld.
-//
-// An announcement takes its place among the messages of its shard, so it is known where it ends. Until that place is reached
-// nothing of what comes after it can be in a queue.
+// Departure is a leave that has been announced, and has not been acted on yet. Acting takes its turn: until then what was sent
+// before the leave is given, and what came after it is withheld.
 type Departure struct {
 	stream protocol.Stream
 	conns  []*Conn
-	due    time.Time // until when who acts on it waits: those that queue up wait together
-
-	// Guarded by the shard's mu.
-	placed bool
-	until  protocol.Position // the last message before it that is known to this node
+	until  protocol.Position // what comes after it is not for the client
+	due    time.Time         // until when who acts on it waits: those that queue up wait together
 }
 
 // leavings are the departures of a connection.
@@ -82,19 +76,14 @@ func (l *leavings) first(st protocol.Stream) *Departure {
 	return nil
 }
 
-// Leaving withholds from the client's connections what a group is sent from now on, whatever arrives. It is called in the order
-// in which Redis publishes, and waits for nothing. Depart must follow, or Left when it is not acted on.
-func (h *Hub) Leaving(clientID, group string) *Departure {
-	d := &Departure{stream: protocol.GroupOf(group), conns: h.ConnsOf(clientID), due: time.Now().Add(departPatience)}
-	if len(d.conns) == 0 {
-		return d
-	}
-	s := h.shard(d.stream)
-	s.arrive(arrival{stream: d.stream, leave: d}) // first: who finds the departure must find its place
+// Leaving withholds from the client's connections what a group was sent after until, where its stream ended when the client was no
+// member any more, whatever arrives; a zero until withholds everything. It is called in the order in which Redis publishes, and
+// waits for nothing. Depart must follow, or Left when it is not acted on.
+func (h *Hub) Leaving(clientID, group string, until protocol.Position) *Departure {
+	d := &Departure{stream: protocol.GroupOf(group), conns: h.ConnsOf(clientID), until: until, due: time.Now().Add(departPatience)}
 	for _, c := range d.conns {
 		c.leaving.add(d)
 	}
-	s.poke()
 	return d
 }
 
@@ -111,16 +100,25 @@ func (h *Hub) Depart(ctx context.Context, d *Departure) {
 		c.mu.Lock()
 		f := c.find(d.stream)
 		c.mu.Unlock()
-		for w := (watch{}); s.owes(f, d) && ctx.Err() == nil && !h.holds(d.stream) && !s.stuck(f, &w); {
+		for w := (watch{}); s.owes(f, d.until) && ctx.Err() == nil && !h.holds(d.stream) && !s.stuck(f, &w); {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
 			}
 		}
-		h.cut(f, d)
-		h.Leave(c, d.stream) // also of who does not follow it yet
+		h.LeaveAt(c, d.stream, d.until) // also of who does not follow it yet
 	}
 	h.Left(d)
+}
+
+// LeaveAt makes a connection stop following a group, and tells it. It reports whether it followed it. What it has not been given
+// up to end, in whose place nothing will come, is told as a gap.
+func (h *Hub) LeaveAt(c *Conn, st protocol.Stream, end protocol.Position) bool {
+	c.mu.Lock()
+	f := c.find(st)
+	c.mu.Unlock()
+	h.cut(f, end)
+	return h.Leave(c, st)
 }
 
 // Left ends what Leaving began.
@@ -130,52 +128,31 @@ func (h *Hub) Left(d *Departure) {
 	}
 }
 
-// end returns where a departure ends. The caller holds mu.
-func (s *shard) end(d *Departure) protocol.Position {
-	if !d.placed {
-		s.absorb()
-	}
-	return d.until
-}
-
-// place notes where a departure ends. The caller holds mu.
-func (d *Departure) place(t *topic) {
-	d.placed = true
-	if t != nil {
-		if d.until = t.tail; d.until.Less(t.heard) {
-			d.until = t.heard
-		}
-	}
-}
-
-// withholds reports whether a message comes after a departure. The caller holds mu.
-func (s *shard) withholds(d *Departure, pos protocol.Position) bool {
-	return d != nil && (s.end(d).Less(pos) || pos.IsZero())
+// withholds reports whether a message comes after a departure, if there is one.
+func (d *Departure) withholds(pos protocol.Position) bool {
+	return d != nil && (d.until.Less(pos) || pos.IsZero())
 }
 
 // before returns the entries that precede a departure.
-func (s *shard) before(d *Departure, entries []Entry) []Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (d *Departure) before(entries []Entry) []Entry {
 	for i, e := range entries {
-		if s.withholds(d, e.Pos) {
+		if d.withholds(e.Pos) {
 			return entries[:i]
 		}
 	}
 	return entries
 }
 
-// owes reports whether a follow, if there is one, is still to be given something that precedes a departure.
-func (s *shard) owes(f *follow, d *Departure) bool {
+// owes reports whether a follow, if there is one, is still to be given something up to end.
+func (s *shard) owes(f *follow, end protocol.Position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.owing(f, d)
+	return f.owed(end)
 }
 
-// owing is owes for who holds mu.
-func (s *shard) owing(f *follow, d *Departure) bool {
-	until := s.end(d)
-	return f != nil && f.slot >= 0 && f.mode != held && until.Seq > 0 && f.pos.Less(until)
+// owed is owes for who holds mu.
+func (f *follow) owed(end protocol.Position) bool {
+	return f != nil && f.slot >= 0 && f.mode != held && end.Seq > 0 && f.pos.Less(end)
 }
 
 // watch is how far a follow had come, and since when.
@@ -195,22 +172,22 @@ func (s *shard) stuck(f *follow, w *watch) bool {
 	return time.Since(w.since) > stuckAfter
 }
 
-// cut ends a follow that has not been given everything, and says so; without room for that the client has to begin anew.
-func (h *Hub) cut(f *follow, d *Departure) {
+// cut ends a follow that has not been given everything up to end, and says so; without room for that the client has to begin
+// anew.
+func (h *Hub) cut(f *follow, end protocol.Position) {
 	if f == nil {
 		return
 	}
-	s := h.shard(d.stream)
+	s := h.shard(f.t.stream)
 	f.giving.Lock()
 	defer f.giving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.owing(f, d) {
+	if !f.owed(end) {
 		return
 	}
-	to := d.until
-	to.Seq++
-	if f.conn.sendGap(f.t.wire, f.pos, to) == full {
+	end.Seq++
+	if f.conn.sendGap(f.t.wire, f.pos, end) == full {
 		f.conn.end(protocol.ReasonStateLost)
 	}
 	f.t.remove(f)

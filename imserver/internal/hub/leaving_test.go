@@ -17,7 +17,7 @@ func TestWhoIsLeavingGetsNothingMore(t *testing.T) {
 	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
 	r.publish(chess, message("before"))
 	k.expect("group:chess", "before")
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	r.publish(chess, message("after"))
 	other.expect("group:chess", "before", "after")
 	for _, c := range leave.conns {
@@ -42,7 +42,7 @@ func TestWhoIsLeavingIsReadToUntilThen(t *testing.T) {
 	c := r.admit(Info{ClientID: "ann", ID: "conn-late"}, "chess")
 	r.publish(chess, message("missed"))
 	k := r.dial(c, true).read()
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	r.publish(chess, message("after"))
 	k.send(`{"type":"start"}`)
 	k.wait("started", func(all []got) bool { return len(all) >= 2 && all[1].Type == "started" })
@@ -60,7 +60,7 @@ func TestWhatWasSentBeforeALeaveIsGiven(t *testing.T) {
 		a := r.log.add(chess, message(id))
 		r.bus.Lock() // the subscription reads both in one go, as on a busy node
 		r.hub.Deliver(a.stream, a.pos, a.fence, a.msg)
-		leave := r.hub.Leaving("ann", "chess")
+		leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 		after := r.log.add(chess, message("after"))
 		r.hub.Deliver(after.stream, after.pos, after.fence, after.msg)
 		r.hub.Flush()
@@ -88,7 +88,7 @@ func TestWhatIsRepairedBeforeALeaveIsGiven(t *testing.T) {
 	r.drop(chess, "a")
 	r.log.set(func() { r.log.read = func() { <-gate } })
 	r.publish(chess, message("b"))
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	departed := make(chan struct{})
 	go func() { defer close(departed); r.hub.Depart(t.Context(), leave) }()
 	close(gate)
@@ -106,7 +106,7 @@ func TestWhatIsNotGivenBeforeALeaveIsAGap(t *testing.T) {
 	r.drop(chess, "a")
 	r.log.set(func() { r.log.read = func() { <-gate } })
 	r.publish(chess, message("b"))
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.hub.Depart(ctx, leave)
@@ -120,7 +120,7 @@ func TestALeaveDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	for round := 1; ; round++ { // a busy machine may be slow, but not always
 		id := fmt.Sprint("ann", round)
 		k, f := r.deaf(id)
-		leave := r.hub.Leaving(id, "chess")
+		leave := r.hub.Leaving(id, "chess", r.tail(chess))
 		began := time.Now()
 		r.hub.Depart(t.Context(), leave)
 		took := time.Since(began)
@@ -175,7 +175,7 @@ func TestALeaveBeforeTheGroupIsFollowed(t *testing.T) {
 	defer r.hub.Release(chess)
 	c := r.hub.Register(Info{ClientID: "ann", ID: "late"})
 	defer c.Abandon()
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	r.hub.Depart(t.Context(), leave)
 	if r.hub.Attach(c, chess, nil) {
 		t.Error("it follows a group that it has left")
@@ -195,7 +195,7 @@ func TestALeaveWaitsForWhoReads(t *testing.T) {
 	k := r.dial(c, true).read()
 	k.send(`{"type":"start"}`)
 	k.wait("some", func(all []got) bool { return len(all) > 20 })
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	leave.due = time.Now().Add(patience)
 	r.hub.Depart(t.Context(), leave)
 	k.waitLast("left")
@@ -225,7 +225,7 @@ func TestLeavesWaitTogether(t *testing.T) {
 			r.publish(chess, message("dissolved"))
 			var leaves []*Departure
 			for _, id := range ids {
-				leaves = append(leaves, r.hub.Leaving(id, "chess"))
+				leaves = append(leaves, r.hub.Leaving(id, "chess", r.tail(chess)))
 			}
 			began := time.Now()
 			for _, d := range leaves {
@@ -318,4 +318,63 @@ func TestWhoHasLeftGetsNothingFromTheLog(t *testing.T) {
 	r.publish(ann, message("direct"))
 	k.expect("inbox", "direct")
 	k.expect("group:chess")
+}
+
+// A member that has joined and left before the join was acted on is given what was sent between.
+func TestWhatWasSentBetweenAJoinAndALeaveIsGiven(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true)
+	since := r.tail(chess)
+	r.publish(chess, message("welcome")) // nobody here follows chess yet
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
+	r.join(k.conn, chess, since)
+	r.hub.Depart(t.Context(), leave)
+	k.waitLast("left")
+	k.expect("group:chess", "welcome")
+}
+
+// A leave ends where the group's log ended, also when it is announced to a node that has read further.
+func TestWhatWasSentAfterALeaveIsInTheLog(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true)
+	since := r.tail(chess)
+	welcome := r.log.add(chess, message("welcome"))
+	secret := r.log.add(chess, message("secret"))
+	departed := make(chan *Departure, 1)
+	r.onHeard(func() error { // the subscription is behind the log
+		r.deliver(welcome)
+		leave := r.hub.Leaving("ann", "chess", welcome.pos)
+		r.deliver(secret)
+		departed <- leave
+		return nil
+	})
+	r.join(k.conn, chess, since)
+	r.hub.Depart(t.Context(), await(t, "the leave", departed))
+	k.waitLast("left")
+	k.expect("group:chess", "welcome")
+}
+
+// A membership that ended unnoticed: where it ended nobody knows, so all that may be missing is told.
+func TestLeavingUnnoticed(t *testing.T) {
+	r := newRig(t)
+	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
+	r.publish(chess, message("before"))
+	k.expect("group:chess", "before")
+	other.expect("group:chess", "before")
+	last := r.drop(chess, "missed")
+	r.hub.LeaveAt(k.conn, chess, last)
+	k.waitLast("left")
+	k.expect("group:chess", "before", "gap 10-1 10-3")
+	r.hub.LeaveAt(other.conn, chess, at(10, 1))
+	other.waitLast("left")
+	other.expect("group:chess", "before")
+}
+
+// join makes a connection follow a group as the bus does.
+func (r *rig) join(c *Conn, st protocol.Stream, since protocol.Position) {
+	if !r.hub.Hold(st) {
+		r.hub.Settle(st, r.tail(st))
+	}
+	r.hub.Join(c, st, since)
+	r.hub.Release(st)
 }

@@ -47,13 +47,12 @@ type shard struct {
 	near   int32    // see topic.near
 }
 
-// arrival is one message for one topic, or a leave, as it came from Redis.
+// arrival is one message for one topic, as it came from Redis.
 type arrival struct {
 	stream protocol.Stream
 	pos    protocol.Position
 	fence  uint64
 	msg    *Message
-	leave  *Departure // when msg is nil
 }
 
 // arrive takes a message from the bus. It never waits for a fan-out. It reports whether it is the first that waits: then
@@ -62,12 +61,9 @@ func (s *shard) arrive(a arrival) (first bool) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	first = len(s.in.items) == 0
-	switch {
-	case a.msg == nil:
-		s.in.items = append(s.in.items, a)
-	case s.in.bytes > maxArrivals:
+	if s.in.bytes > maxArrivals {
 		s.in.lost = true
-	default:
+	} else {
 		s.in.items = append(s.in.items, a)
 		s.in.bytes += len(a.msg.Data) + arrivalSize
 	}
@@ -138,10 +134,6 @@ func (s *shard) absorb() {
 // accept puts an arrival into its topic's queue if it continues the tail. The caller holds mu.
 func (s *shard) accept(a *arrival) {
 	t := s.topics[a.stream]
-	if a.msg == nil {
-		a.leave.place(t)
-		return
-	}
 	if t != nil {
 		t.hears(a.pos)
 	}
@@ -254,7 +246,7 @@ func (t *topic) near() (sum int32) {
 // give hands one message to one member and reports whether the socket took it. The caller holds mu.
 func (s *shard) give(f *follow, it *item) bool {
 	c := f.conn
-	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || s.withholds(c.leaving.first(f.t.stream), it.pos) {
+	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || c.leaving.first(f.t.stream).withholds(it.pos) {
 		return false
 	}
 	result := sent

@@ -156,7 +156,7 @@ func TestLeftAndJoinedBeforeTheStart(t *testing.T) {
 	member := &Admission{Joined: map[string]protocol.Position{"group:chess": at(10, 1)}}
 	c := r.admit(Info{ClientID: "ann", ID: "c", Admission: member}, "chess")
 	k := r.dial(c, true).read()
-	leave := r.hub.Leaving("ann", "chess")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
 	r.hub.Depart(t.Context(), leave)
 	r.publish(chess, message("between"))
 	r.hub.Hold(chess)

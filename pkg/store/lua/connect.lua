@@ -188,7 +188,7 @@ for i = 20, #ARGV do
     if tail then
       -- As in settle.lua, also for who has left and is only now joining again.
       if redis.call('HDEL', KEYS[16], client .. '\n' .. group) == 1 then
-        redis.call('PUBLISH', ARGV[11], 'L\n' .. client .. '\n' .. group .. '\n')
+        redis.call('PUBLISH', ARGV[11], 'L\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
         emit(KEYS[6], ARGV[14], {type = 'leave', clientId = client, group = group, time = time})
       end
       redis.call('PUBLISH', ARGV[11], 'J\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')

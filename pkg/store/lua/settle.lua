@@ -26,7 +26,7 @@ for i = 7, #ARGV, 4 do
     redis.call('HDEL', KEYS[1], pair .. '\n' .. ARGV[3], pair .. '\n')
     local left = redis.call('HDEL', KEYS[2], pair) == 1
     if left or not truth then -- not a member, or again: then what lies between is not for it
-      redis.call('PUBLISH', ARGV[2], 'L\n' .. client .. '\n' .. group .. '\n')
+      redis.call('PUBLISH', ARGV[2], 'L\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n')
     end
     if left then
       report('leave', client, group)
