@@ -39,6 +39,7 @@ type Conn struct {
 	input    meter        // the reader's alone
 	catching atomic.Int32 // what the catch-up does with it, see catcher.conn
 	spared   int32        // by how much a batch from the log is smaller than usual; the catcher's alone
+	listed   int32        // bytes that a frame needs to name all follows; guarded by mu
 }
 
 // Info is what is registered about a connection.
@@ -82,6 +83,7 @@ func (c *Conn) Open(s *socket.Socket, answer []byte) {
 	c.V1 = s.Subprotocol()
 	c.opened = clock.Millis(time.Now())
 	c.left = nil
+	c.list(nil, 0)
 	early, by := c.early, c.by
 	if c.V1 || early != protocol.ReasonNone {
 		s.Answer(answer)
@@ -211,11 +213,32 @@ func (c *Conn) Room() {
 
 // Frame implements socket.Handler: it limits what a peer may send.
 func (c *Conn) Frame(bytes int) {
-	if over := c.input.take(c.hub.opts.Input, bytes, c.sock.Heard()); over != WithinLimits && c.sock.EndedFor(c.sock.Heard()) == 0 {
+	in := c.hub.opts.Input
+	c.mu.Lock()
+	in.MaxMessage = c.largest()
+	c.mu.Unlock()
+	if over := c.input.take(in, bytes, c.sock.Heard()); over != WithinLimits && c.sock.EndedFor(c.sock.Heard()) == 0 {
 		c.hub.opts.Limited(over)
 		c.end(protocol.ReasonTooMuchInput)
 	}
 }
+
+// listedEach is what naming a stream in a start or ack takes beside its name: a position of 41 bytes, and punctuation.
+const listedEach = 64
+
+// list notes that the connection follows one stream more (1) or less (-1), or nothing new (0). The caller holds mu.
+func (c *Conn) list(f *follow, more int32) {
+	if f != nil {
+		c.listed += more * int32(len(f.t.wire)+listedEach)
+	}
+	if c.V1 && c.sock != nil {
+		c.sock.SetMaxMessage(c.largest())
+	}
+}
+
+// largest is how many bytes a frame of the client may have: as many as a message, and as it needs to name all that it follows, twice,
+// since names may need escaping, and a client may name groups that it has left meanwhile. The caller holds mu.
+func (c *Conn) largest() int { return max(c.hub.opts.Input.MaxMessage, 2*int(c.listed)) }
 
 // Closing implements socket.Handler.
 func (c *Conn) Closing() { c.hub.roster.call(c) }

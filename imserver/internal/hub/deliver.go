@@ -150,6 +150,7 @@ func (h *Hub) attach(c *Conn, st protocol.Stream, pos *protocol.Position, told [
 	}
 	t.add(f)
 	c.follows = append(c.follows, f)
+	c.list(f, 1)
 	if c.started {
 		c.tell(told)
 		s.resume(f)
@@ -181,6 +182,7 @@ func (h *Hub) Leave(c *Conn, st protocol.Stream) bool {
 		for i := range c.follows {
 			if c.follows[i] == f {
 				c.follows = append(c.follows[:i:i], c.follows[i+1:]...) // others may hold the old slice
+				c.list(f, -1)
 				break
 			}
 		}

@@ -29,6 +29,10 @@ func (c *Conn) onRequest(f *protocol.ClientFrame) {
 		c.end(protocol.ReasonMisuse)
 		return
 	}
+	if len(data) > c.hub.opts.Input.MaxMessage { // the frame may have been larger, see Conn.largest
+		c.end(protocol.ReasonTooBig)
+		return
+	}
 	if !c.MayRequest || c.hub.opts.Requests.Ask == nil {
 		c.answer(id, protocol.RefusedNotAllowed)
 		return

@@ -159,7 +159,10 @@ func TestPingsWaitForMessages(t *testing.T) {
 
 // A request that is not answered is refused in time, however long ago its client was heard.
 func TestWhoAsksIsDue(t *testing.T) {
-	h := &Hub{opts: Options{Requests: Requests{Ask: func(*Conn, string, json.RawMessage) bool { return true }}}}
+	h := &Hub{opts: Options{
+		Input:    Input{MaxMessage: 100},
+		Requests: Requests{Ask: func(*Conn, string, json.RawMessage) bool { return true }},
+	}}
 	c := &Conn{hub: h, Info: Info{MayRequest: true}}
 	h.roster.add(c)
 	h.roster.take(nil, time.Now())

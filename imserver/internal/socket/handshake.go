@@ -69,7 +69,7 @@ const frameSlack = 64 << 10
 
 // Options of a socket. All but Hello and Parker are required.
 type Options struct {
-	MaxMessage int         // bytes of a message that the peer may send; below 2 GiB
+	MaxMessage int         // bytes of a message that the peer may send; see SetMaxMessage
 	OutboxCap  int         // bytes kept for a peer that does not read
 	Parker     *tcp.Parker // watches the connection while it is silent; nil: a goroutine of its own does
 
@@ -87,7 +87,8 @@ func (h Handshake) Upgrade(w http.ResponseWriter, o Options) (s *Socket, answer 
 	if err != nil {
 		return nil, nil, err
 	}
-	s = &Socket{h: o.Handler, subprotocol: h.Subprotocol, maxMessage: int32(o.MaxMessage), patience: frameTimeout}
+	s = &Socket{h: o.Handler, subprotocol: h.Subprotocol, patience: frameTimeout}
+	s.SetMaxMessage(o.MaxMessage)
 	s.out.open(c, o.OutboxCap, ahead, s)
 	if s.out.fd != noFD {
 		s.park.parker = o.Parker

@@ -82,7 +82,9 @@ func (s *Socket) readOne(in *reader) protocol.Reason {
 	if isPlainControl(head) {
 		return s.readControl(in, controlSize(head))
 	}
-	in.meter(4*int(s.maxMessage) + frameSlack)
+	largest := int(s.maxMessage.Load())
+	in.ws.SetReadLimit(int64(largest))
+	in.meter(4*largest + frameSlack)
 	defer in.unmeter()
 	typ, r, err := in.ws.Reader(context.Background()) // the deadline is on the connection
 	if err != nil {

@@ -56,7 +56,6 @@ func takeReader(s *Socket) *reader {
 		r = newReader()
 	}
 	r.s.Store(s)
-	r.ws.SetReadLimit(int64(s.maxMessage))
 	return r
 }
 

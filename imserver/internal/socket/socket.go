@@ -34,8 +34,9 @@ type Socket struct {
 	// Fixed after Upgrade.
 	h           Handler
 	patience    time.Duration // frameTimeout, shorter in tests
-	maxMessage  int32         // bytes
 	subprotocol bool
+
+	maxMessage atomic.Int32 // bytes
 
 	reason protocol.Reason // written in once, read by the reader after ended
 	once   sync.Once
@@ -51,6 +52,9 @@ func (s *Socket) Subprotocol() bool { return s.subprotocol }
 
 // Answer sends what Upgrade returned, once and before anything else.
 func (s *Socket) Answer(answer []byte) { _ = s.out.send(answer, true) } // of a connection that is broken already Serve tells
+
+// SetMaxMessage sets how many bytes a message of the peer may have that begins to arrive from now on; below 2 GiB.
+func (s *Socket) SetMaxMessage(bytes int) { s.maxMessage.Store(int32(bytes)) }
 
 // Serve begins to read and returns. The handler's Closed is called in the end, whatever happens.
 func (s *Socket) Serve() {
