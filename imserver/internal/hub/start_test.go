@@ -386,7 +386,7 @@ func TestNoStart(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.StartTimeout = 10 * time.Millisecond })
 	k := r.dial(r.admit(Info{ClientID: "ann", ID: "late"}), true).read()
 	raw := r.dial(r.admit(Info{ClientID: "ann", ID: "raw"}), false).read()
-	k.expectClose(4503)
+	k.expectClose(4003)
 	r.publish(ann, message("a"))
 	raw.expect("", `"a"`) // has nothing to start
 }

@@ -118,7 +118,7 @@ func (s *sweeper) check(c *Conn, now time.Time) moment {
 		c.Refuse(id, protocol.RefusedTimeout)
 	}
 	if waiting && now.Sub(opened) > s.hub.opts.StartTimeout {
-		c.end(protocol.ReasonMisuse)
+		c.end(protocol.ReasonStateLost) // a page that stood still is not to stay away
 		return nextRound
 	}
 	heard, pinged := c.sock.Heard(), clock.Time(c.pinged.Load())

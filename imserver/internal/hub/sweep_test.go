@@ -76,7 +76,7 @@ func TestTheTimeToStartBeginsWithTheSocket(t *testing.T) {
 		t.Error("ended at once")
 	}
 	s.check(k.conn, time.Now().Add(r.hub.opts.StartTimeout+time.Second))
-	k.expectClose(protocol.ReasonMisuse.Code())
+	k.expectClose(protocol.ReasonStateLost.Code())
 }
 
 func TestWhoIsNotDueIsNotLookedAt(t *testing.T) {
