@@ -2,13 +2,22 @@ package imhelper
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/imtier/imtier/pkg/store"
 )
 
 // DeadLetter is an event that webapi could not deliver to the webhook.
-type DeadLetter = store.DeadLetter
+type DeadLetter struct {
+	ID       string          // of the letter
+	Key      string          // the webhook-id under which it was sent: equal keys are the same event
+	Body     json.RawMessage // what was posted
+	Error    string          // of the last attempt
+	Attempts int
+	Time     time.Time // when it was given up, by Redis's clock
+}
 
 // DeadLetters lists what could not be delivered, the oldest first, limit at a time (0 means 100, at most 1000), starting after
 // cursor. An empty next means that this was the last page. About 10,000 are kept; beyond that the oldest go.
@@ -18,9 +27,13 @@ func (h *Helper) DeadLetters(ctx context.Context, cursor string, limit int) (let
 	if limit, err = page(limit); err != nil {
 		return nil, "", err
 	}
-	letters, err = h.store.Dead(ctx, cursor, limit)
+	found, err := h.store.Dead(ctx, cursor, limit)
 	if err != nil {
 		return nil, "", cursorError("list dead letters", err)
+	}
+	letters = make([]DeadLetter, len(found))
+	for i, d := range found {
+		letters[i] = DeadLetter(d)
 	}
 	if len(letters) == limit {
 		next = letters[limit-1].ID
@@ -36,14 +49,14 @@ func (h *Helper) DeadLetter(ctx context.Context, id string) (DeadLetter, error) 
 	if err == nil && !ok {
 		err = fmt.Errorf("dead letter %.60q: %w", id, ErrNotFound)
 	}
-	return d, doing("read a dead letter", err)
+	return DeadLetter(d), doing("read a dead letter", err)
 }
 
 // KeepDeadLetter adds a letter; its ID and Time are set by Redis.
 //
 // Errors: ErrUnavailable.
 func (h *Helper) KeepDeadLetter(ctx context.Context, d DeadLetter) error {
-	return h.store.PutDead(ctx, d)
+	return h.store.PutDead(ctx, store.DeadLetter(d))
 }
 
 // RemoveDeadLetter forgets a letter. ErrNotFound when there is none of that ID.

@@ -3,26 +3,47 @@ package imhelper
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/imtier/imtier/pkg/store"
 )
 
-// Event is something that happened to a client: it went online or offline, joined or left a group, or became the subject
-// of a receipt: it acknowledged or read a message whose sender wanted to know, or let it expire. Or, with Type
-// EventLost, it says that there were events which nobody can tell any more.
-type Event = store.Event
-
 // The types of events.
 const (
-	EventOnline  = store.EventOnline
-	EventOffline = store.EventOffline
-	EventJoin    = store.EventJoin
-	EventLeave   = store.EventLeave
-	EventReceipt = store.EventReceipt
-	EventLost    = store.EventLost
+	EventOnline  = store.EventOnline  // a client's first connection
+	EventOffline = store.EventOffline // its last connection is gone, and its grace (IM_OFFLINE_GRACE) over
+	EventJoin    = store.EventJoin    // it became a member of a group
+	EventLeave   = store.EventLeave   // it is no longer a member of a group
+	EventReceipt = store.EventReceipt // it acknowledged or read a message whose sender wanted to know, or let it expire
+	// EventLost says that there were events which nobody can tell any more: the consumer was away for longer than they are
+	// kept, or Redis lost data. They happened after Since and before Time. It has no ClientID, Seq or Key.
+	EventLost = store.EventLost
 )
+
+// Event is something that happened to a client. It was recorded in the same step as the change itself, so neither is ever
+// there without the other; per client online and offline alternate. As JSON it is the data of GET /v1/events and of webhooks.
+type Event struct {
+	Type     string          `json:"type"`               // EventOnline, …
+	ClientID string          `json:"clientId,omitempty"` // to whom; of a receipt: the receiver
+	Device   string          `json:"device,omitempty"`   // of online and offline: that of the first, or the last, connection
+	Node     string          `json:"node,omitempty"`     // likewise: the imserver that held it
+	Time     int64           `json:"time"`               // Unix ms, by Redis's clock
+	Seq      int64           `json:"seq,omitempty"`      // rises with every event of a client; below 2^53
+	Meta     json.RawMessage `json:"meta,omitempty"`     // of online and offline: as given at pre-connect
+	Group    string          `json:"group,omitempty"`    // of join and leave
+	Groups   []string        `json:"groups,omitempty"`   // of offline: what the client was a member of then
+	ID       string          `json:"id,omitempty"`       // of a receipt: the message's
+	From     string          `json:"from,omitempty"`     // of a receipt: who sent the message; empty means the system
+	State    string          `json:"state,omitempty"`    // of a receipt: delivered, read or expired
+	Since    int64           `json:"since,omitempty"`    // of lost: Unix ms
+
+	// Key is unique among all events of an installation, and the same when an event is delivered again.
+	Key string `json:"-"`
+	// Pos is the place behind the event in the order of all, for EventQuery.After. Only TailEvents sets it.
+	Pos string `json:"-"`
+}
 
 // IsEventType reports whether events of that type happen to clients.
 func IsEventType(typ string) bool { return slices.Contains(store.EventTypes, typ) }
@@ -64,7 +85,8 @@ func (h *Helper) Events(ctx context.Context, group string, handler func(context.
 	if err := checkGroup("group", group); err != nil {
 		return err
 	}
-	return doing("consume events", h.store.ConsumeEvents(ctx, group, rand.Text(), handler, consumeOptions(opts)))
+	handle := func(ctx context.Context, e store.Event) error { return handler(ctx, Event(e)) }
+	return doing("consume events", h.store.ConsumeEvents(ctx, group, rand.Text(), handle, consumeOptions(opts)))
 }
 
 func consumeOptions(opts []ConsumeOption) (o store.ConsumeOptions) {

@@ -48,7 +48,10 @@ func (h *Helper) JoinGroupUntilOffline(ctx context.Context, group string, client
 
 // JoinOptions say what kind of membership a new one is. The zero value is Join's: it lasts until the client leaves, and
 // starts now.
-type JoinOptions = store.JoinOptions
+type JoinOptions struct {
+	UntilOffline bool // it ends when the client goes offline
+	History      bool // it starts at the oldest message of the group that is kept: see JoinGroupWith
+}
 
 // JoinGroupWith is JoinGroup with options. With History a new member also gets the messages that the group's log still
 // holds: at once when it is connected, else when it comes, on each device that has acknowledged nothing of the group
@@ -65,7 +68,7 @@ func (h *Helper) join(ctx context.Context, clientID string, groups []string, o J
 	); err != nil {
 		return 0, err
 	}
-	added, err := h.store.JoinGroups(ctx, clientID, unique(groups), o)
+	added, err := h.store.JoinGroups(ctx, clientID, unique(groups), store.JoinOptions(o))
 	return added, doing("join groups", err)
 }
 
@@ -76,7 +79,7 @@ func (h *Helper) joinGroup(ctx context.Context, group string, clientIDs []string
 	); err != nil {
 		return 0, err
 	}
-	added, err := h.store.Join(ctx, group, unique(clientIDs), o)
+	added, err := h.store.Join(ctx, group, unique(clientIDs), store.JoinOptions(o))
 	return added, doing("join group", err)
 }
 

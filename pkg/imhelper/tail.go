@@ -142,7 +142,7 @@ func (t *tail) run(ctx context.Context, l *listener, f func([]Event, string) err
 func (t *tail) give(page store.EventPage, f func([]Event, string) error) error {
 	var piece []Event
 	if page.Lost != nil && page.Lost.Time > t.told {
-		piece = append(piece, *page.Lost)
+		piece = append(piece, Event(*page.Lost))
 		t.told = page.Lost.Time
 	}
 	for _, e := range page.Events {
@@ -150,7 +150,7 @@ func (t *tail) give(page store.EventPage, f func([]Event, string) error) error {
 		if !t.wants(&e.Event) {
 			continue
 		}
-		if piece = append(piece, e.Event); len(piece) == tailAtOnce {
+		if piece = append(piece, Event(e.Event)); len(piece) == tailAtOnce {
 			if err := f(piece, t.pos.String()); err != nil {
 				return err
 			}
@@ -161,6 +161,6 @@ func (t *tail) give(page store.EventPage, f func([]Event, string) error) error {
 	return f(piece, t.pos.String())
 }
 
-func (t *tail) wants(e *Event) bool {
+func (t *tail) wants(e *store.Event) bool {
 	return (t.q.ClientID == "" || e.ClientID == t.q.ClientID) && (len(t.q.Types) == 0 || slices.Contains(t.q.Types, e.Type))
 }
