@@ -33,13 +33,14 @@ type ConnectRequest struct {
 	TTL time.Duration // how long the URL works, at most 60 s; zero means 30 s
 }
 
-// Connect is a pre-connect URL. It is a password: it must not be logged or cached.
+// Connect is a pre-connect URL. It is a password: it must not be logged or cached. As JSON it is what POST /v1/connect
+// answers, so a backend may hand it to a page as it is.
 type Connect struct {
-	URL       string // ws:// or wss://, opens one connection
-	ClientID  string
-	JTI       string // names the URL, for Revoke; no secret
-	Node      string // that the URL leads to
-	ExpiresAt time.Time
+	URL       string    `json:"url"` // ws:// or wss://, opens one connection
+	ClientID  string    `json:"clientId"`
+	JTI       string    `json:"jti"` // names the URL, for Revoke; no secret
+	Node      string    `json:"-"`   // that the URL leads to
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // PreConnect makes a URL by which a client opens one WebSocket, within ConnectRequest.TTL. Nothing is stored: the

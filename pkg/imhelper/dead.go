@@ -11,12 +11,12 @@ import (
 
 // DeadLetter is an event that webapi could not deliver to the webhook.
 type DeadLetter struct {
-	ID       string          // of the letter
-	Key      string          // the webhook-id under which it was sent: equal keys are the same event
-	Body     json.RawMessage // what was posted
-	Error    string          // of the last attempt
-	Attempts int
-	Time     time.Time // when it was given up, by Redis's clock
+	ID       string          `json:"id"`        // of the letter
+	Key      string          `json:"webhookId"` // under which it was sent: equal keys are the same event
+	Body     json.RawMessage `json:"body"`      // what was posted
+	Error    string          `json:"error"`     // of the last attempt
+	Attempts int             `json:"attempts"`
+	Time     time.Time       `json:"time"` // when it was given up, by Redis's clock
 }
 
 // DeadLetters lists what could not be delivered, the oldest first, limit at a time (0 means 100, at most 1000), starting after

@@ -10,15 +10,15 @@ import (
 
 // GroupInfo is a group that has members.
 type GroupInfo struct {
-	Group   string
-	Members int
-	Online  int // members with a connection, or who had one moments ago; without those on nodes that died 2 s ago or earlier
+	Group   string `json:"group"`
+	Members int    `json:"members"`
+	Online  int    `json:"online"` // members with a connection, or who had one moments ago; without those on nodes that died 2 s ago or earlier
 }
 
 // Member is a member of a group.
 type Member struct {
-	ClientID string
-	Online   bool
+	ClientID string `json:"clientId"`
+	Online   bool   `json:"online"`
 }
 
 // Join makes clientID a member of groups, at most 1000, until it leaves them, and returns of how many it was not a

@@ -20,22 +20,22 @@ type HistoryQuery struct {
 
 // HistoryMessage is a message that is kept.
 type HistoryMessage struct {
-	ID     string
-	Pos    protocol.Position
-	From   string // empty means the system
-	Time   time.Time
-	Data   json.RawMessage // nil when the message is binary
-	Binary []byte
+	ID     string            `json:"id"`
+	Pos    protocol.Position `json:"pos"`
+	From   string            `json:"from,omitempty"` // empty means the system
+	Time   time.Time         `json:"time"`
+	Data   json.RawMessage   `json:"data,omitempty"` // nil when the message is binary
+	Binary []byte            `json:"binary,omitzero"`
 
 	receipt bool // not a message at all
 }
 
 // History is a part of a stream.
 type History struct {
-	Messages []HistoryMessage
+	Messages []HistoryMessage `json:"messages"`
 	// Next continues in the same direction when it is given as After (reading forward) or Before (reading backward).
 	// Zero when there is nothing more.
-	Next protocol.Position
+	Next protocol.Position `json:"next"`
 }
 
 // History reads the messages that are kept of a stream: protocol.InboxOf a client, protocol.GroupOf a group, or

@@ -20,12 +20,12 @@ const (
 
 // Node is an imserver that is registered.
 type Node struct {
-	ID          string
-	URL         string // that clients dial
-	Started     time.Time
-	Renewed     time.Time // when it last renewed its lease; it does so every half a second
-	Connections int
-	Draining    bool // takes no new clients
+	ID          string    `json:"id"`
+	URL         string    `json:"url"` // that clients dial
+	Started     time.Time `json:"started"`
+	Renewed     time.Time `json:"renewed"` // when it last renewed its lease; it does so every half a second
+	Connections int       `json:"connections"`
+	Draining    bool      `json:"draining"` // takes no new clients
 }
 
 // Nodes lists the registered imservers, also those that drain and those that stopped renewing a moment ago.

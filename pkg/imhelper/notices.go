@@ -12,7 +12,7 @@ import (
 type GroupOptions struct {
 	// Notices: members are told who becomes a member and who ceases to be one, by ephemeral messages of the group
 	// whose data is a Notice. webapi sends them.
-	Notices bool
+	Notices bool `json:"notices"`
 }
 
 // Notice is the data of a message that tells a group who came or went.

@@ -11,22 +11,22 @@ import (
 
 // Client is what is known about a client.
 type Client struct {
-	ClientID    string
-	Online      bool
-	LastSeen    time.Time // when it last went offline; zero when it is online or was not seen for 30 days
-	Groups      []string
-	Connections []Connection
+	ClientID    string       `json:"clientId"`
+	Online      bool         `json:"online"`
+	LastSeen    time.Time    `json:"lastSeen,omitzero"` // when it last went offline; zero when it is online or was not seen for 30 days
+	Groups      []string     `json:"groups"`
+	Connections []Connection `json:"connections"`
 }
 
 // Connection is one socket of a client.
 type Connection struct {
-	ConnID string
-	Device string
-	Node   string
-	Since  time.Time
-	IP     string
-	JTI    string          // of the URL that it goes back to, for Revoke
-	Meta   json.RawMessage // as given at pre-connect, or nil
+	ConnID string          `json:"connId"`
+	Device string          `json:"device"`
+	Node   string          `json:"node"`
+	Since  time.Time       `json:"since"`
+	IP     string          `json:"ip"`
+	JTI    string          `json:"jti,omitempty"`  // of the URL that it goes back to, for Revoke
+	Meta   json.RawMessage `json:"meta,omitempty"` // as given at pre-connect, or nil
 }
 
 // Online says for each of up to 1000 clients whether it is online. A client that lost its last connection a moment
@@ -68,12 +68,15 @@ func (h *Helper) Client(ctx context.Context, clientID string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe client: %w", err)
 	}
-	c := &Client{ClientID: clientID, Online: info.Online, LastSeen: info.LastSeen}
-	for _, m := range info.Groups {
-		c.Groups = append(c.Groups, m.Group)
+	c := &Client{
+		ClientID: clientID, Online: info.Online, LastSeen: info.LastSeen,
+		Groups: make([]string, len(info.Groups)), Connections: make([]Connection, len(info.Connections)),
 	}
-	for _, x := range info.Connections {
-		c.Connections = append(c.Connections, Connection(x))
+	for i, m := range info.Groups {
+		c.Groups[i] = m.Group
+	}
+	for i, x := range info.Connections {
+		c.Connections[i] = Connection(x)
 	}
 	return c, nil
 }

@@ -10,20 +10,20 @@ import (
 
 // SendResult is the answer to Send.
 type SendResult struct {
-	ID      string     // of the message: the given one, or the one that was made
-	Results []Delivery // one per receiver, in the order of Message.To without repetitions
+	ID      string     `json:"id"`      // of the message: the given one, or the one that was made
+	Results []Delivery `json:"results"` // one per receiver, in the order of Message.To without repetitions
 	// Duplicate is true when every receiver already had a message with this ID: nothing was sent.
-	Duplicate bool
+	Duplicate bool `json:"duplicate,omitempty"`
 }
 
 // Delivery is what became of a message for one receiver.
 type Delivery struct {
-	ClientID  string
-	Pos       protocol.Position // in the receiver's inbox; zero when the message is ephemeral
-	Online    bool              // whether the receiver had a connection at that moment
-	Duplicate bool              // an earlier send with this ID put it there
+	ClientID  string            `json:"clientId"`
+	Pos       protocol.Position `json:"pos,omitzero"`        // in the receiver's inbox; zero when the message is ephemeral
+	Online    bool              `json:"online"`              // whether the receiver had a connection at that moment
+	Duplicate bool              `json:"duplicate,omitempty"` // an earlier send with this ID put it there
 	// State is set when Message.Wait was: StateQueued when the receiver has not acknowledged it in time.
-	State State
+	State State `json:"state,omitempty"`
 }
 
 // State is what has become of a message at a receiver.
@@ -38,9 +38,9 @@ const (
 
 // PostResult is the answer to SendGroup and Broadcast.
 type PostResult struct {
-	ID        string
-	Pos       protocol.Position // in the stream of the group or of all; zero when the message is ephemeral
-	Duplicate bool
+	ID        string            `json:"id"`
+	Pos       protocol.Position `json:"pos,omitzero"` // in the stream of the group or of all; zero when the message is ephemeral
+	Duplicate bool              `json:"duplicate,omitempty"`
 }
 
 // Send sends a message to clients. When it returns without error the message is in the inbox of every receiver, in

@@ -4,10 +4,10 @@ import "context"
 
 // Stats counts what an installation holds.
 type Stats struct {
-	Nodes       int // registered imservers
-	Connections int // as the nodes reported with their last renewal, within a second
-	Clients     int // online
-	Groups      int // that have members
+	Nodes       int `json:"nodes"`       // registered imservers
+	Connections int `json:"connections"` // as the nodes reported with their last renewal, within a second
+	Clients     int `json:"clients"`     // online
+	Groups      int `json:"groups"`      // that have members
 }
 
 // Stats counts nodes, connections, online clients and groups. The four are not of the same instant.

@@ -43,6 +43,15 @@ func (p Position) Append(b []byte) []byte {
 	return strconv.AppendUint(b, p.Seq, 10)
 }
 
+// MarshalText is String, so that a position is a string in JSON.
+func (p Position) MarshalText() ([]byte, error) { return p.Append(nil), nil }
+
+// UnmarshalText is ParsePosition.
+func (p *Position) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePosition(string(text))
+	return err
+}
+
 // IsZero reports whether p is before everything.
 func (p Position) IsZero() bool { return p == Position{} }
 
