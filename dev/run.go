@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/imtier/imtier/imserver"
+	"github.com/imtier/imtier/internal/settings"
 	"github.com/imtier/imtier/webapi"
 )
 
@@ -46,11 +47,11 @@ func Run(ctx context.Context, cfg Config, log *zap.Logger, out io.Writer) (err e
 		web.Close()
 		return fmt.Errorf("imserver: %w", err)
 	}
-	return serve(ctx, web, node, out)
+	return serve(ctx, web, node, common, out)
 }
 
 // serve runs both programs; when one fails the other stops too.
-func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out io.Writer) error {
+func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, common settings.Common, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -61,7 +62,8 @@ func serve(ctx context.Context, web *webapi.Server, node *imserver.Server, out i
 	wg.Go(func() { defer cancel(); nErr = node.Run(ctx) })
 	if url := node.PublicURL(ctx); url != "" && ready(ctx, web) {
 		here := local(web.Addr())
-		_, _ = fmt.Fprintf(out, banner, here, here, url, APIKey, local(web.AdminAddr()), local(node.AdminAddr()), here, APIKey)
+		_, _ = fmt.Fprintf(out, banner, here, here, url, APIKey, local(web.AdminAddr()), local(node.AdminAddr()), here, APIKey,
+			common.RedisURL, common.Partitions, common.SigningKeys)
 	}
 	wg.Wait()
 	return errors.Join(webErr, nErr)
@@ -100,6 +102,11 @@ imtier is running, with an embedded Redis: nothing is kept when it stops.
   operators    http://%s/state   http://%s/state
 
   try          curl http://%s/v1/connect -H 'Authorization: Bearer %s' --json '{"clientId":"alice"}'
+
+A backend of yours on this machine, until it stops:
+
+  export IM_REDIS_URL=%s IM_PARTITIONS=%d
+  export IM_SIGNING_KEYS=%s
 
 Ctrl-C stops it.
 `

@@ -35,9 +35,13 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	im, err := imhelper.New(ctx, imhelper.Options{RedisURL: os.Getenv("IM_REDIS_URL")})
+	options, err := imhelper.OptionsFromEnv()
 	if err != nil {
 		return err
+	}
+	im, err := imhelper.New(ctx, options)
+	if err != nil {
+		return fmt.Errorf("%w (set IM_REDIS_URL and IM_PARTITIONS to what imserver and webapi have; make run prints them)", err)
 	}
 	defer im.Close()
 	p, err := openPicture(*file)

@@ -2,6 +2,7 @@ package imhelper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 )
 
 // Options say where the installation is. RedisURL (or Store) is required; Partitions, HistorySize, HistoryTTL,
-// EventsSize and MaxMessage have to be what the imservers and webapis of the installation were started with.
+// EventsSize and MaxMessage have to be what the imservers and webapis of the installation were started with; OptionsFromEnv
+// reads them where those do.
 type Options struct {
-	// RedisURL as in IM_REDIS_URL. Required unless Store is given.
+	// RedisURL as in IM_REDIS_URL: redis://[user:password@]host:port[/db], rediss:// with TLS. Required unless Store is given.
 	RedisURL string
 	// SigningKeys as in IM_SIGNING_KEYS. Required for PreConnect, for nothing else.
 	SigningKeys string
@@ -61,6 +63,9 @@ func New(ctx context.Context, o Options) (*Helper, error) {
 		h.keys = keys
 	}
 	if h.store == nil {
+		if o.RedisURL == "" {
+			return nil, errors.New("imhelper: RedisURL is required, such as redis://127.0.0.1:6379")
+		}
 		s, err := store.Open(ctx, store.Options{
 			URL:         o.RedisURL,
 			Partitions:  o.Partitions,
