@@ -21,7 +21,7 @@ type Config struct {
 	settings.Common
 	Listen         string
 	AdminListen    string
-	PublicURL      string // empty: ws://<host>:<port>/ws
+	PublicURL      string // empty: the address of the listener, see publicURL
 	NodeID         string // empty: generated
 	PingInterval   time.Duration
 	PongTimeout    time.Duration
@@ -46,7 +46,7 @@ func (c *Config) Register(s *settings.Set) {
 	c.Common.Register(s, func(text string) error { _, err := ticket.ParseKeys(text); return err })
 	s.Listen(&c.Listen, "listen", ":6001", "public address, for clients")
 	RegisterAdmin(s, &c.AdminListen)
-	s.String(&c.PublicURL, "public-url", "", "the URL that clients dial to reach this node; ws://<host>:<port>/ws unless given",
+	s.String(&c.PublicURL, "public-url", "", "the URL that clients dial to reach this node; unless given ws://<address of --listen>/ws, with 127.0.0.1 (for clients on this host) for all interfaces",
 		settings.Check(checkPublicURL))
 	s.String(&c.NodeID, "node-id", "", "this node's name in the registry, the host's unless given; each run adds a random part", settings.Check(checkNodeID))
 	s.Duration(&c.PingInterval, "ping-interval", 25*time.Second, "how often a quiet client is pinged",

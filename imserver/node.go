@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -209,20 +208,18 @@ func (n *node) enter(ctx context.Context) error {
 	return nil
 }
 
-// publicURL is what clients dial when nothing else was set.
-func publicURL(set, addr string) string {
+// publicURL is what clients dial: what was set, or the address of the listener. With a listener on all interfaces nothing says
+// by which name clients elsewhere know this host; then it is one for clients on this host, and hereOnly.
+func publicURL(set, addr string) (url string, hereOnly bool) {
 	if set != "" {
-		return set
+		return set, false
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "ws://" + addr + "/ws"
+		return "ws://" + addr + "/ws", false
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+		host, hereOnly = "127.0.0.1", true
 	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return "ws://" + host + ":" + port + "/ws"
+	return "ws://" + net.JoinHostPort(host, port) + "/ws", hereOnly
 }

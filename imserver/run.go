@@ -122,7 +122,11 @@ func (s *Server) serve(ctx context.Context, n *node, parker *tcp.Parker) (err er
 		return fmt.Errorf("public listener (IM_LISTEN): %w", err)
 	}
 	defer public.Close()
-	n.lease.Node.URL = publicURL(s.cfg.PublicURL, public.Addr())
+	url, hereOnly := publicURL(s.cfg.PublicURL, public.Addr())
+	if hereOnly {
+		s.log.Warn("IM_PUBLIC_URL is not set: only clients on this host can connect", zap.String("addr", public.Addr()), zap.String("url", url))
+	}
+	n.lease.Node.URL = url
 	s.node.Store(n)
 	n.start(background, &wg, failed)
 	if err := s.reach(ctx, func() error { return n.enter(ctx) }); err != nil || ctx.Err() != nil {
