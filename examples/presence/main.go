@@ -2,8 +2,11 @@
 // and brings it up to date from events. It may be stopped and started again at any time; what happened meanwhile
 // it learns then.
 //
-//	IM_REDIS_URL=redis://127.0.0.1:6379 go run ./examples/presence -file presence.log -listen 127.0.0.1:9090
+//	export IM_REDIS_URL=redis://127.0.0.1:6379                # and IM_PARTITIONS, if it is not 256: as imserver and webapi have
+//	go run ./examples/presence -file presence.log -listen 127.0.0.1:9090
 //	curl http://127.0.0.1:9090/online
+//
+// After make run, export what it prints.
 package main
 
 import (
