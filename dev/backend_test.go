@@ -162,3 +162,35 @@ func TestABackendUsesTheEmbeddedRedis(t *testing.T) {
 		}
 	}
 }
+
+// As in docs/recipes.md: a backend passes on to a client's contacts that it comes and goes.
+func TestContactsAreTold(t *testing.T) {
+	h := backend(t)
+	contacts := map[string][]string{"alice": {"bob"}, "bob": {"alice", "carl"}}
+	ready := make(chan struct{})
+	consume(t, func(ctx context.Context) error {
+		return h.Events(ctx, "contacts", func(ctx context.Context, e imhelper.Event) (err error) {
+			if e.Type != imhelper.EventOnline && e.Type != imhelper.EventOffline || len(contacts[e.ClientID]) == 0 {
+				return nil
+			}
+			data, _ := json.Marshal(msg{"type": "presence", "clientId": e.ClientID, "online": e.Type == imhelper.EventOnline})
+			_, err = h.Send(ctx, imhelper.Message{To: contacts[e.ClientID], Data: data, Ephemeral: true})
+			return err
+		}, imhelper.Ready(func() { close(ready) }))
+	})
+	<-ready
+	alice := page(t, h, "alice")
+	told := func() (all string) {
+		for _, text := range alice.texts() {
+			if _, data, ok := strings.Cut(text, `"data":`); ok {
+				all += data
+			}
+		}
+		return all
+	}
+	bob := page(t, h, "bob")
+	const online, offline = `{"clientId":"bob","online":true,"type":"presence"}}`, `{"clientId":"bob","online":false,"type":"presence"}}`
+	alice.wait("bob is online", func() bool { return told() == online })
+	bob.leave()
+	alice.wait("bob is offline", func() bool { return told() == online+offline })
+}

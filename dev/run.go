@@ -103,7 +103,7 @@ imtier is running, with an embedded Redis: nothing is kept when it stops.
 
   try          curl http://%s/v1/connect -H 'Authorization: Bearer %s' --json '{"clientId":"alice"}'
 
-A backend of yours on this machine, until it stops:
+A backend on this machine finds it with these (imhelper.OptionsFromEnv):
 
   export IM_REDIS_URL=%s IM_PARTITIONS=%d
   export IM_SIGNING_KEYS=%s

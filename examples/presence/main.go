@@ -6,7 +6,7 @@
 //	go run ./examples/presence -file presence.log -listen 127.0.0.1:9090
 //	curl http://127.0.0.1:9090/online
 //
-// After make run, export what it prints.
+// After make run, export what it prints, and remove the file of an earlier one: it is about another installation.
 package main
 
 import (
