@@ -74,7 +74,8 @@ func RetryAfter(d time.Duration, err error) error { return &store.RetryError{Aft
 // once, also what happened while no member was running. A new group starts with what happens from now on. Events of one
 // client come in their order, one at a time; those of different clients side by side, so handler must be safe for that.
 // When handler returns an error it gets the same event again later. An event that is delivered twice has the same Key
-// both times; per client Seq rises.
+// both times; per client Seq rises. Of a member that dies others take over within 30 seconds what it had in hand, and the
+// clients that were its own; of one whose ctx ends, at once.
 //
 // Redis keeps about EventsSize events per partition. When the group was away for longer than that, handler gets an event
 // of type EventLost in place of those that are gone, once for each partition, and has to compare what it made of
