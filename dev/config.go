@@ -26,6 +26,7 @@ type Config struct {
 	NodeListen string
 	WebAdmin   string
 	NodeAdmin  string
+	PublicURL  string // empty: NodeListen's
 	LogLevel   string
 }
 
@@ -35,6 +36,7 @@ func (c *Config) Register(s *settings.Set) {
 	s.Listen(&c.NodeListen, "node-listen", "127.0.0.1:6001", "address of imserver")
 	s.Listen(&c.WebAdmin, "web-admin-listen", "127.0.0.1:0", "webapi's address for operators; port 0 takes a free one")
 	s.Listen(&c.NodeAdmin, "node-admin-listen", "127.0.0.1:0", "imserver's address for operators; port 0 takes a free one")
+	s.String(&c.PublicURL, "public-url", "", "the URL that clients on other machines dial to reach imserver, such as ws://192.168.1.5:6001/ws")
 	s.String(&c.LogLevel, "log-level", "warn", "least level that is logged", settings.OneOf("debug", "info", "warn", "error"))
 }
 
@@ -74,6 +76,7 @@ func (c *Config) node(common settings.Common, webAddr string) (imserver.Config, 
 	err = set.Parse([]string{
 		"--redis-url=" + common.RedisURL, "--partitions=" + partitions, "--signing-keys=" + common.SigningKeys, "--log-level=" + c.LogLevel,
 		"--listen=" + c.NodeListen, "--admin-listen=" + c.NodeAdmin, "--node-id=dev",
+		"--public-url=" + c.PublicURL,
 		"--drain-timeout=" + drainTimeout.String(),
 		"--allowed-origins=http://127.0.0.1:" + port + ",http://localhost:" + port,
 	}, nil)
