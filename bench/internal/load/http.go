@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -21,7 +22,12 @@ const (
 var (
 	lengthHeader = []byte("Content-Length: ")
 	crlf         = []byte("\r\n")
+	// problemMark is what only a problem has: in a batch, which answers 200, one stands in place of a result.
+	problemMark = []byte(`"status":`)
 )
+
+// problemShown is how many bytes of an answer from its first problem on are told.
+const problemShown = 200
 
 // Request builds an HTTP/1.1 request with a JSON body.
 func Request(host, path, key string, body []byte) []byte {
@@ -38,7 +44,7 @@ type HTTP struct {
 	Stamp func(request []byte, at time.Time)
 }
 
-// Open connects. An answer that is not 200 is an error.
+// Open connects. An answer that is not 200, or that holds a problem, is an error.
 func (h HTTP) Open(ctx context.Context) (Sender, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", h.Addr)
@@ -54,9 +60,11 @@ type httpSender struct {
 	c   net.Conn
 	in  *bufio.Reader
 	buf []byte // the request, when it is stamped
+
+	body []byte // of the last answer
 }
 
-func (s *httpSender) Send(_ context.Context, i int64, at time.Time) error {
+func (s *httpSender) Send(_ context.Context, i int64, at time.Time) (err error) {
 	request := s.h.Requests[int(i%int64(len(s.h.Requests)))]
 	if s.h.Stamp != nil {
 		s.buf = append(s.buf[:0], request...)
@@ -69,44 +77,61 @@ func (s *httpSender) Send(_ context.Context, i int64, at time.Time) error {
 	if _, err := s.c.Write(request); err != nil {
 		return fmt.Errorf("send a request: %w", err)
 	}
-	return answer(s.in)
+	s.body, err = answer(s.in, s.body)
+	return err
 }
 
 func (s *httpSender) Close() { s.c.Close() }
 
-// answer reads one answer to its end.
-func answer(r *bufio.Reader) error {
+// answer reads one answer to its end, with its body into the room that buf has, and returns the body.
+func answer(r *bufio.Reader, buf []byte) ([]byte, error) {
 	status, err := r.ReadSlice('\n')
 	if err != nil {
-		return fmt.Errorf("read an answer: %w", err)
+		return buf, fmt.Errorf("read an answer: %w", err)
 	}
-	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 200 "))
 	text := ""
-	if !ok {
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
 		text = string(bytes.TrimSpace(status))
 	}
-	length := -1
-	for {
+	length, err := bodyLength(r)
+	if err != nil {
+		return buf, fmt.Errorf("read an answer: %w", err)
+	}
+	buf = slices.Grow(buf[:0], length)[:length]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return buf, fmt.Errorf("read an answer: %w", err)
+	}
+	if text != "" {
+		return buf, fmt.Errorf("answered %s: %s", text, buf)
+	}
+	return buf, problems(buf)
+}
+
+// bodyLength reads headers to their end.
+func bodyLength(r *bufio.Reader) (int, error) {
+	for length := -1; ; {
 		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return fmt.Errorf("read an answer: %w", err)
-		}
-		if bytes.Equal(line, crlf) {
-			break
-		}
-		if value, is := bytes.CutPrefix(line, lengthHeader); is {
+		switch value, is := bytes.CutPrefix(line, lengthHeader); {
+		case err != nil:
+			return 0, err
+		case is:
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return fmt.Errorf("read an answer: %w", err)
+				return 0, err
 			}
+		case bytes.Equal(line, crlf) && length < 0:
+			return 0, errors.New("it has no Content-Length")
+		case bytes.Equal(line, crlf):
+			return length, nil
 		}
 	}
-	if length < 0 {
-		return errors.New("an answer has no Content-Length")
+}
+
+// problems is an error when some of the sends of an answer were refused.
+func problems(body []byte) error {
+	n := bytes.Count(body, problemMark)
+	if n == 0 {
+		return nil
 	}
-	if !ok {
-		body, _ := io.ReadAll(io.LimitReader(r, int64(length))) // for the message
-		return fmt.Errorf("answered %s: %s", text, body)
-	}
-	_, err = r.Discard(length)
-	return err
+	shown := body[bytes.Index(body, problemMark):]
+	return fmt.Errorf("answered 200 with %d problems: %s", n, shown[:min(len(shown), problemShown)])
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -57,6 +58,41 @@ func TestARefusalIsAnError(t *testing.T) {
 	_, err := Run(t.Context(), p)
 	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestARefusedSendOfABatchIsAnError(t *testing.T) {
+	results := []string{`{"id":"a","results":[{"clientId":"status","pos":"1-1","online":true}]}`}
+	var body atomic.Pointer[string]
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text := *body.Load()
+		w.Header().Set("Content-Length", strconv.Itoa(len(text))) // net/http would send a large one in chunks
+		_, _ = io.WriteString(w, text)
+	}))
+	defer s.Close()
+	sender, err := plan(s).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	send := func(results []string) error {
+		text := `{"results":[` + strings.Join(results, ",") + `]}`
+		body.Store(&text)
+		return sender.Send(t.Context(), 0, time.Now())
+	}
+	for len(results) < 1000 { // more than fits into the reader's buffer
+		results = append(results, results[0])
+	}
+	if err := send(results); err != nil {
+		t.Errorf("all were accepted: %v", err)
+	}
+	results[700] = `{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable","detail":"out of order"}`
+	results[999] = results[700]
+	if err := send(results); err == nil || !strings.Contains(err.Error(), "2 problems") || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("two of 1000 were refused: %v", err)
+	}
+	if err := send(results[:500]); err != nil {
+		t.Errorf("the next answer: %v", err)
 	}
 }
 
