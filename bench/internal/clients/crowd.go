@@ -2,6 +2,7 @@ package clients
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,16 @@ func (c Crowd) Stats() (all Stats, err error) {
 		}
 	}
 	return all, err
+}
+
+// Counts returns how many messages each client has got since Open, the fleets one after the other.
+func (c Crowd) Counts() ([]int64, error) {
+	counts := make([][]int64, len(c))
+	err := c.each(func(i int, r Remote) (err error) {
+		counts[i], err = r.Counts()
+		return err
+	})
+	return slices.Concat(counts...), err
 }
 
 // Arm prepares for a round's message, which want clients of each fleet will get.

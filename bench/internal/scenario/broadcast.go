@@ -67,7 +67,7 @@ func (o *Broadcast) Run(ctx context.Context, p *report.Progress) (*report.Result
 		return res, err
 	}
 	c.report(res, o.MaxRatio)
-	return res, nil
+	return res, exact(ctx, res, lostOrMore, c)
 }
 
 // everyone starts nodes with the planned clients each, and sends to all of them.

@@ -30,6 +30,7 @@ type side struct {
 	crowd   clients.Crowd
 	publish func(ctx context.Context, round int, data []byte) error
 
+	sent int64            // messages to everybody, also while warming up
 	last []float64        // milliseconds until the last client had it, of each round
 	took *measure.Latency // of every delivery
 }
@@ -98,6 +99,7 @@ func (c *contest) round(ctx context.Context, sd *side, round int, payload []byte
 	if err := sd.publish(ctx, round, payload); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
+	sd.sent++
 	r, err := sd.crowd.Await(roundLimit)
 	if err != nil || !counts {
 		return r.Frame, err
@@ -109,6 +111,25 @@ func (c *contest) round(ctx context.Context, sd *side, round int, payload []byte
 // deliveries is how many messages of counted rounds a side's clients got.
 func (c *contest) deliveries(sd *side) int64 {
 	return int64(c.rounds) * int64(c.members) * int64(len(sd.crowd))
+}
+
+// exact adds what the clients of the contests' first sides have got more or less than was sent to them.
+func exact(ctx context.Context, res *report.Result, measure string, contests ...*contest) error {
+	var (
+		crowd clients.Crowd
+		want  []int64
+	)
+	for _, c := range contests {
+		sd := c.sides[0]
+		crowd = append(crowd, sd.crowd...)
+		want = append(want, alike(c.members*len(sd.crowd), sd.sent)...)
+	}
+	got, err := counted(ctx, crowd)
+	if err != nil {
+		return err
+	}
+	checkCounts(res, measure, got, want)
+	return nil
 }
 
 // report adds what the rounds say: the sides in the order given, ratios to the bare loop when it took part.

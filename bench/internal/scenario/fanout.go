@@ -66,7 +66,7 @@ func (o *Fanout) Run(ctx context.Context, p *report.Progress) (*report.Result, e
 		return res, err
 	}
 	c.report(res, o.MaxRatio)
-	return res, nil
+	return res, exact(ctx, res, lostOrMore, c)
 }
 
 // imtier starts the side that is measured.

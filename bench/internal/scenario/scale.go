@@ -126,7 +126,7 @@ func (o *Scale) measure(ctx context.Context, p *report.Progress, res *report.Res
 	}
 	res.Series = append(res.Series, series)
 	res.Check("cost of a delivery, spread over "+pt.name, spreadOf(series.Points), "", report.AtMost(o.MaxSpread), pt.sizes.String())
-	return nil
+	return exact(ctx, res, lostOrMore+", "+pt.name, contests...)
 }
 
 // inGroups starts clients that are all members of n groups, to which is sent in turn.
