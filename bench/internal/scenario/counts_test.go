@@ -64,14 +64,17 @@ func TestContestsNoticeWhatComesTwice(t *testing.T) {
 		{"one twice", [][]int64{{all, all}, {all + 1, all}}, false},
 		{"one lost, another twice", [][]int64{{all, all}, {all + 1, all - 1}}, false},
 	} {
-		res := report.New("fanout", "")
-		other := contestOf(t, rounds, []int64{all}) // of another size
-		if err := exact(t.Context(), res, lostOrMore, other, contestOf(t, rounds, tc.each...)); err != nil {
-			t.Fatal(err)
-		}
-		if res.Met() != tc.met || len(res.Rows) != 1 {
-			t.Errorf("%s: %+v", tc.name, res.Rows)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			res := report.New("fanout", "")
+			other := contestOf(t, rounds, []int64{all}) // of another size
+			if err := exact(t.Context(), res, lostOrMore, other, contestOf(t, rounds, tc.each...)); err != nil {
+				t.Fatal(err)
+			}
+			if res.Met() != tc.met || len(res.Rows) != 1 {
+				t.Errorf("%+v", res.Rows)
+			}
+		})
 	}
 }
 

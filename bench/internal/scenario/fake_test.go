@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,21 +13,18 @@ import (
 	"github.com/imtier/imtier/bench/internal/procs"
 )
 
-// fakeRole is this test program as a fleet whose clients have got what its test says.
-const fakeRole = "fake-fleet"
+// fakeRole, and what its clients have got, is this test program as a fleet.
+const fakeRole = "fake-fleet="
 
-// fakeGot is where it finds that: the answers to stats and to count.
-const fakeGot = "IMBENCH_FAKE_GOT"
-
-// got is what the clients of a fake fleet have got.
+// got is what the clients of a fake fleet have got: its answers to stats and to count.
 type got struct {
 	Stats clients.Stats
 	Each  []int64
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == fakeRole {
-		if err := workFake(); err != nil {
+	if what, is := strings.CutPrefix(os.Args[len(os.Args)-1], fakeRole); is {
+		if err := workFake(what); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -35,9 +33,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func workFake() error {
+func workFake(what string) error {
 	var g got
-	if err := json.Unmarshal([]byte(os.Getenv(fakeGot)), &g); err != nil {
+	if err := json.Unmarshal([]byte(what), &g); err != nil {
 		return err
 	}
 	return procs.Work(os.Stdin, os.Stdout, procs.Ops{
@@ -58,8 +56,7 @@ func fake(t *testing.T, g got) clients.Remote {
 	for _, n := range g.Each {
 		g.Stats.Messages += n
 	}
-	t.Setenv(fakeGot, string(encode(g)))
-	w, err := procs.StartWorker(t.Context(), procs.Program{Path: os.Args[0]}, fakeRole)
+	w, err := procs.StartWorker(t.Context(), procs.Program{Path: os.Args[0]}, fakeRole+string(encode(g)))
 	if err != nil {
 		t.Fatal(err)
 	}

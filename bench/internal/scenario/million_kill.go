@@ -119,9 +119,9 @@ func (o *Million) check(ctx context.Context, c *cluster, res *report.Result) err
 		return fmt.Errorf("a client failed: %s", all.Failure)
 	}
 	none := report.AtMost(0)
-	res.Check("messages lost or too many", float64(off), "", none, fmt.Sprintf("of %d", sent))
+	res.Check(lostOrMore, float64(off), "", none, fmt.Sprintf("of %d", sent))
 	res.Check("messages twice, out of order, or for another client", float64(all.Repeated+all.Stray), "", none, "")
-	res.Check("streams that clients could not resume for sure", float64(all.Unproved), "", none, "")
+	res.Check(unsure, float64(all.Unproved), "", none, "")
 	res.Add("handshakes refused, connections broken beside the killed node's", float64(all.Errors), "", "")
 	online, _, err := c.st.Totals(ctx)
 	res.Check("clients connected and not online in Redis, in the end", float64(c.size.Connections()-online), "", none, "")

@@ -111,10 +111,7 @@ func (o *Mixed) Run(ctx context.Context, p *report.Progress) (*report.Result, er
 	if err := cpu.end("chat"); err != nil {
 		return res, err
 	}
-	if err := pause(ctx, settleTime); err != nil { // one message too many would come about now
-		return res, err
-	}
-	return res, o.report(res, c, fleet, done, cpu)
+	return res, o.report(ctx, res, c, fleet, done, cpu)
 }
 
 // invent draws members and messages.
@@ -156,8 +153,8 @@ func (o *Mixed) invent(addr string) *chat {
 	return c
 }
 
-func (o *Mixed) report(res *report.Result, c *chat, fleet clients.Remote, done load.Result, cpu *account) error {
-	got, err := fleet.Counts()
+func (o *Mixed) report(ctx context.Context, res *report.Result, c *chat, fleet clients.Remote, done load.Result, cpu *account) error {
+	got, err := counted(ctx, clients.Crowd{fleet})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/clients"
@@ -38,6 +37,8 @@ const (
 	// settleTime passes before messages are counted once more: one too many would come about now.
 	settleTime = time.Second
 	publishLot = 1000 // publications given to the store at once
+	// unsure is the name of the goal that servers prove to everybody who comes back that nothing is missing.
+	unsure = "streams that clients could not resume for sure"
 )
 
 // Run measures.
@@ -91,13 +92,6 @@ func (o *Resume) Run(ctx context.Context, p *report.Progress) (*report.Result, e
 	if err := cpu.end("resume"); err != nil {
 		return res, err
 	}
-	if err := pause(ctx, settleTime); err != nil {
-		return res, err
-	}
-	stats, err := fleet.Stats()
-	if err != nil {
-		return res, err
-	}
 	connects, _, err := fleet.Took()
 	if err != nil {
 		return res, err
@@ -105,13 +99,29 @@ func (o *Resume) Run(ctx context.Context, p *report.Progress) (*report.Result, e
 	res.Check("until the last has everything", back.Elapsed.Seconds(), "s", report.AtMost(o.MaxTime.Seconds()), retried(back))
 	res.Add("the first time, nothing missed", first.Elapsed.Seconds(), "s", retried(first))
 	res.Add("messages", float64(plan.Messages)/back.Elapsed.Seconds(), "/s", "")
-	res.Check("messages lost or too many", math.Abs(float64(plan.Messages-stats.Messages)), "", report.AtMost(0), "")
+	if err := o.exact(ctx, res, clients.Crowd{fleet}); err != nil {
+		return res, err
+	}
 	res.Took("handshake", connects)
 	res.Costs = append(res.Costs, cpu.cost("resume", "client", int64(o.N)))
-	if stats.Failure != "" {
-		return res, fmt.Errorf("a client failed: %s", stats.Failure)
-	}
 	return res, profiled()
+}
+
+// exact adds whether every client has what it missed, and could be sure of it: to be told that something may be missing,
+// or everything again, is quick as well.
+func (o *Resume) exact(ctx context.Context, res *report.Result, crowd clients.Crowd) error {
+	got, err := counted(ctx, crowd)
+	if err != nil {
+		return err
+	}
+	checkCounts(res, lostOrMore, got, alike(o.N, int64(o.Missed)))
+	stats, err := crowd.Stats()
+	if err != nil {
+		return err
+	}
+	res.Check("messages twice or out of order", float64(stats.Repeated), "", report.AtMost(0), "")
+	res.Check(unsure, float64(stats.Unproved), "", report.AtMost(0), "")
+	return nil
 }
 
 // goAway closes all connections and waits until the server has noticed.

@@ -114,6 +114,7 @@ type kind struct {
 	plan load.Plan
 	each int       // sends of one request
 	to   *audience // nil: nobody
+	turn int       // receivers: the first so many, in turn
 
 	rates     []float64 // sends a second that were answered, of each round
 	arrived   []float64 // the same, with the time until the last had been read
@@ -131,12 +132,13 @@ func (k *kind) bare() bool {
 // audience are clients, and what they have to get.
 type audience struct {
 	clients.Crowd
-	sent int64 // messages, also while warming up
+	want     []int64 // messages of each, also while warming up
+	shuffled bool    // which of them stands for which receiver is a matter of chance
 }
 
-func newKind(name string, each int, to *audience, plan load.Plan) *kind {
+func newKind(name string, each, turn int, to *audience, plan load.Plan) *kind {
 	return &kind{
-		name: name, each: each, to: to, plan: plan,
+		name: name, each: each, turn: turn, to: to, plan: plan,
 		answered: measure.NewLatency(), delivered: measure.NewLatency(),
 	}
 }
@@ -186,7 +188,7 @@ func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 			}
 		}
 	}
-	return res, o.report(res, x)
+	return res, o.report(ctx, res, x)
 }
 
 func (o *Send) title() string {
@@ -209,7 +211,7 @@ func (o *Send) receivers(ctx context.Context, x *sending) (err error) {
 	if x.at, err = x.places(ctx, 1, x.cpu); err != nil {
 		return err
 	}
-	x.to = &audience{Crowd: crowd(x.at)}
+	x.to = &audience{Crowd: crowd(x.at), want: make([]int64, o.N)}
 	x.p.Say("send: opening %d connections …", o.N)
 	_, err = x.to.Open(func(int) clients.Plan {
 		return clients.Plan{URL: x.at[0].srv.URL, Keys: x.keys, Count: o.N, V1: o.N / 2, Acks: o.Acks, Parallel: o.Parallel}
@@ -248,7 +250,7 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 		return err
 	}
 	sends := r.Done * int64(k.each)
-	delivered, err := k.to.await(ctx, sends)
+	delivered, err := k.to.await(ctx, k.turn, sends)
 	if err != nil {
 		return err
 	}
@@ -267,13 +269,14 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 	return errors.Join(profiled(), pause(ctx, roundPause))
 }
 
-// await waits until so many more messages have arrived, and returns how long they took. Nobody, nil, waits for nothing.
-func (a *audience) await(ctx context.Context, messages int64) (*measure.Latency, error) {
+// await waits until so many more messages have arrived that went to the first clients in turn, and returns how long they
+// took. Nobody, nil, waits for nothing.
+func (a *audience) await(ctx context.Context, clients int, messages int64) (*measure.Latency, error) {
 	if a == nil {
 		return measure.NewLatency(), nil
 	}
-	a.sent += messages
-	if err := awaitMessages(ctx, a.Crowd, a.sent); err != nil {
+	inTurn(a.want, clients, messages)
+	if err := awaitMessages(ctx, a.Crowd, sum(a.want)); err != nil {
 		return nil, err
 	}
 	_, took, err := a.Took()

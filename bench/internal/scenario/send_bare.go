@@ -46,7 +46,7 @@ func (o *Send) bareChain(ctx context.Context, x *sending) (addr string, err erro
 	x.cpu.add("bare", c.Publisher.PID())
 	x.cpu.add("bare relay", c.Relay.PID())
 	x.cpu.add("clients", fleet.W.PID())
-	x.chain = &audience{Crowd: clients.Crowd{fleet}}
+	x.chain = &audience{Crowd: clients.Crowd{fleet}, want: make([]int64, o.N), shuffled: true}
 	_, err = x.chain.Open(func(int) clients.Plan { return clients.Plan{URL: url, Count: o.N, Parallel: o.Parallel} })
 	return addr, err
 }
@@ -60,7 +60,7 @@ func (o *Send) script(ctx context.Context, x *sending) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", kindScript, err)
 	}
-	k := newKind(kindScript, o.BatchSize, nil, o.paced(load.Plan{Open: p.Open, Senders: o.BatchSenders}, o.BatchSize))
+	k := newKind(kindScript, o.BatchSize, 0, nil, o.paced(load.Plan{Open: p.Open, Senders: o.BatchSenders}, o.BatchSize))
 	x.kinds = slices.Insert(x.kinds, len(x.kinds)-1, k) // right before the batches, which are last
 	return nil
 }

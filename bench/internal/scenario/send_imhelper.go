@@ -31,11 +31,11 @@ func (o *Send) throughImhelper(ctx context.Context, x *sending) error {
 			_, err := h.Send(ctx, m)
 			return err
 		})
-		x.kinds = append(x.kinds, newKind(k, 1, x.to, o.paced(load.Plan{Open: f.Open, Senders: o.Senders}, 1)))
+		x.kinds = append(x.kinds, newKind(k, 1, o.N, x.to, o.paced(load.Plan{Open: f.Open, Senders: o.Senders}, 1)))
 	}
 	if o.wants(kindBatch) {
 		f := load.Func(func(ctx context.Context, i int64, at time.Time) error { return o.batch(ctx, h, i, at) })
-		x.kinds = append(x.kinds, newKind(kindBatch, o.BatchSize, x.to,
+		x.kinds = append(x.kinds, newKind(kindBatch, o.BatchSize, o.N, x.to,
 			o.paced(load.Plan{Open: f.Open, Senders: o.BatchSenders}, o.BatchSize)))
 	}
 	return nil

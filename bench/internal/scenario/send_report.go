@@ -1,8 +1,8 @@
 package scenario
 
 import (
+	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -11,7 +11,7 @@ import (
 )
 
 // report adds the numbers.
-func (o *Send) report(res *report.Result, x *sending) error {
+func (o *Send) report(ctx context.Context, res *report.Result, x *sending) error {
 	for _, k := range x.kinds {
 		o.rows(res, k, x.kinds)
 		res.Took(k.name+", answered", k.answered)
@@ -19,14 +19,14 @@ func (o *Send) report(res *report.Result, x *sending) error {
 		res.Costs = append(res.Costs, x.cpu.cost(k.name, "send", k.sent))
 	}
 	if x.chain != nil {
-		if err := x.chain.account(res, kindChain+", "); err != nil {
+		if err := x.chain.account(ctx, res, kindChain+", "); err != nil {
 			return err
 		}
 	}
 	if o.Offline {
 		return nil
 	}
-	if err := x.to.account(res, ""); err != nil {
+	if err := x.to.account(ctx, res, ""); err != nil {
 		return err
 	}
 	if !o.Acks {
@@ -37,14 +37,17 @@ func (o *Send) report(res *report.Result, x *sending) error {
 	return err
 }
 
-// account adds what an audience has got more or less than was sent to it.
-func (a *audience) account(res *report.Result, whose string) error {
-	stats, err := a.Stats()
+// account adds what the clients of an audience have got more or less than was sent to them.
+func (a *audience) account(ctx context.Context, res *report.Result, whose string) error {
+	got, err := counted(ctx, a.Crowd)
 	if err != nil {
 		return err
 	}
-	res.Check(whose+"messages lost or too many", math.Abs(float64(a.sent-stats.Messages)), "", report.AtMost(0),
-		fmt.Sprintf("of %s", report.Number(float64(a.sent))))
+	want := a.want
+	if a.shuffled {
+		got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	}
+	checkCounts(res, whose+lostOrMore, got, want)
 	return nil
 }
 

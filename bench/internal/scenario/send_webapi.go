@@ -75,7 +75,7 @@ func (o *Send) single(name, addr string, to *audience) *kind {
 		requests[i] = load.Request(addr, "/v1/messages", sendKey, body)
 	}
 	h := load.HTTP{Addr: addr, Requests: requests, Stamp: clients.Stamp}
-	return newKind(name, 1, to, o.paced(load.Plan{Open: h.Open, Senders: o.Senders}, 1))
+	return newKind(name, 1, o.N, to, o.paced(load.Plan{Open: h.Open, Senders: o.Senders}, 1))
 }
 
 // batched is many sends in one request.
@@ -91,7 +91,7 @@ func (o *Send) batched(name, addr string, to *audience) *kind {
 		requests = append(requests, load.Request(addr, "/v1/batch", sendKey, body))
 	}
 	h := load.HTTP{Addr: addr, Requests: requests, Stamp: clients.StampAll}
-	return newKind(name, size, to, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
+	return newKind(name, size, size*len(requests), to, o.paced(load.Plan{Open: h.Open, Senders: o.BatchSenders}, size))
 }
 
 // profile records what the servers do during a round; the function returned waits for the end.
