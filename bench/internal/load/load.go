@@ -24,6 +24,24 @@ type Plan struct {
 	Rate float64
 }
 
+// Total is how many things begin at the plan's rate. Products that are whole but for the arithmetic of floating point are
+// whole.
+func (p Plan) Total() int64 {
+	const rounding = 1e-6
+	return int64(p.Rate*p.Duration.Seconds() + rounding)
+}
+
+// check refuses what would do nothing, and look as quick as can be.
+func (p Plan) check() error {
+	switch {
+	case p.Senders < 1:
+		return fmt.Errorf("a load of %d senders", p.Senders)
+	case p.Rate != 0 && p.Total() < 1:
+		return fmt.Errorf("not even one in %v at %g a second", p.Duration, p.Rate)
+	}
+	return nil
+}
+
 // Sender does what a load consists of.
 type Sender interface {
 	// Send does the i-th thing of all senders, which was to begin at this time.
@@ -71,6 +89,9 @@ type sending struct {
 // Run sends until the time is over or ctx ends. Time begins when all senders are there: connecting is no part of it. The
 // first error ends it.
 func Run(ctx context.Context, p Plan) (Result, error) {
+	if err := p.check(); err != nil {
+		return Result{}, err
+	}
 	all := make([]*sending, p.Senders)
 	for i := range all {
 		s, err := p.Open(ctx)
@@ -92,7 +113,7 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 		once  sync.Once
 		first error
 	)
-	r := &run{Plan: p, begin: time.Now(), total: int64(p.Rate * p.Duration.Seconds())}
+	r := &run{Plan: p, begin: time.Now(), total: p.Total()}
 	for _, s := range all {
 		wg.Go(func() {
 			if err := r.send(ctx, began, s); err != nil {

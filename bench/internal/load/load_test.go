@@ -133,6 +133,25 @@ type closer struct{ close func() }
 func (closer) Send(context.Context, int64, time.Time) error { return nil }
 func (c closer) Close()                                     { c.close() }
 
+func TestALoadOfNothingIsRefused(t *testing.T) {
+	nothing := Func(func(context.Context, int64, time.Time) error { return nil })
+	for _, p := range []Plan{
+		{Senders: 1, Rate: 0.1, Duration: time.Second},
+		{Senders: 1, Rate: -1, Duration: time.Second},
+		{Senders: 0, Duration: time.Millisecond},
+		{Senders: -1, Duration: time.Millisecond},
+	} {
+		p.Open = nothing.Open
+		if r, err := Run(t.Context(), p); err == nil {
+			t.Errorf("%+v: %d done", p, r.Done)
+		}
+	}
+	p := Plan{Open: nothing.Open, Senders: 1, Rate: 0.7 / 0.1, Duration: time.Second / 7} // 0.99999… of one
+	if r, err := Run(t.Context(), p); err != nil || r.Done != 1 {
+		t.Errorf("%d done, %v; want one", r.Done, err)
+	}
+}
+
 func TestWhatBeginsLateCountsFromWhenItWasToBegin(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	var seen atomic.Int64

@@ -133,7 +133,8 @@ func (o *Mixed) invent(addr string) *chat {
 		}
 	}
 	data := clients.Data(0, sendSize)
-	for range int(o.Rate * o.Duration.Seconds()) {
+	said := load.Plan{Rate: o.Rate, Duration: o.Duration}
+	for range said.Total() {
 		from := rnd.IntN(o.N)
 		if o.Each == 0 || rnd.Float64() >= o.GroupShare {
 			to := rnd.IntN(o.N)

@@ -236,7 +236,7 @@ func (o *Send) paced(p load.Plan, each int) load.Plan {
 func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) error {
 	plan, profiled := k.plan, func() error { return nil }
 	if round == 0 {
-		plan.Duration = min(plan.Duration, warmTime)
+		plan = warm(plan)
 	}
 	if round == 1 {
 		profiled = o.profile(ctx, x, k)
@@ -264,9 +264,18 @@ func (o *Send) measure(ctx context.Context, x *sending, k *kind, round int) erro
 		k.arrived = append(k.arrived, float64(sends)/took.Seconds())
 		k.answered.Merge(r.Took)
 		k.delivered.Merge(delivered)
-		k.p99 = append(k.p99, ms(delivered.Quantile(0.99)))
+		k.p99 = append(k.p99, p99(delivered))
 	}
 	return errors.Join(profiled(), pause(ctx, roundPause))
+}
+
+// warm is a plan to warm up: shorter, unless nothing would be sent then.
+func warm(p load.Plan) load.Plan {
+	short := p
+	if short.Duration = min(p.Duration, warmTime); p.Rate > 0 && short.Total() < 1 {
+		return p
+	}
+	return short
 }
 
 // await waits until so many more messages have arrived that went to the first clients in turn, and returns how long they

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -96,14 +97,14 @@ func (o *Send) rows(res *report.Result, k *kind, all []*kind) {
 // rowsAtRate adds what there is to say of one kind whose sends have times of their own.
 func (o *Send) rowsAtRate(res *report.Result, k *kind, all []*kind) {
 	const until = ", p99 until read by the receiver"
-	switch p99 := ms(k.delivered.Quantile(0.99)); {
+	switch {
 	case k.to == nil:
 	case k.bare():
-		res.Add(k.name+until, p99, "ms", "from when the send was to begin")
+		res.Add(k.name+until, p99(k.delivered), "ms", "from when the send was to begin")
 	default:
-		res.Check(k.name+until, p99, "ms", report.AtMost(ms(o.MaxP99)), "from when the send was to begin")
+		res.Check(k.name+until, p99(k.delivered), "ms", report.AtMost(ms(o.MaxP99)), "from when the send was to begin")
 	}
-	res.Add(k.name+", p99 until answered", ms(k.answered.Quantile(0.99)), "ms", "")
+	res.Add(k.name+", p99 until answered", p99(k.answered), "ms", "")
 	if k.name == kindDurable {
 		if value, ok := times(all, kindChain, func(b *kind) ([]float64, []float64) { return k.p99, b.p99 }); ok {
 			res.Add(k.name+until+", times the "+kindChain, value, "", ofRounds)
@@ -127,6 +128,14 @@ func times(all []*kind, to string, rounds func(*kind) (mine, theirs []float64)) 
 		ratios[i] = mine[i] / theirs[i]
 	}
 	return measure.Median(ratios), true
+}
+
+// p99 is what 99 of 100 did not exceed, in milliseconds. Of nothing it is no number, which meets no goal.
+func p99(l *measure.Latency) float64 {
+	if l.Count() == 0 {
+		return math.NaN()
+	}
+	return ms(l.Quantile(0.99))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -94,7 +94,7 @@ func (o *Slow) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 	if err != nil {
 		return res, err
 	}
-	res.Check("p99 of the others, times what it was", ms(with.took.Quantile(0.99))/ms(without.took.Quantile(0.99)), "",
+	res.Check("p99 of the others, times what it was", p99(with.took)/p99(without.took), "",
 		report.AtMost(o.MaxRatio), "")
 	res.Check("memory for one that does not read", float64(with.live-without.live)/float64(o.Stuck), "bytes", report.AtMost(float64(o.OutboxKB)*1024),
 		"imserver's live heap after a collection, less what it was when all read; the limit is IM_OUTBOX_SIZE")
