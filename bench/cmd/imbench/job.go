@@ -64,6 +64,10 @@ func prepare(jobs []job, args []string, out *output) error {
 			_, _ = fmt.Fprintf(j.flags.Output(), "%s: what is %q?\n", j.flags.Name(), j.flags.Arg(0))
 			return errUsage // told here, or nobody listens
 		}
+		if err := j.bench.Check(); err != nil {
+			_, _ = fmt.Fprintf(j.flags.Output(), "%s: %v\n", j.flags.Name(), err)
+			return errUsage
+		}
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
 // benchmark is one subcommand.
 type benchmark interface {
 	Register(*flag.FlagSet) error
+	Check() error // what is wrong with the flags
 	Run(context.Context, *report.Progress) (*report.Result, error)
 }
 

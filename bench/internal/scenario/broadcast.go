@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
@@ -32,6 +33,12 @@ func (o *Broadcast) Register(fs *flag.FlagSet) error {
 	fs.BoolVar(&o.Baseline, "baseline", true, "compare with bare loops of write(2), in turn")
 	fs.Float64Var(&o.MaxRatio, "max-ratio", 1.15, "most time to the last socket, as a multiple of the bare loops'")
 	return o.Common.Register(fs)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Broadcast) Check() error {
+	return errors.Join(o.Common.Check(), atLeast("nodes", o.Nodes, 1), atLeast("per-node", o.PerNode, 1),
+		atLeast("rounds", o.Rounds, 1), among("size", o.Size, minSize, maxSize), percent("v1", o.V1))
 }
 
 // Run measures.

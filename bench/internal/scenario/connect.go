@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"time"
@@ -47,6 +48,15 @@ func (o *Connect) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the server while they come in")
 	o.Parallel = fullParallel
 	return o.Common.Register(fs)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Connect) Check() error {
+	err := errors.Join(o.Common.Check(), atLeast("n", o.N, 1), percent("v1", o.V1), atLeast("groups", o.Groups, 0))
+	if o.Storm && o.given("parallel") {
+		err = errors.Join(err, fmt.Errorf("-storm is %d handshakes at once: not with -parallel", stormParallel))
+	}
+	return err
 }
 
 // Run measures.

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
@@ -30,6 +31,12 @@ func (o *Fanout) Register(fs *flag.FlagSet) error {
 	fs.BoolVar(&o.Baseline, "baseline", true, "compare with a bare loop of write(2), in turn")
 	fs.Float64Var(&o.MaxRatio, "max-ratio", 1.18, "most time to the last socket, as a multiple of the bare loop's")
 	return o.Common.Register(fs)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Fanout) Check() error {
+	return errors.Join(o.Common.Check(), atLeast("n", o.Members, 1), atLeast("rounds", o.Rounds, 1),
+		among("size", o.Size, minSize, maxSize), percent("v1", o.V1))
 }
 
 const fanoutGroup = "bench"

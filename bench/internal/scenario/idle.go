@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -34,6 +35,12 @@ func (o *Idle) Register(fs *flag.FlagSet) error {
 	fs.DurationVar(&o.Quiet, "quiet", 5*time.Second, "how long memory must be still before it counts")
 	fs.StringVar(&o.Profiles, "profiles", "", "folder in which to store heap and goroutine profiles of the full server")
 	return o.Common.Register(fs)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Idle) Check() error {
+	return errors.Join(o.Common.Check(), atLeast("n", o.N, 1), percent("v1", o.V1),
+		lasts("ping-interval", o.PingInterval), atLeast("quiet", o.Quiet, 0))
 }
 
 const (

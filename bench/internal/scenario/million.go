@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"runtime"
@@ -51,6 +52,13 @@ func (o *Million) Register(fs *flag.FlagSet) error {
 	return o.Common.Register(fs)
 }
 
+// Check tells what is wrong with the flags.
+func (o *Million) Check() error {
+	return errors.Join(o.Common.Check(), among("nodes", o.Nodes, machine.MinNodes, maxNodes), atLeast("per-node", o.PerNode, 1),
+		atLeast("at-once", o.AtOnce, 1), percent("v1", o.V1), lasts("ping-interval", o.PingInterval), atLeast("rounds", o.Rounds, 1),
+		among("size", o.Size, minSize, maxSize), atLeast("directs", o.Directs, 1), atLeast("rate", o.Rate, 1), atLeast("quiet", o.Quiet, 0))
+}
+
 // million is the size for which the limits of memory are given.
 const million = 1_000_000
 
@@ -78,9 +86,6 @@ func (o *Million) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 // fit compares the size with the machine's limits and makes it smaller when it has to be.
 func (o *Million) fit(p *report.Progress) (machine.Size, error) {
 	want := machine.Size{Nodes: o.Nodes, PerNode: o.PerNode}
-	if o.Nodes < machine.MinNodes || o.Nodes > maxNodes || min(o.PerNode, o.Rounds, o.Rate, o.Directs, o.AtOnce) < 1 {
-		return want, fmt.Errorf("want -nodes from %d to %d, and at least one of everything else", machine.MinNodes, maxNodes)
-	}
 	m, err := machine.Read()
 	if err != nil {
 		return want, err

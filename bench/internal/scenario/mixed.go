@@ -48,13 +48,23 @@ const (
 	zipfOffset = 10
 	// mixedSenders is how many requests may be under way: backends have pools of this size.
 	mixedSenders = 64
+	// maxEach is how many groups a token may hold.
+	maxEach = 100
 )
 
-func (o *Mixed) check() error {
-	if o.N < 1 || o.Each < 0 || o.Each > min(o.Groups, 100) || o.Zipf <= 1 || o.Rate <= 0 || o.GroupShare < 0 || o.GroupShare > 1 {
-		return errors.New("-n is at least 1, -each at most -groups and 100, -zipf more than 1, -rate more than 0, -group-share from 0 to 1")
+// Check tells what is wrong with the flags.
+func (o *Mixed) Check() error {
+	err := errors.Join(o.Common.Check(), atLeast("n", o.N, 1), atLeast("groups", o.Groups, 1), among("each", o.Each, 0, maxEach),
+		among("group-share", o.GroupShare, 0, 1), lasts("duration", o.Duration), percent("v1", o.V1))
+	switch {
+	case err != nil:
+		return err
+	case o.Each > o.Groups:
+		return fmt.Errorf("-each is %d of %d -groups", o.Each, o.Groups)
+	case !(o.Zipf > 1): // no number is not
+		return fmt.Errorf("-zipf is %v: more than 1", o.Zipf)
 	}
-	return checkFiles(o.N)
+	return paces("rate", o.Rate, o.Duration, 1)
 }
 
 // chat is what is going to be said, and who has to get how much of it.
@@ -69,7 +79,7 @@ type chat struct {
 func (o *Mixed) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("mixed", fmt.Sprintf("%d users in %d groups (%d each, Zipf %.1f) write %.0f messages a second, %.0f%% of them to groups, for %v",
 		o.N, o.Groups, o.Each, o.Zipf, o.Rate, 100*o.GroupShare, o.Duration))
-	if err := o.check(); err != nil {
+	if err := checkFiles(o.N); err != nil {
 		return res, err
 	}
 	s, err := newStage(ctx, o.Common, p)

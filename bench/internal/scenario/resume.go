@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"time"
@@ -29,6 +30,11 @@ func (o *Resume) Register(fs *flag.FlagSet) error {
 	fs.DurationVar(&o.MaxTime, "max-time", 5*time.Second, "limit from the first handshake to the last message")
 	fs.StringVar(&o.Profile, "profile", "", "file in which to store a CPU profile of the imserver, of -max-time from the return on")
 	return o.Common.Register(fs)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Resume) Check() error {
+	return errors.Join(o.Common.Check(), atLeast("n", o.N, 1), atLeast("missed", o.Missed, 1), lasts("max-time", o.MaxTime))
 }
 
 const (

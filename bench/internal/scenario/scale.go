@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -55,6 +56,19 @@ type part struct {
 	name, unit string
 	sizes      sizes
 	side       func(ctx context.Context, s *stage, cpu *account, n int) (*side, int, error)
+}
+
+// Check tells what is wrong with the flags.
+func (o *Scale) Check() error {
+	err := errors.Join(o.Common.Check(), atLeast("per-node", o.PerNode, 1), atLeast("members", o.Members, 1),
+		atLeast("deliveries", o.Deliveries, 1))
+	if o.RedisURL != "" {
+		err = errors.Join(err, errors.New("scale starts a Redis for each size, whose processor time counts: not with -redis"))
+	}
+	if len(o.Sockets)+len(o.Nodes)+len(o.Groups) == 0 {
+		err = errors.Join(err, errors.New("no size is left of -sockets, -nodes and -groups"))
+	}
+	return err
 }
 
 // Run measures.

@@ -90,22 +90,35 @@ func (o *Send) Register(fs *flag.FlagSet) error {
 	return o.Common.Register(fs)
 }
 
-// check tells what flags cannot.
-func (o *Send) check() error {
+// Check tells what is wrong with the flags.
+func (o *Send) Check() error {
+	err := errors.Join(o.Common.Check(), atLeast("n", o.N, 1), atLeast("senders", o.Senders, 0), atLeast("batch-size", o.BatchSize, 1),
+		atLeast("batch-senders", o.BatchSenders, 1), atLeast("rounds", o.Rounds, 1), lasts("duration", o.Duration))
 	switch {
 	case o.Via != viaWebapi && o.Via != viaImhelper:
-		return fmt.Errorf("-via %s: webapi or imhelper", o.Via)
-	case o.Kind != kindAll && o.Kind != kindDurable && o.Kind != kindEphemeral && o.Kind != kindBatch:
-		return fmt.Errorf("-kind %s: durable, ephemeral, batch or all", o.Kind)
-	case o.N < 1 || o.BatchSize < 1 || o.Rounds < 1 || o.Rate < 0:
-		return errors.New("-n, -batch-size and -rounds are at least 1, -rate at least 0")
-	case o.Offline && o.Rate > 0:
+		return fmt.Errorf("-via is %q: webapi or imhelper", o.Via)
+	case !slices.Contains([]string{kindAll, kindDurable, kindEphemeral, kindBatch}, o.Kind):
+		return fmt.Errorf("-kind is %q: durable, ephemeral, batch or all", o.Kind)
+	case err != nil:
+		return err
+	case o.Offline && o.Rate != 0:
 		return errors.New("-rate measures when receivers have a message: not with -offline")
-	}
-	if o.Offline {
+	case o.Offline && o.Acks:
+		return errors.New("-acks is what connected clients do: not with -offline")
+	case o.Rate == 0:
 		return nil
+	case o.wants(kindBatch):
+		return paces("rate", o.Rate, o.Duration, o.inBatch())
 	}
-	return checkFiles(o.N)
+	return paces("rate", o.Rate, o.Duration, 1)
+}
+
+// inBatch is how many sends one has. Through webapi each is to somebody else.
+func (o *Send) inBatch() int {
+	if o.Via == viaWebapi {
+		return min(o.BatchSize, o.N)
+	}
+	return o.BatchSize
 }
 
 // kind is one of the loads that take turns.
@@ -157,8 +170,10 @@ type sending struct {
 // Run measures.
 func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("send", o.title())
-	if err := o.check(); err != nil {
-		return res, err
+	if !o.Offline {
+		if err := checkFiles(o.N); err != nil {
+			return res, err
+		}
 	}
 	s, err := newStage(ctx, o.Common, p)
 	if err != nil {

@@ -80,7 +80,7 @@ func (o *Send) single(name, addr string, to *audience) *kind {
 
 // batched is many sends in one request.
 func (o *Send) batched(name, addr string, to *audience) *kind {
-	size := min(o.BatchSize, o.N)
+	size := o.inBatch()
 	var requests [][]byte
 	for first := 0; first+size <= o.N; first += size {
 		sends := make([]sendBody, size)

@@ -43,6 +43,16 @@ func (o *Slow) Register(fs *flag.FlagSet) error {
 	return o.Common.Register(fs)
 }
 
+// Check tells what is wrong with the flags.
+func (o *Slow) Check() error {
+	err := errors.Join(o.Common.Check(), atLeast("n", o.N, 2), among("stuck", o.Stuck, 1, o.N-1), percent("v1", o.V1),
+		lasts("duration", o.Duration), atLeast("outbox", o.OutboxKB, 1))
+	if err != nil {
+		return err
+	}
+	return errors.Join(paces("rate", o.Rate, o.Duration, 1), paces("flood", o.Flood, o.Duration, 1))
+}
+
 const (
 	floodGroup = "flood"
 	// floodSize fills a socket's buffers in a few seconds; webapi's default limit is 64 KiB.
@@ -56,9 +66,6 @@ const (
 func (o *Slow) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("slow", fmt.Sprintf("%d of %d clients of a group stop reading; twice %.0f messages a second for %v",
 		o.Stuck, o.N, o.Rate, o.Duration))
-	if o.Stuck < 1 || o.Stuck >= o.N || o.Rate <= 0 || o.Flood <= 0 {
-		return res, errors.New("-stuck is at least 1 and less than -n, -rate and -flood more than 0")
-	}
 	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
 		return res, err

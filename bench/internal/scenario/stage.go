@@ -27,6 +27,8 @@ type Common struct {
 	RedisURL string // empty: a redis-server of its own
 	Self     string // imbench's own path, for workers
 	Parallel int    // handshakes at once; 0 before Register stands for usualParallel
+
+	given func(flag string) bool // whether the user has set it
 }
 
 // usualParallel is enough where connecting is not what is measured.
@@ -44,8 +46,17 @@ func (c *Common) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&c.Webapi, "webapi", filepath.Join(dir, "webapi"), "the webapi to measure")
 	fs.StringVar(&c.RedisURL, "redis", "", "an empty Redis to use, redis://host:port; one is started unless given")
 	fs.IntVar(&c.Parallel, "parallel", cmp.Or(c.Parallel, usualParallel), "handshakes at once")
+	c.given = func(flag string) bool { return isSet(fs, flag) }
 	return nil
 }
+
+func isSet(fs *flag.FlagSet, name string) (is bool) {
+	fs.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
+}
+
+// Check tells what is wrong with the values of flags. So does that of every scenario, before anything is started.
+func (c *Common) Check() error { return atLeast("parallel", c.Parallel, 1) }
 
 // stage holds the processes of a scenario.
 type stage struct {
