@@ -99,6 +99,7 @@ func (j *job) run(ctx context.Context, p *report.Progress) *report.Result {
 		res.Fail(err)
 	}
 	res.Command = strings.Join(append([]string{j.name}, j.args...), " ")
+	res.Redis = j.bench.Redis()
 	res.Seconds = time.Since(res.Began).Seconds()
 	res.Parameters = make(map[string]string)
 	j.flags.VisitAll(func(f *flag.Flag) {

@@ -45,7 +45,8 @@ const usage = `imbench measures imtier on this machine. Each benchmark starts th
 // benchmark is one subcommand.
 type benchmark interface {
 	Register(*flag.FlagSet) error
-	Check() error // what is wrong with the flags
+	Check() error  // what is wrong with the flags
+	Redis() string // what Redis keeps on disk
 	Run(context.Context, *report.Progress) (*report.Result, error)
 }
 

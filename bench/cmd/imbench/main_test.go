@@ -97,6 +97,7 @@ func ratios(t *testing.T, path string) {
 		{"mixed", "-n=300", "-groups=60", "-rate=100", "-duration=2s"},
 		{"slow", "-n=200", "-stuck=10", "-rate=5", "-duration=2s", "-max-ratio=100"},
 		{"scale", "-sockets=200", "-nodes=2", "-per-node=100", "-groups=1,20", "-members=50", "-deliveries=2000", "-max-spread=0.8"},
+		{"send", "-aof", "-kind=durable", "-n=200", "-rounds=1", "-duration=200ms", "-baseline=false"},
 		{"resume", "-n=300", "-missed=5", "-max-time=10s"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -106,6 +107,9 @@ func ratios(t *testing.T, path string) {
 			}
 			if code != 0 || !res.Met() || res.Failure != "" {
 				t.Errorf("exit code %d, %s", code, res.Failure)
+			}
+			if aof := slices.Contains(args, "-aof"); strings.Contains(res.Redis, "append-only") != aof || res.Redis == "" {
+				t.Errorf("Redis keeps: %q", res.Redis)
 			}
 			if len(res.Rows) == 0 || res.Parameters["parallel"] == "" {
 				t.Errorf("not complete: %+v", res)
@@ -154,7 +158,7 @@ func TestBadUsageIsRefused(t *testing.T) {
 // comes, or a goal that nothing meets.
 func TestSenselessValuesAreRefused(t *testing.T) {
 	for _, command := range []string{
-		"idle -v1=200", "idle -n=0", "idle -ping-interval=0s", "idle -parallel=0", "idle -quiet=-1s",
+		"idle -v1=200", "idle -n=0", "idle -ping-interval=0s", "idle -parallel=0", "idle -aof -redis=redis://127.0.0.1:1", "idle -quiet=-1s",
 		"connect -n=-1", "connect -groups=-1", "connect -storm -parallel=8",
 		"send -via=foo", "send -kind=foo", "send -n=0", "send -senders=-1", "send -batch-senders=0", "send -batch-size=0", "send -rounds=0",
 		"send -duration=0s", "send -rate=-1", "send -rate=NaN", "send -rate=+Inf", "send -rate=0.1 -duration=1s",

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -14,19 +15,20 @@ const (
 	redisAttempts = 5 // a free port may be taken by another process before the server binds it
 )
 
-// Redis is a redis-server that keeps nothing on disk, so that a slow disk does not show in the numbers.
+// Redis is a redis-server. It keeps nothing on disk, so that a slow disk does not show in the numbers, or, if told to,
+// what operators are advised to have it keep: its append-only file, with an fsync every second.
 type Redis struct {
 	*process
 	URL string
 	dir string
 }
 
-// StartRedis runs a redis-server and returns when it answers.
-func StartRedis(ctx context.Context) (*Redis, error) {
+// StartRedis runs a redis-server, with its append-only file if aof is set, and returns when it answers.
+func StartRedis(ctx context.Context, aof bool) (*Redis, error) {
 	var err error
 	for range redisAttempts {
 		var r *Redis
-		if r, err = startRedis(ctx); err == nil {
+		if r, err = startRedis(ctx, aof); err == nil {
 			return r, nil
 		}
 		if ctx.Err() != nil {
@@ -36,7 +38,7 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 	return nil, err
 }
 
-func startRedis(ctx context.Context) (*Redis, error) {
+func startRedis(ctx context.Context, aof bool) (*Redis, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -47,8 +49,9 @@ func startRedis(ctx context.Context) (*Redis, error) {
 	}
 	_, port, _ := net.SplitHostPort(addr) // an address of the kernel's
 	log := &tail{}
+	keeps := map[bool]string{false: "no", true: "yes"}[aof]
 	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no")
+		"--save", "", "--appendonly", keeps, "--appendfsync", "everysec", "--daemonize", "no")
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := start(ctx, "redis-server", cmd)
 	if err != nil {
@@ -100,7 +103,9 @@ func answersPing(addr string) bool {
 
 // Stop ends the server; its folder goes too.
 func (r *Redis) Stop() {
-	r.Kill() // nothing to save
+	// Nothing has to be saved. The group: it may have a child that rewrites the append-only file, and outlives it.
+	_ = syscall.Kill(-r.PID(), syscall.SIGKILL)
+	r.Kill()
 	_ = os.RemoveAll(r.dir)
 }
 

@@ -3,7 +3,7 @@ package procs
 import "testing"
 
 func TestReadRedisInfo(t *testing.T) {
-	r, err := StartRedis(t.Context())
+	r, err := StartRedis(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ type Result struct {
 	Name       string            `json:"name"`    // the subcommand
 	Command    string            `json:"command"` // with what tells it from others of its kind; see Report.Summary
 	Title      string            `json:"title"`   // what was done, in a line
+	Redis      string            `json:"redis"`   // what Redis keeps on disk
 	Began      time.Time         `json:"began"`
 	Seconds    float64           `json:"seconds"` // that all of it took
 	Parameters map[string]string `json:"parameters"`

@@ -32,7 +32,7 @@ func (t *table) flush(out io.Writer) error {
 
 // Print writes the result as tables.
 func (r *Result) Print(out io.Writer) error {
-	if _, err := fmt.Fprintf(out, "\n%s: %s (%.0f s)\n", r.Command, r.Title, r.Seconds); err != nil {
+	if _, err := fmt.Fprintf(out, "\n%s: %s (%.0f s)\n  Redis keeps: %s\n", r.Command, r.Title, r.Seconds, r.Redis); err != nil {
 		return err
 	}
 	for _, t := range []*table{r.rows(), r.latencies(), r.costs(), r.series()} {
@@ -127,7 +127,13 @@ func (r *Result) series() *table {
 
 // Summary writes every number that has a goal, of all results, as one table.
 func (r *Report) Summary(out io.Writer) error {
-	if _, err := fmt.Fprintf(out, "\n%s\n", r.Machine); err != nil {
+	var redis []string
+	for _, one := range r.Results {
+		if !slices.Contains(redis, one.Redis) {
+			redis = append(redis, one.Redis)
+		}
+	}
+	if _, err := fmt.Fprintf(out, "\n%s\nRedis keeps: %s\n", r.Machine, strings.Join(redis, "; ")); err != nil {
 		return err
 	}
 	t := &table{}

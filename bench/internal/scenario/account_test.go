@@ -22,7 +22,7 @@ func spin(t *testing.T, d time.Duration) {
 }
 
 func TestAccountTellsKindsOfWorkApart(t *testing.T) {
-	r, err := procs.StartRedis(t.Context())
+	r, err := procs.StartRedis(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

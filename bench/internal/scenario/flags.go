@@ -44,7 +44,7 @@ func paces(flag string, rate float64, d time.Duration, each int) error {
 		return err
 	}
 	if (load.Plan{Rate: rate / float64(each), Duration: d}).Total() < 1 {
-		return fmt.Errorf("-%s is %g a second: not even one within %v, which sends %d", flag, rate, d, each)
+		return fmt.Errorf("-%s is %g a second, %d at a time: not even one within %v", flag, rate, each, d)
 	}
 	return nil
 }

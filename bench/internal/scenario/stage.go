@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,6 +26,7 @@ type Common struct {
 	Imserver string // path of the program to measure
 	Webapi   string
 	RedisURL string // empty: a redis-server of its own
+	AOF      bool   // that server keeps its append-only file
 	Self     string // imbench's own path, for workers
 	Parallel int    // handshakes at once; 0 before Register stands for usualParallel
 
@@ -45,6 +47,7 @@ func (c *Common) Register(fs *flag.FlagSet) error {
 	fs.StringVar(&c.Imserver, "imserver", filepath.Join(dir, "imserver"), "the imserver to measure")
 	fs.StringVar(&c.Webapi, "webapi", filepath.Join(dir, "webapi"), "the webapi to measure")
 	fs.StringVar(&c.RedisURL, "redis", "", "an empty Redis to use, redis://host:port; one is started unless given")
+	fs.BoolVar(&c.AOF, "aof", false, "the redis-server that is started keeps its append-only file, with an fsync every second, in the folder for temporary files; without, it keeps nothing on disk, as goals suppose")
 	fs.IntVar(&c.Parallel, "parallel", cmp.Or(c.Parallel, usualParallel), "handshakes at once")
 	c.given = func(flag string) bool { return isSet(fs, flag) }
 	return nil
@@ -56,7 +59,24 @@ func isSet(fs *flag.FlagSet, name string) (is bool) {
 }
 
 // Check tells what is wrong with the values of flags. So does that of every scenario, before anything is started.
-func (c *Common) Check() error { return atLeast("parallel", c.Parallel, 1) }
+func (c *Common) Check() error {
+	err := atLeast("parallel", c.Parallel, 1)
+	if c.AOF && c.RedisURL != "" {
+		err = errors.Join(err, errors.New("-aof is for the redis-server that is started: not with -redis"))
+	}
+	return err
+}
+
+// Redis tells what Redis keeps on disk, which is a part of what a send costs.
+func (c *Common) Redis() string {
+	switch {
+	case c.RedisURL != "":
+		return "as its owner has set it up (-redis)"
+	case c.AOF:
+		return "append-only file, fsync every second"
+	}
+	return "nothing on disk"
+}
 
 // stage holds the processes of a scenario.
 type stage struct {
@@ -83,7 +103,7 @@ func newStage(ctx context.Context, c Common, p *report.Progress) (*stage, error)
 	_, _ = rand.Read(key[:]) // never fails
 	s := &stage{c: c, p: p, keys: "bench:" + base64.StdEncoding.EncodeToString(key[:]), redis: c.RedisURL}
 	if s.redis == "" {
-		r, err := procs.StartRedis(ctx)
+		r, err := procs.StartRedis(ctx, c.AOF)
 		if err != nil {
 			return nil, err
 		}
