@@ -167,7 +167,7 @@ func (o *Million) connect(ctx context.Context, c *cluster, res *report.Result) e
 	}
 	res.Took("handshake", connects)
 	online, _, err := c.st.Totals(ctx)
-	res.Check("clients connected and not online in Redis", float64(n-online), "", report.AtMost(0), "")
+	checkOnline(res, "", n, online)
 	return err
 }
 

@@ -206,7 +206,7 @@ func (o *Connect) imtier(ctx context.Context, s *stage, res *report.Result) (rat
 	if err != nil {
 		return 0, err
 	}
-	res.Check("clients connected and not online in Redis", float64(o.N-online), "", report.AtMost(0), "")
+	checkOnline(res, "", o.N, online)
 	return rate, nil
 }
 

@@ -49,6 +49,12 @@ func off(got, want []int64) (n int64) {
 	return n
 }
 
+// checkOnline adds how far Redis is from having everybody online who is connected, and nobody else.
+func checkOnline(res *report.Result, when string, connected, online int) {
+	d := connected - online
+	res.Check("clients connected and not online in Redis"+when, float64(max(d, -d)), "", report.AtMost(0), "or more of them online than connected")
+}
+
 // alike is what so many clients have to get that are all sent the same.
 func alike(clients int, messages int64) []int64 { return slices.Repeat([]int64{messages}, clients) }
 

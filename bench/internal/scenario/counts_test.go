@@ -84,3 +84,12 @@ func TestAClientThatFailedIsNoCount(t *testing.T) {
 		t.Errorf("got %v", each)
 	}
 }
+
+func TestGhostsAreNoticed(t *testing.T) {
+	for online, met := range map[int]bool{9: false, 10: true, 11: false} {
+		res := report.New("idle", "")
+		if checkOnline(res, "", 10, online); res.Met() != met {
+			t.Errorf("10 connected, %d online: %+v", online, res.Rows)
+		}
+	}
+}

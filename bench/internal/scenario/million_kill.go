@@ -124,7 +124,7 @@ func (o *Million) check(ctx context.Context, c *cluster, res *report.Result) err
 	res.Check(unsure, float64(all.Unproved), "", none, "")
 	res.Add("handshakes refused, connections broken beside the killed node's", float64(all.Errors), "", "")
 	online, _, err := c.st.Totals(ctx)
-	res.Check("clients connected and not online in Redis, in the end", float64(c.size.Connections()-online), "", none, "")
+	checkOnline(res, ", in the end", c.size.Connections(), online)
 	most := c.watch.highest()
 	res.Add("all memory in use, highest of the run", inGB(most.unavailable), "GB", fmt.Sprintf("unread data in TCP sockets up to %.2f GB", inGB(most.sockets)))
 	return err
