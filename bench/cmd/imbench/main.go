@@ -128,6 +128,9 @@ func perform(jobs []job, args []string) int {
 	case err != nil:
 		return failed(err)
 	}
+	if err := out.try(); err != nil {
+		return failed(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	rep, err := runAll(ctx, jobs, &out, os.Stdout, report.NewProgress(os.Stderr))

@@ -81,6 +81,7 @@ func TestRealProcesses(t *testing.T) {
 	path := programs(t)
 	t.Run("ratios", func(t *testing.T) { ratios(t, path) })
 	t.Run("a goal that is missed", func(t *testing.T) { missedGoal(t, path) })
+	t.Run("nowhere to write", func(t *testing.T) { nowhere(t, path) })
 }
 
 // ratios runs small benchmarks whose limits are far from what a quiet machine reaches: they are broken by what
@@ -211,6 +212,14 @@ func missedGoal(t *testing.T, path string) {
 	}
 	if c := res.Costs[0]; c.Of("imserver") <= 0 || c.Of("clients") <= 0 || c.Redis.Commands <= 0 || c.Count != 100 {
 		t.Errorf("cost %+v", c)
+	}
+}
+
+// nowhere: what cannot be written is found out before anything is measured, of which there would be a table.
+func nowhere(t *testing.T, path string) {
+	out, err := exec.CommandContext(t.Context(), path, "fanout", "-n=50", "-rounds=1", "-svg="+notAFolder(t)).Output()
+	if err == nil || len(out) > 0 {
+		t.Errorf("%v, and it was measured:\n%s", err, out)
 	}
 }
 

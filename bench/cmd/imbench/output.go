@@ -46,18 +46,40 @@ func (o *output) text(stdout io.Writer) io.Writer {
 	return stdout
 }
 
-// write writes everything but the tables.
-func (o *output) write(rep *report.Report, stdout io.Writer) error {
+// try finds out whether the results can be written, before minutes have gone into them.
+func (o *output) try() error {
+	var all error
 	if o.svg != "" {
-		if err := chart.Write(o.svg, rep); err != nil {
-			return err
-		}
+		all = chart.TryFolder(o.svg)
 	}
-	switch o.json {
-	case "":
-		return nil
-	case "-":
+	if o.toFile() {
+		f, err := os.OpenFile(string(o.json), os.O_CREATE|os.O_WRONLY, 0o666) // what is in it stays for now
+		if err == nil {
+			err = f.Close()
+		}
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// toFile tells whether JSON goes to a file.
+func (o *output) toFile() bool { return o.json != "" && o.json != "-" }
+
+// write writes everything but the tables. When one kind cannot be written the other is all the same.
+func (o *output) write(rep *report.Report, stdout io.Writer) error {
+	err := o.writeJSON(rep, stdout)
+	if o.svg != "" {
+		err = errors.Join(err, chart.Write(o.svg, rep))
+	}
+	return err
+}
+
+func (o *output) writeJSON(rep *report.Report, stdout io.Writer) error {
+	switch {
+	case o.json == "-":
 		return rep.JSON(stdout)
+	case !o.toFile():
+		return nil
 	}
 	f, err := os.Create(string(o.json))
 	if err != nil {

@@ -18,8 +18,8 @@ const band = 0.15
 // Write draws what there is to draw of all results, each picture in a file of the folder, which is made if it is not
 // there. A picture of the same name is written over.
 func Write(dir string, rep *report.Report) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make a folder for pictures: %w", err)
+	if err := makeFolder(dir); err != nil {
+		return err
 	}
 	for _, r := range rep.Results {
 		if len(r.Latencies) > 0 {
@@ -40,6 +40,25 @@ func Write(dir string, rep *report.Report) error {
 		}
 	}
 	return nil
+}
+
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make a folder for pictures: %w", err)
+	}
+	return nil
+}
+
+// TryFolder makes the folder for Write and finds out whether files can be made in it.
+func TryFolder(dir string) error {
+	if err := makeFolder(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".try-*")
+	if err != nil {
+		return fmt.Errorf("make a picture: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func file(dir, name string, draw func(io.Writer) error) error {

@@ -61,7 +61,7 @@ type footprint struct {
 // Run measures.
 func (o *Idle) Run(ctx context.Context, p *report.Progress) (*report.Result, error) {
 	res := report.New("idle", fmt.Sprintf("%d connections that do nothing on one imserver, %d%% of them imtier.v1", o.N, o.V1))
-	if err := checkFiles(o.N); err != nil {
+	if err := errors.Join(checkFiles(o.N), profileFolder(o.Profiles)); err != nil {
 		return res, err
 	}
 	s, err := newStage(ctx, o.Common, p)

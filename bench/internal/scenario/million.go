@@ -70,7 +70,7 @@ func (o *Million) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 	res := report.New("million", "")
 	size, err := o.fit(p)
 	res.Title = fmt.Sprintf("%d nodes with %d clients each, %d in all, on one machine", size.Nodes, size.PerNode, size.Connections())
-	if err != nil {
+	if err = errors.Join(err, profileFolder(o.Profiles)); err != nil {
 		return res, err
 	}
 	if size.Connections() < o.Nodes*o.PerNode {

@@ -175,6 +175,9 @@ func (o *Send) Run(ctx context.Context, p *report.Progress) (*report.Result, err
 			return res, err
 		}
 	}
+	if err := profileFolder(o.Profiles); err != nil {
+		return res, err
+	}
 	s, err := newStage(ctx, o.Common, p)
 	if err != nil {
 		return res, err
