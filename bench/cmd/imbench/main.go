@@ -105,6 +105,16 @@ func run(args []string) int {
 	return exitBadUsage
 }
 
+// ends are the signals that end imbench in order: what it has started, and folders, are gone then. A hang-up does not when
+// somebody has taken care that it is ignored, as nohup does.
+func ends() []os.Signal {
+	out := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		out = append(out, syscall.SIGHUP)
+	}
+	return out
+}
+
 func worker(work func(io.Reader, io.Writer) error) int {
 	if err := work(os.Stdin, os.Stdout); err != nil {
 		return failed(err)
@@ -131,7 +141,7 @@ func perform(jobs []job, args []string) int {
 	if err := out.try(); err != nil {
 		return failed(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), ends()...)
 	defer stop()
 	rep, err := runAll(ctx, jobs, &out, os.Stdout, report.NewProgress(os.Stderr))
 	switch {

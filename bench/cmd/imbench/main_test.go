@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/bench/internal/report"
 )
@@ -82,6 +84,7 @@ func TestRealProcesses(t *testing.T) {
 	t.Run("ratios", func(t *testing.T) { ratios(t, path) })
 	t.Run("a goal that is missed", func(t *testing.T) { missedGoal(t, path) })
 	t.Run("nowhere to write", func(t *testing.T) { nowhere(t, path) })
+	t.Run("a hang-up", func(t *testing.T) { hangUp(t, path) })
 }
 
 // ratios runs small benchmarks whose limits are far from what a quiet machine reaches: they are broken by what
@@ -220,6 +223,39 @@ func nowhere(t *testing.T, path string) {
 	out, err := exec.CommandContext(t.Context(), path, "fanout", "-n=50", "-rounds=1", "-svg="+notAFolder(t)).Output()
 	if err == nil || len(out) > 0 {
 		t.Errorf("%v, and it was measured:\n%s", err, out)
+	}
+}
+
+// hangUp: a terminal that is closed leaves nothing behind.
+func hangUp(t *testing.T, path string) {
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), path, "fanout", "-n=50", "-rounds=100000")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	left := func() []os.DirEntry {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entries
+	}
+	for limit := time.After(time.Minute); len(left()) == 0; {
+		select {
+		case <-limit:
+			t.Fatal("no Redis was started")
+		case <-tick.C:
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // its exit code says that it did not come to its end
+	if got := cmd.ProcessState.ExitCode(); got != exitFailed || len(left()) > 0 {
+		t.Errorf("exit code %d, left behind %v", got, left())
 	}
 }
 
