@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -15,6 +16,9 @@ const (
 	redisAttempts = 5 // a free port may be taken by another process before the server binds it
 )
 
+// accepting is what the server logs when its port is its own and its data is read.
+const accepting = "Ready to accept connections"
+
 // Redis is a redis-server. It keeps nothing on disk, so that a slow disk does not show in the numbers, or, if told to,
 // what operators are advised to have it keep: its append-only file, with an fsync every second.
 type Redis struct {
@@ -23,7 +27,7 @@ type Redis struct {
 	dir string
 }
 
-// StartRedis runs a redis-server, with its append-only file if aof is set, and returns when it answers.
+// StartRedis runs a redis-server, with its append-only file if aof is set, and returns when it takes commands.
 func StartRedis(ctx context.Context, aof bool) (*Redis, error) {
 	var err error
 	for range redisAttempts {
@@ -43,6 +47,10 @@ func startRedis(ctx context.Context, aof bool) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startRedisAt(ctx, addr, aof)
+}
+
+func startRedisAt(ctx context.Context, addr string, aof bool) (*Redis, error) {
 	dir, err := os.MkdirTemp("", "imbench-redis-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for redis: %w", err)
@@ -59,15 +67,15 @@ func startRedis(ctx context.Context, aof bool) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{process: p, URL: "redis://" + addr, dir: dir}
-	if err := r.await(ctx, addr); err != nil {
+	if err := r.await(ctx, log); err != nil {
 		r.Stop()
 		return nil, fmt.Errorf("%w\n%s", err, log)
 	}
 	return r, nil
 }
 
-// await returns when the server answers PING.
-func (r *Redis) await(ctx context.Context, addr string) error {
+// await returns when the server says that it takes commands. Another one on its port would answer as well.
+func (r *Redis) await(ctx context.Context, log fmt.Stringer) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	tick := time.NewTicker(redisPoll)
@@ -75,30 +83,15 @@ func (r *Redis) await(ctx context.Context, addr string) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("redis-server on %s does not answer: %w", addr, ctx.Err())
+			return fmt.Errorf("redis-server for %s does not get ready: %w", r.URL, ctx.Err())
 		case <-r.done:
 			return fmt.Errorf("redis-server ended: %w", r.err)
 		case <-tick.C:
-			if answersPing(addr) {
+			if strings.Contains(log.String(), accepting) {
 				return nil
 			}
 		}
 	}
-}
-
-func answersPing(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second)) // fails only when closed; so does the write
-	if _, err := c.Write([]byte("PING\r\n")); err != nil {
-		return false
-	}
-	var b [7]byte
-	n, err := c.Read(b[:])
-	return err == nil && n > 0 && b[0] == '+'
 }
 
 // Stop ends the server; its folder goes too.
