@@ -2,6 +2,8 @@ package measure
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -46,4 +48,20 @@ func stuff(t *testing.T) (sent, grown int64) {
 		t.Fatal(err)
 	}
 	return int64(n), after - before
+}
+
+func TestSocketMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sockstat")
+	if err := os.WriteFile(path, []byte("sockets: used 7\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 3\nUDP: inuse 0 mem 8\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := socketMemory(path); err != nil || got != 3*kernelPage {
+		t.Errorf("socketMemory = %d, %v; want %d", got, err, 3*kernelPage)
+	}
+	if err := os.WriteFile(path, []byte("sockets: used 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := socketMemory(path); err == nil {
+		t.Error("a file without TCP's memory was taken")
+	}
 }

@@ -18,9 +18,6 @@ type System struct {
 	Sockets   int64 // of Used: what sockets hold that is not read or not acknowledged yet (TCP only)
 }
 
-// kernelPage is the unit of /proc/net/sockstat.
-var kernelPage = int64(os.Getpagesize())
-
 // ReadSystem reads /proc/meminfo and /proc/net/sockstat. Used counts what MemAvailable leaves out: the kernel could reclaim
 // inodes and directory entries, and therefore calls them available, but not those of open sockets.
 func ReadSystem() (System, error) {
@@ -36,7 +33,7 @@ func ReadSystem() (System, error) {
 		Total: m["MemTotal"], Available: m["MemAvailable"], Slab: m["Slab"],
 		Used: m["MemTotal"] - m["MemFree"] - m["Buffers"] - m["Cached"] + m["Shmem"],
 	}
-	s.Sockets, err = socketMemory("/proc/net/sockstat")
+	s.Sockets, err = SocketBytes()
 	return s, err
 }
 
@@ -61,27 +58,6 @@ func meminfo(text []byte) (map[string]int64, error) {
 		}
 	}
 	return m, nil
-}
-
-// socketMemory reads "TCP: inuse 5 orphan 0 tw 0 alloc 9 mem 3".
-func socketMemory(path string) (int64, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, fmt.Errorf("read socket memory: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] != "TCP:" {
-			continue
-		}
-		for i := 1; i+1 < len(fields); i += 2 {
-			if fields[i] == "mem" {
-				pages, err := strconv.ParseInt(fields[i+1], 10, 64)
-				return pages * kernelPage, err
-			}
-		}
-	}
-	return 0, fmt.Errorf("read socket memory: %s has no TCP: … mem", path)
 }
 
 // GB writes bytes in GB (10⁹ bytes).

@@ -1,10 +1,6 @@
 package measure
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 func TestReadSystemAddsUp(t *testing.T) {
 	s, err := ReadSystem()
@@ -26,21 +22,5 @@ func TestMeminfo(t *testing.T) {
 	}
 	if _, err := meminfo([]byte("MemTotal: many kB\n")); err == nil {
 		t.Error("a value that is no number was taken")
-	}
-}
-
-func TestSocketMemory(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "sockstat")
-	if err := os.WriteFile(path, []byte("sockets: used 7\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 3\nUDP: inuse 0 mem 8\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := socketMemory(path); err != nil || got != 3*kernelPage {
-		t.Errorf("socketMemory = %d, %v; want %d", got, err, 3*kernelPage)
-	}
-	if err := os.WriteFile(path, []byte("sockets: used 7\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := socketMemory(path); err == nil {
-		t.Error("a file without TCP's memory was taken")
 	}
 }
