@@ -131,7 +131,7 @@ var timed = []string{
 	"durable, p99 until read by the receiver", "batch", "batch, times the bare chain", "batch, share of the bare script",
 	"cost of a delivery, spread over sockets of one node", "cost of a delivery, spread over nodes",
 	"cost of a delivery, spread over groups of each client",
-	"resident memory per connection", "all memory in use", "of it servers", "broadcast to the last socket, times the bare loops",
+	"resident memory per connection", "all memory in use", "of it servers", "all of it", "broadcast to the last socket, times the bare loops",
 }
 
 // exact are, by benchmark, the goals that nothing is lost and nothing too many: each has to be there, and met.
@@ -284,7 +284,7 @@ func TestSenselessValuesAreRefused(t *testing.T) {
 		"slow -stuck=0", "slow -n=10 -stuck=10", "slow -rate=0", "slow -flood=0", "slow -flood=0.1 -duration=1s", "slow -outbox=0", "slow -v1=0", "slow -duration=1m",
 		"scale -members=0 -groups=1", "scale -per-node=0", "scale -deliveries=0", "scale -sockets=0", "scale -sockets= -nodes= -groups=",
 		"scale -redis=redis://127.0.0.1:1",
-		"million -nodes=1", "million -nodes=300", "million -per-node=0", "million -rounds=0", "million -rate=0", "million -directs=0", "million -v1=101",
+		"million -nodes=1", "million -nodes=300", "million -per-node=0", "million -rounds=0", "million -rate=0", "million -directs=0", "million -v1=101", "million -max-time=0s",
 	} {
 		args := strings.Fields(command)
 		if err := prepare([]job{{name: args[0]}}, args[1:], &output{}); !errors.Is(err, errUsage) {
@@ -326,6 +326,9 @@ func TestMillion(t *testing.T) {
 	checkExact(t, res)
 	if v, ok := res.Value("after kill -9 of a node, until its clients are back with every message"); !ok || v <= 0 {
 		t.Errorf("nobody came back: %v, %v", v, ok)
+	}
+	if v, ok := res.Value("all of it"); !ok || v <= 0 {
+		t.Errorf("it took %v, %v", v, ok)
 	}
 	// Two rounds, one away, one after it and one with no subscriptions for each of 400; one message for each of 200 that were away, and 200 direct ones.
 	for _, row := range res.Rows {

@@ -30,6 +30,7 @@ type Million struct {
 
 	MaxMemory, MaxServers float64 // GB
 	MaxRatio              float64
+	MaxTime               time.Duration
 }
 
 // Register puts the flags into fs.
@@ -49,6 +50,7 @@ func (o *Million) Register(fs *flag.FlagSet) error {
 	fs.Float64Var(&o.MaxMemory, "max-memory", 15, "limit of all memory in use for a million, in GB; in proportion for fewer")
 	fs.Float64Var(&o.MaxServers, "max-servers", 9, "limit of the servers' part of it, in GB; in proportion for fewer")
 	fs.Float64Var(&o.MaxRatio, "max-ratio", 1.15, "limit of a broadcast's time to the last socket, as a multiple of the bare loops'")
+	fs.DurationVar(&o.MaxTime, "max-time", 10*time.Minute, "limit of a whole pass with a million clients or more, the bare loops too; a smaller one has none")
 	return o.Common.Register(fs)
 }
 
@@ -56,7 +58,7 @@ func (o *Million) Register(fs *flag.FlagSet) error {
 func (o *Million) Check() error {
 	return errors.Join(o.Common.Check(), among("nodes", o.Nodes, machine.MinNodes, maxNodes), atLeast("per-node", o.PerNode, 1),
 		atLeast("at-once", o.AtOnce, 1), percent("v1", o.V1), lasts("ping-interval", o.PingInterval), atLeast("rounds", o.Rounds, 1),
-		among("size", o.Size, minSize, maxSize), atLeast("directs", o.Directs, 1), atLeast("rate", o.Rate, 1), atLeast("quiet", o.Quiet, 0))
+		among("size", o.Size, minSize, maxSize), atLeast("directs", o.Directs, 1), atLeast("rate", o.Rate, 1), atLeast("quiet", o.Quiet, 0), lasts("max-time", o.MaxTime))
 }
 
 // million is the size for which the limits of memory are given.
@@ -80,7 +82,22 @@ func (o *Million) Run(ctx context.Context, p *report.Progress) (*report.Result, 
 	if err != nil {
 		return res, err
 	}
-	return res, o.bare(ctx, p, size, frame, last, res)
+	res.Add("until everything was counted", time.Since(res.Began).Seconds(), "s", "")
+	if err := o.bare(ctx, p, size, frame, last, res); err != nil {
+		return res, err
+	}
+	o.whole(res, size, time.Since(res.Began))
+	return res, nil
+}
+
+// whole adds how long a pass took, for which there is a limit at full size only.
+func (o *Million) whole(res *report.Result, size machine.Size, took time.Duration) {
+	const measure, note = "all of it", "with the bare loops"
+	if size.Connections() < million {
+		res.Add(measure, took.Seconds(), "s", note)
+		return
+	}
+	res.Check(measure, took.Seconds(), "s", report.AtMost(o.MaxTime.Seconds()), note)
 }
 
 // fit compares the size with the machine's limits and makes it smaller when it has to be.
