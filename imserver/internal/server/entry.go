@@ -34,10 +34,16 @@ func (s *Server) entry(r *http.Request, from netip.Addr) (store.Session, *refusa
 		return store.Session{}, refusalOfToken(err)
 	}
 	se := s.session(r, from, c.ClientID, c.Device)
-	se.JTI, se.JTITTL = c.JTI, max(0, time.Until(c.ExpiresAt))+usedMargin
+	se.JTI, se.JTITTL = c.JTI, usedFor(c)
 	se.Meta, se.Groups, se.UntilOffline = c.Meta, c.Groups, c.UntilOffline
 	se.Origin, se.MayRequest = se.ConnID, c.MayRequest
 	return withPolicy(se, c.Policy)
+}
+
+// usedFor is how long a URL has to be remembered as used. Its whole life is long enough for all clocks that are not late by more
+// than the margin; until it expires by this node's would be too short when that is ahead, and another node would take it once more.
+func usedFor(c ticket.Claims) time.Duration {
+	return max(c.ExpiresAt.Sub(c.IssuedAt), time.Until(c.ExpiresAt)) + usedMargin
 }
 
 // withPolicy adds the device policy of a token that has one.
