@@ -26,9 +26,15 @@ const (
 	janitorLock  = 5 * time.Second // a janitor that stands still for so long is replaced
 	repairEvery  = 5 * time.Second
 
-	// calmFor is how long Redis must have answered without an error before nodes are declared dead. When it comes
-	// back after an outage every lease is over, and nodes need a moment to say that they live.
-	calmFor = 3 * time.Second
+	// janitorGap is the time without a round, beyond what work took, after which everybody may have stood still.
+	janitorGap = 3 * time.Second
+
+	// calmFor is how long Redis must have answered without an error, and rounds have followed each other, before nodes are
+	// declared dead. When it comes back after an outage, or everything after a standstill, every lease is over, and nodes need a
+	// moment to say that they live: a renewal that is under way may take commandTimeout to fail, and the next begins half a second
+	// later. This is two of these. With janitorLock and janitorLook before it, it is still less than a lease: a node that dies together
+	// with the janitor is found as soon as any other.
+	calmFor = 6 * time.Second
 
 	releaseTimeout = time.Second // to give a lock back while stopping
 )
@@ -39,7 +45,8 @@ type janitor struct {
 	token   string
 	calmFor time.Duration
 
-	calmSince time.Time // zero: not the leader, or the last round failed
+	calmSince time.Time     // zero: not the leader, or the last round failed
+	worked    time.Duration // how long the last round took
 	repaired  time.Time
 }
 
@@ -70,17 +77,20 @@ func (s *Store) RunJanitor(ctx context.Context, name string, onErr func(error)) 
 
 // round does what is due, if this janitor is the one that works.
 func (j *janitor) round(ctx context.Context) error {
-	leads, err := j.s.lock(ctx, j.s.keys.janitor(), j.token, janitorLock)
-	if err != nil || !leads {
-		j.calmSince = time.Time{}
-		return err
+	var dead []string
+	var err error
+	if !j.calmSince.IsZero() {
+		// Before the lock, which tells of a standstill: who has no lease only after one has had no chance to renew it.
+		dead, err = j.s.deadNodes(ctx)
+	}
+	leads, lockErr := j.lead(ctx)
+	if lockErr != nil || !leads {
+		return lockErr
 	}
 	now := time.Now()
-	if j.calmSince.IsZero() {
-		j.calmSince = now
-	}
-	if now.Sub(j.calmSince) >= j.calmFor {
-		err = j.s.reap(ctx)
+	defer func() { j.worked = time.Since(now) }()
+	if err == nil && now.Sub(j.calmSince) >= j.calmFor {
+		err = j.s.reap(ctx, dead)
 	}
 	err = errors.Join(err, j.s.sweep(ctx)) // after reaping: whom a dead node held goes offline in the same round
 	err = errors.Join(err, j.s.expire(ctx))
@@ -94,16 +104,31 @@ func (j *janitor) round(ctx context.Context) error {
 	return err
 }
 
+// lead takes or renews the lock, and reports whether this janitor is the one that works. The calm begins anew when the lock
+// was taken, and when no round took place for a while: the processes stood still, or the machine with Redis and all.
+func (j *janitor) lead(ctx context.Context) (bool, error) {
+	idle, err := j.s.lock(ctx, j.s.keys.janitor(), j.token, janitorLock)
+	leads := err == nil && idle >= 0
+	switch {
+	case !leads:
+		j.calmSince = time.Time{}
+	case j.calmSince.IsZero() || idle >= janitorLock || idle-j.worked >= janitorGap:
+		j.calmSince = time.Now()
+	}
+	return leads, err
+}
+
 func (j *janitor) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	_ = j.s.unlock(ctx, j.s.keys.janitor(), j.token) // else it runs out
 }
 
-// lock takes or renews a lock and reports whether token holds it.
-func (s *Store) lock(ctx context.Context, key, token string, ttl time.Duration) (bool, error) {
-	held, err := s.run(ctx, lockScript, []string{key}, []string{token, millis(ttl)}).AsInt64()
-	return held == 1, wrap("lock "+key, err)
+// lock takes or renews a lock. It returns for how long token had not renewed it, by Redis' clock: ttl when it did not hold it,
+// less than zero when another one does.
+func (s *Store) lock(ctx context.Context, key, token string, ttl time.Duration) (idle time.Duration, err error) {
+	ms, err := s.run(ctx, lockScript, []string{key}, []string{token, millis(ttl)}).AsInt64()
+	return time.Duration(ms) * time.Millisecond, wrap("lock "+key, err)
 }
 
 // unlock gives a lock back if token holds it.

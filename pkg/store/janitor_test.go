@@ -68,6 +68,7 @@ func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
 		expireLease(t, s, "n1")
 
 		j := newTestJanitor(s)
+		must(t, j.round(ctxb))
 		j.calmFor = time.Hour // Redis has just come back
 		must(t, j.round(ctxb))
 		if !clientOf(t, s, "anna").Online {
@@ -84,6 +85,50 @@ func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
 		wantEqual(t, "registry", ids, []string{"n2"})
 		wantEqual(t, "events", typesIn(t, s, "anna"), []string{"online", "join room", "offline", "leave room"})
 	})
+}
+
+// Everything stands still for longer than a lease, as when a machine is suspended, and the janitor is the first to go on. It has
+// worked for long; the nodes have had no moment to say that they live.
+func TestNobodyIsDeclaredDeadAfterAStandstill(t *testing.T) {
+	tests := []struct {
+		name  string
+		still func(t *testing.T, s *Store, j *janitor)
+		dead  bool
+	}{
+		{"nothing stood still", func(*testing.T, *Store, *janitor) {}, true},
+		{"the janitor's lock ran out", func(t *testing.T, s *Store, _ *janitor) {
+			must(t, s.do(ctxb, s.client.B().Del().Key(s.keys.janitor()).Build()).Error())
+		}, false},
+		{"the janitor's lock is nearly over", func(t *testing.T, s *Store, j *janitor) {
+			left := (janitorLock - janitorGap).Milliseconds()
+			j.worked = 0
+			must(t, s.do(ctxb, s.client.B().Pexpire().Key(s.keys.janitor()).Milliseconds(left).Build()).Error())
+		}, false},
+		{"the janitor worked all the time", func(t *testing.T, s *Store, j *janitor) {
+			left := (janitorLock - janitorGap).Milliseconds()
+			j.worked = janitorLock
+			must(t, s.do(ctxb, s.client.B().Pexpire().Key(s.keys.janitor()).Milliseconds(left).Build()).Error())
+		}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+				_, err := s.RenewNode(ctxb, Node{ID: "n1"}, true)
+				must(t, err)
+				connect(t, s, session(s, "anna"), AnyDevice)
+				j := newTestJanitor(s)
+				j.calmFor = calmFor
+				must(t, j.round(ctxb))
+				j.calmSince = j.calmSince.Add(-time.Hour)
+				expireLease(t, s, "n1")
+				test.still(t, s, j)
+				must(t, j.round(ctxb))
+				if online := clientOf(t, s, "anna").Online; online == test.dead {
+					t.Errorf("anna is online: %v", online)
+				}
+			})
+		})
+	}
 }
 
 func TestJanitorSurvivesAnOutage(t *testing.T) {

@@ -109,11 +109,7 @@ func swept(m *rueidis.RedisMessage) (n int64, ended []pair, err error) {
 }
 
 // reap takes the connections of dead nodes off the register.
-func (s *Store) reap(ctx context.Context) error {
-	dead, err := s.deadNodes(ctx)
-	if err != nil {
-		return wrap("look for dead nodes", err)
-	}
+func (s *Store) reap(ctx context.Context, dead []string) error {
 	for _, node := range dead {
 		if err := s.reapNode(ctx, node); err != nil {
 			return err
@@ -126,7 +122,7 @@ func (s *Store) reap(ctx context.Context) error {
 func (s *Store) deadNodes(ctx context.Context) ([]string, error) {
 	ids, err := s.nodeIDs(ctx)
 	if err != nil {
-		return nil, err
+		return nil, wrap("look for dead nodes", err)
 	}
 	cmds := make([]rueidis.Completed, len(ids))
 	for i, id := range ids {
@@ -136,7 +132,7 @@ func (s *Store) deadNodes(ctx context.Context) ([]string, error) {
 	for i, r := range s.doMulti(ctx, cmds...) {
 		leased, err := r.AsInt64()
 		if err != nil {
-			return nil, err
+			return nil, wrap("look for dead nodes", err)
 		}
 		if leased == 0 {
 			dead = append(dead, ids[i])
