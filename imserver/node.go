@@ -121,7 +121,7 @@ func (n *node) closed(c *hub.Conn, r protocol.Reason) {
 	// A raw connection has no session, and whoever is told to stay away loses it.
 	final := !c.V1 || r.Code() >= protocol.FirstFinalCode
 	opened := c.Ready()
-	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final, Unsure: n.roll.Unsure() || !opened && c.Unsure})
+	n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: final, Unsure: n.roll.Unsure(c.ID) || !opened && c.Unsure})
 	if opened {
 		n.server.Left()
 		n.metrics.Closed(r)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,17 +34,33 @@ type Roll struct {
 
 	mu sync.Mutex // held while a batch is registered: the one that comes last has the name of now
 
-	failed atomic.Int64 // when one could not be registered last, see clock; zero: never
+	late  map[string]int64 // when connections were in a batch that failed last, by their IDs, see clock; guarded by lateM
+	lateM sync.Mutex
 }
 
 // unsureFor is how long what was sent to Redis may be on its way: much longer than a kernel repeats it.
 const unsureFor = time.Hour
 
-// Unsure reports whether a registration of a connection that was registered before may still be on its way: of one that
-// failed nobody knows when it arrives.
-func (r *Roll) Unsure() bool {
-	at := r.failed.Load()
-	return at != 0 && time.Since(clock.Time(at)) < unsureFor
+// Unsure reports whether a registration of a connection that was registered before, and has ended, may still be on its way: of
+// one that failed nobody knows when it arrives. It is asked once, and forgotten.
+func (r *Roll) Unsure(connID string) bool {
+	r.lateM.Lock()
+	defer r.lateM.Unlock()
+	at, failed := r.late[connID]
+	delete(r.late, connID)
+	return failed && time.Since(clock.Time(at)) < unsureFor
+}
+
+// unsure notes connections that nobody knows to be registered. They are as many as are open here: who ends is asked for.
+func (r *Roll) unsure(part []store.Session) {
+	r.lateM.Lock()
+	defer r.lateM.Unlock()
+	if r.late == nil {
+		r.late = make(map[string]int64)
+	}
+	for _, se := range part {
+		r.late[se.ConnID] = clock.Millis(time.Now())
+	}
 }
 
 // Restore registers all connections again, under the node's name of now. It ends only when that is done, or ctx ends.
@@ -95,7 +110,7 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 		err := r.register(ctx, part)
 		for _, se := range part { // also after an error: some may be registered
 			if !r.Open(se) {
-				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Final: !se.Positions, Unsure: r.Unsure()})
+				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Final: !se.Positions, Unsure: r.Unsure(se.ConnID)})
 			}
 		}
 		return err
@@ -111,7 +126,7 @@ func (r *Roll) register(ctx context.Context, part []store.Session) error {
 	}
 	ended, err := r.Store.Restore(ctx, part)
 	if err != nil {
-		r.failed.Store(clock.Millis(time.Now()))
+		r.unsure(part)
 		return err
 	}
 	r.end(ended)

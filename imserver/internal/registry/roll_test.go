@@ -174,3 +174,41 @@ func TestWhatEndsInABatchThatFailsIsNotLeftRegistered(t *testing.T) {
 		t.Errorf("the connection that ended is registered: %+v, signed off again: %q, %v", c.Connections, left, err)
 	}
 }
+
+// The next hour brings disconnects of others, too.
+func TestOnlyWhatWasInABatchThatFailedIsUnsure(t *testing.T) {
+	redis := redistest.Start(t)
+	st := open(t, redis)
+	var all []store.Session
+	for i := range restorePace.Size + 1 {
+		client := fmt.Sprint("client", i)
+		all = append(all, store.Session{ClientID: client, ConnID: protocol.NewConnID(st.Partition(client)), Node: "n", Device: "d"})
+	}
+	other := all[restorePace.Size]
+	broken := "im:{" + protocol.Tags(st.Partitions())[st.Partition("client0")] + "}:conns:client0"
+	redis.Do("SET", broken, "x") // stands for a time-out, READONLY, …
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
+		Sessions: func(bool) []store.Session { return slices.Clone(all) },
+		Open:     func(store.Session) bool { return true },
+		Leave:    func(ref store.ConnRef) { t.Errorf("%+v is signed off", ref) },
+	}
+	failures := 0
+	if err := r.restore(ctxb, func(error) { failures++; redis.Do("DEL", broken) }, func(store.Session) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if failures != 1 {
+		t.Fatalf("%d failures", failures)
+	}
+	if r.Unsure(other.ConnID) {
+		t.Error("a connection is unsure that was in another batch")
+	}
+	for _, se := range all[:restorePace.Size] {
+		if !r.Unsure(se.ConnID) {
+			t.Errorf("%s was in the batch that failed", se.ClientID)
+		}
+		if r.Unsure(se.ConnID) {
+			t.Errorf("%s has been asked for, and is remembered", se.ClientID)
+		}
+	}
+}
