@@ -149,8 +149,8 @@ func (n *node) sessions(admitted bool) []store.Session {
 }
 
 // open tells whether a connection is here and has not ended.
-func (n *node) open(se store.Session) bool {
-	return slices.ContainsFunc(n.hub.ConnsOf(se.ClientID), func(c *hub.Conn) bool { return c.ID == se.ConnID && !c.Over() })
+func (n *node) open(ref store.ConnRef) bool {
+	return slices.ContainsFunc(n.hub.ConnsOf(ref.ClientID), func(c *hub.Conn) bool { return c.ID == ref.ConnID && !c.Over() })
 }
 
 // end closes a connection that Redis says must not be open.

@@ -97,15 +97,16 @@ func parseEnded(text string) (e Ended, err error) {
 }
 
 // Compare finds out which connections that are open on a node have to be closed, since their node was not there to hear
-// it, and which ones Redis does not know. The latter are returned by their places in sessions.
-func (s *Store) Compare(ctx context.Context, sessions []Session) (ended []Ended, unknown []int, err error) {
+// it, and which ones Redis does not know, or under another name of the node. The latter are returned by their places in
+// sessions.
+func (s *Store) Compare(ctx context.Context, node string, sessions []Session) (ended []Ended, unknown []int, err error) {
 	var calls []call
 	var chunks [][]int
 	revoked := strconv.Itoa(protocol.ReasonRevoked.Code())
 	for p, places := range byPartition(s, sessions, func(se Session) string { return se.ClientID }) {
 		for chunk := range slices.Chunk(places, scriptBatch) {
 			k := s.keys
-			args := []string{k.connsPrefix(p), k.endedPrefix(p), k.revokedClientPrefix(p), k.revokedURLPrefix(p), revoked}
+			args := []string{k.connsPrefix(p), k.endedPrefix(p), k.revokedClientPrefix(p), k.revokedURLPrefix(p), revoked, node}
 			for _, i := range chunk {
 				args = append(args, sessions[i].ClientID, sessions[i].ConnID, sessions[i].JTI)
 			}
@@ -141,4 +142,23 @@ func (s *Store) Compare(ctx context.Context, sessions []Session) (ended []Ended,
 		}
 	}
 	return ended, unknown, nil
+}
+
+// Registered lists the connections that Redis has of a node, of clients of some partitions.
+func (s *Store) Registered(ctx context.Context, node string, partitions []int) ([]ConnRef, error) {
+	cmds := make([]rueidis.Completed, len(partitions))
+	for i, p := range partitions {
+		cmds[i] = s.client.B().Hgetall().Key(s.keys.nodeConns(p, node)).Build()
+	}
+	var refs []ConnRef
+	for _, r := range s.doMulti(ctx, cmds...) {
+		conns, err := r.AsStrMap()
+		if err != nil {
+			return nil, wrap("list the connections of "+node, err)
+		}
+		for conn, client := range conns {
+			refs = append(refs, ConnRef{ClientID: client, ConnID: conn})
+		}
+	}
+	return refs, nil
 }

@@ -10,7 +10,7 @@ import (
 // them again after others had given the node up.
 func away(t *testing.T, s *Store, se Session) (compared, restored []Ended) {
 	t.Helper()
-	compared, unknown, err := s.Compare(ctxb, []Session{se})
+	compared, unknown, err := s.Compare(ctxb, se.Node, []Session{se})
 	must(t, err)
 	if len(unknown) > 0 {
 		t.Error("an ended connection counts as unknown")
@@ -95,10 +95,34 @@ func TestCompareFindsWhatRedisLost(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		known, lost := session(s, "anna"), session(s, "bob")
 		connect(t, s, known, AnyDevice)
-		ended, unknown, err := s.Compare(ctxb, []Session{known, lost})
+		ended, unknown, err := s.Compare(ctxb, known.Node, []Session{known, lost})
 		must(t, err)
 		wantEqual(t, "ended", ended, nil)
 		wantEqual(t, "unknown", unknown, []int{1})
+	})
+}
+
+// Redis may have gone back to a time at which the node had another name, under which somebody will strike it off.
+func TestCompareFindsWhatIsRegisteredUnderAnotherName(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		ended, unknown, err := s.Compare(ctxb, "n1-2", []Session{se})
+		must(t, err)
+		wantEqual(t, "ended", ended, nil)
+		wantEqual(t, "unknown", unknown, []int{0})
+	})
+}
+
+func TestRegisteredListsWhatANodeHas(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		se, other := session(s, "anna"), session(s, "bob")
+		other.Node = "n2"
+		connect(t, s, se, AnyDevice)
+		connect(t, s, other, AnyDevice)
+		refs, err := s.Registered(ctxb, "n1", s.allPartitions())
+		must(t, err)
+		wantEqual(t, "registered", refs, []ConnRef{{ClientID: "anna", ConnID: se.ConnID}})
 	})
 }
 

@@ -27,7 +27,7 @@ type Roll struct {
 	Log   *zap.Logger
 	// Sessions lists the connections here as they are registered: all of them, or only those that are admitted.
 	Sessions func(admitted bool) []store.Session
-	Open     func(store.Session) bool // whether a connection is still here
+	Open     func(store.ConnRef) bool // whether a connection is still here
 	Node     func() string            // the node's name now
 	Leave    func(store.ConnRef)      // signs a connection off
 	End      func(store.Ended)        // closes one
@@ -72,9 +72,10 @@ func (r *Roll) warn(err error) {
 	r.Log.Warn("register connections again, will retry", zap.Error(err))
 }
 
-// Compare closes connections that were ended or revoked, and registers those again of which Redis knows nothing: it may
-// have lost data. Of those that are being admitted Redis may know nothing yet. It ends only when all is done, or ctx ends;
-// failed is told of what has to be tried again.
+// Compare closes connections that were ended or revoked, and registers those again of which Redis knows nothing, or under an
+// earlier name of the node: it may have lost data. Of those that are being admitted Redis may know nothing yet. It signs off
+// what Redis has of the node and what is not here any more. It ends only when all is done, or ctx ends; failed is told of what
+// has to be tried again.
 func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 	admitted := make(map[string]bool)
 	for _, se := range r.Sessions(true) {
@@ -82,7 +83,7 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 	}
 	unknown := make(map[string]bool)
 	err := pace.Each(ctx, comparePace, r.Sessions(false), failed, func(ctx context.Context, part []store.Session) error {
-		ended, places, err := r.Store.Compare(ctx, part)
+		ended, places, err := r.Store.Compare(ctx, r.Node(), part)
 		if err != nil {
 			return err
 		}
@@ -94,11 +95,41 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 		}
 		return nil
 	})
-	if err != nil || len(unknown) == 0 {
+	if err == nil && len(unknown) > 0 {
+		r.Log.Warn("connections are not registered, registering them again", zap.Int("count", len(unknown)))
+		err = r.restore(ctx, failed, func(se store.Session) bool { return unknown[se.ConnID] })
+	}
+	if err != nil {
 		return err
 	}
-	r.Log.Warn("connections are not registered, registering them again", zap.Int("count", len(unknown)))
-	return r.restore(ctx, failed, func(se store.Session) bool { return unknown[se.ConnID] })
+	return r.signOff(ctx, failed)
+}
+
+// signOff signs off what Redis has of this node and what is not here: it has forgotten that it was signed off. What is being
+// admitted is here before it is registered. Some of it may still wait to be signed off, which does no harm.
+func (r *Roll) signOff(ctx context.Context, failed func(error)) error {
+	partitions := make([]int, r.Store.Partitions())
+	for p := range partitions {
+		partitions[p] = p
+	}
+	count := 0
+	err := pace.Each(ctx, comparePace, partitions, failed, func(ctx context.Context, part []int) error {
+		refs, err := r.Store.Registered(ctx, r.Node(), part)
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			if !r.Open(ref) {
+				r.Leave(ref)
+				count++
+			}
+		}
+		return nil
+	})
+	if count > 0 {
+		r.Log.Info("connections are registered that are not here, signing them off", zap.Int("count", count))
+	}
+	return err
 }
 
 // restore registers connections again that are still here. One that ends meanwhile may be signed off before it is
@@ -106,10 +137,10 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 func (r *Roll) restore(ctx context.Context, failed func(error), which func(store.Session) bool) error {
 	all := slices.DeleteFunc(r.Sessions(false), func(se store.Session) bool { return !which(se) })
 	return pace.Each(ctx, restorePace, all, failed, func(ctx context.Context, part []store.Session) error {
-		part = slices.DeleteFunc(slices.Clone(part), func(se store.Session) bool { return !r.Open(se) })
+		part = slices.DeleteFunc(slices.Clone(part), func(se store.Session) bool { return !r.Open(refOf(se)) })
 		err := r.register(ctx, part)
 		for _, se := range part { // also after an error: some may be registered
-			if !r.Open(se) {
+			if !r.Open(refOf(se)) {
 				r.Leave(store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID, Final: !se.Positions, Unsure: r.Unsure(se.ConnID)})
 			}
 		}
@@ -117,11 +148,16 @@ func (r *Roll) restore(ctx context.Context, failed func(error), which func(store
 	})
 }
 
+func refOf(se store.Session) store.ConnRef {
+	return store.ConnRef{ClientID: se.ClientID, ConnID: se.ConnID}
+}
+
 // register puts connections into Redis, under the node's name of now, and closes those that it must not hold.
 func (r *Roll) register(ctx context.Context, part []store.Session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, node := 0, r.Node(); i < len(part); i++ {
+	node := r.Node()
+	for i := range part {
 		part[i].Node = node
 	}
 	ended, err := r.Store.Restore(ctx, part)

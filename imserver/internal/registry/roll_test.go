@@ -42,7 +42,7 @@ func TestConnectionsThatAreOpeningAreCompared(t *testing.T) {
 	ended := make(map[string]int)
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, Leave: func(store.ConnRef) {},
-		Open: func(store.Session) bool { return true },
+		Open: func(store.ConnRef) bool { return true },
 		Sessions: func(only bool) []store.Session {
 			if only {
 				return admitted
@@ -77,7 +77,7 @@ func TestConnectionsAreRegisteredUnderTheNameOfNow(t *testing.T) {
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Leave: func(ref store.ConnRef) { t.Errorf("%+v is signed off", ref) }, End: func(store.Ended) {},
 		Sessions: func(bool) []store.Session { return slices.Clone(all) },
-		Open:     func(store.Session) bool { return true },
+		Open:     func(store.ConnRef) bool { return true },
 		Node:     func() string { batches++; return fmt.Sprint("name", batches) },
 	}
 	if err := r.Restore(ctxb); err != nil {
@@ -103,7 +103,7 @@ func TestWhatEndsMeanwhileIsNotLeftRegistered(t *testing.T) {
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
 		Sessions: func(bool) []store.Session { return []store.Session{stays, ended, ends} },
-		Open: func(se store.Session) bool {
+		Open: func(se store.ConnRef) bool {
 			if se.ConnID == ends.ConnID {
 				looked++
 				return looked == 1
@@ -139,7 +139,7 @@ func TestWhatEndsInABatchThatFailsIsNotLeftRegistered(t *testing.T) {
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
 		Sessions: func(bool) []store.Session { return []store.Session{ends, other} },
-		Open: func(se store.Session) bool {
+		Open: func(se store.ConnRef) bool {
 			if se.ConnID != ends.ConnID {
 				return true
 			}
@@ -190,7 +190,7 @@ func TestOnlyWhatWasInABatchThatFailedIsUnsure(t *testing.T) {
 	r := &Roll{
 		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(store.Ended) {},
 		Sessions: func(bool) []store.Session { return slices.Clone(all) },
-		Open:     func(store.Session) bool { return true },
+		Open:     func(store.ConnRef) bool { return true },
 		Leave:    func(ref store.ConnRef) { t.Errorf("%+v is signed off", ref) },
 	}
 	failures := 0
@@ -210,5 +210,56 @@ func TestOnlyWhatWasInABatchThatFailedIsUnsure(t *testing.T) {
 		if r.Unsure(se.ConnID) {
 			t.Errorf("%s has been asked for, and is remembered", se.ClientID)
 		}
+	}
+}
+
+// Redis may have forgotten that a connection was signed off, and nobody else would: the node that it is registered for lives.
+func TestWhatIsNotHereIsSignedOff(t *testing.T) {
+	st := open(t, redistest.Start(t))
+	connected := func(client, node string) store.Session {
+		se := store.Session{
+			ClientID: client, ConnID: protocol.NewConnID(st.Partition(client)), Node: node, Device: "d", JTI: protocol.NewID(), JTITTL: time.Minute,
+		}
+		if _, err := st.Connect(ctxb, se); err != nil {
+			t.Fatal(err)
+		}
+		return se
+	}
+	here, gone := connected("here", "n"), connected("gone", "n")
+	connected("elsewhere", "another")
+	var left []store.ConnRef
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Node: func() string { return "n" }, End: func(e store.Ended) { t.Errorf("%+v", e) },
+		Sessions: func(bool) []store.Session { return []store.Session{here} },
+		Open:     func(ref store.ConnRef) bool { return ref.ConnID == here.ConnID },
+		Leave:    func(ref store.ConnRef) { left = append(left, ref) },
+	}
+	if err := r.Compare(ctxb, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []store.ConnRef{{ClientID: "gone", ConnID: gone.ConnID}}; !slices.Equal(left, want) {
+		t.Errorf("signed off %+v, want %+v", left, want)
+	}
+}
+
+// Redis went back to a time at which the node had another name.
+func TestWhatIsRegisteredUnderAnEarlierNameIsRegisteredAgain(t *testing.T) {
+	st := open(t, redistest.Start(t))
+	se := store.Session{
+		ClientID: "ann", ConnID: protocol.NewConnID(st.Partition("ann")), Node: "before", Device: "d", JTI: protocol.NewID(), JTITTL: time.Minute,
+	}
+	if _, err := st.Connect(ctxb, se); err != nil {
+		t.Fatal(err)
+	}
+	r := &Roll{
+		Store: st, Log: zap.NewNop(), Node: func() string { return "now" }, End: func(store.Ended) {}, Leave: func(store.ConnRef) {},
+		Sessions: func(bool) []store.Session { return []store.Session{se} },
+		Open:     func(store.ConnRef) bool { return true },
+	}
+	if err := r.Compare(ctxb, func(err error) { t.Error(err) }); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := st.Client(ctxb, "ann"); err != nil || len(c.Connections) != 1 || c.Connections[0].Node != "now" {
+		t.Errorf("%+v %v", c, err)
 	}
 }

@@ -1,11 +1,11 @@
--- Finds the connections of a node that have to be closed, or that are not registered.
+-- Finds the connections of a node that have to be closed, or that are not registered as its own.
 -- KEYS  1 any key of the partition
 -- ARGV  1 prefix of conns keys  2 prefix of marks of ended connections  3 prefix of clients' revocations
---       4 prefix of URLs' revocations  5 close code of revoked connections, then triples: clientId, connId, jti or empty
--- Returns pairs: the triple's place from 0, and why it has to be closed, or '' when it is not registered. There is none
--- for a connection that is as it should be.
+--       4 prefix of URLs' revocations  5 close code of revoked connections  6 node, then triples: clientId, connId, jti or empty
+-- Returns pairs: the triple's place from 0, and why it has to be closed, or '' when it is not registered or under another
+-- node's name. There is none for a connection that is as it should be.
 local result = {}
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   local client, conn, jti = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local why, revoked
   if jti == '' then
@@ -20,12 +20,16 @@ for i = 6, #ARGV, 3 do
     if not value then
       why = redis.call('GET', ARGV[2] .. conn) or ''
     else
-      local over = split(value).over
-      why = over and tostring(over)
+      local c = split(value)
+      if c.over then
+        why = tostring(c.over)
+      elseif c.node ~= ARGV[6] then -- under a name that the node had before, and that somebody will strike off
+        why = ''
+      end
     end
   end
   if why then
-    result[#result + 1] = tostring((i - 6) / 3)
+    result[#result + 1] = tostring((i - 7) / 3)
     result[#result + 1] = why
   end
 end
