@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,7 +100,7 @@ func checkNodeID(text string) error {
 }
 
 // incarnation is the node's name with a part that differs between two runs, so that what a killed process left
-// behind is never mistaken for its successor's.
+// behind is never mistaken for its successor's. Braces mean something to a Cluster, see store.Node.
 func incarnation(nodeID string) string {
 	var b [4]byte
 	rand.Read(b[:])
@@ -110,6 +111,7 @@ func incarnation(nodeID string) string {
 		}
 		nodeID = host
 	}
+	nodeID = strings.NewReplacer("{", "(", "}", ")").Replace(nodeID)
 	return nodeID + "-" + hex.EncodeToString(b[:])
 }
 

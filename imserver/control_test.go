@@ -225,7 +225,7 @@ func TestOrdersThatANodeCouldNotHear(t *testing.T) {
 	lost.expect("hello")
 }
 
-// A node that lost its lease registers what is open again, but not what was ended meanwhile.
+// A node that was claimed registers what is open again, but not what was ended meanwhile.
 func TestALostLeaseDoesNotBringBackWhatWasEnded(t *testing.T) {
 	redis := redistest.Start(t)
 	n := start(t, redis.URL())

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
 	"github.com/imtier/imtier/pkg/store/redistest"
 	"github.com/imtier/imtier/pkg/ticket"
@@ -175,7 +176,78 @@ func TestDrainOnRequest(t *testing.T) {
 	})
 }
 
-// A node that was paused finds its lease gone: others have signed its connections off, and may still be at it. It
+// Redis was away for longer than a lease: nobody has claimed the node, and it takes its lease again. Its clients have been
+// connected all the time, and that is what everybody is told. What Redis lost of them is registered again, and what it has too
+// much is signed off.
+func TestALeaseThatRanOut(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	st := open(t, redis.URL())
+	ctx := context.Background()
+	k := n.connect(true, ticket.Claims{ClientID: "ann"})
+	n.connect(true, ticket.Claims{ClientID: "lost"})
+	name := n.state().Node
+	gone := store.Session{
+		JTI: "jti", JTITTL: time.Minute, ClientID: "gone", ConnID: protocol.NewConnID(st.Partition("gone")), Node: name, Device: "d",
+	}
+	if _, err := st.Connect(ctx, gone); err != nil { // as if Redis had forgotten that it was signed off
+		t.Fatal(err)
+	}
+	pos, err := st.EventsNow(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := "im:{" + protocol.Tags(partitions)[st.Partition("lost")] + "}:"
+	redis.Do("DEL", tag+"conns:lost")
+	redis.Do("DEL", tag+"node:"+name)
+	redis.Do("DEL", "im:{all}:janitor") // it gives nodes time after an outage
+	redis.Do("DEL", "im:node:"+name)
+	eventually(t, "what is registered is what is here", func() bool {
+		lost, err1 := st.Client(ctx, "lost")
+		gone, err2 := st.Client(ctx, "gone")
+		return err1 == nil && err2 == nil && len(lost.Connections) == 1 && lost.Connections[0].Node == name && len(gone.Connections) == 0
+	})
+	eventually(t, "who is gone is offline", func() bool {
+		on, err := st.Online(ctx, []string{"gone"})
+		return err == nil && !on["gone"]
+	})
+	if now := n.state().Node; now != name {
+		t.Errorf("the node took another name: %s, was %s", now, name)
+	}
+	page, err := st.EventsAfter(ctx, pos, store.EventsOfAll)
+	if err != nil || page.More {
+		t.Fatal(page.More, err)
+	}
+	for _, e := range page.Events {
+		if e.Type == store.EventOffline && e.ClientID != "gone" {
+			t.Errorf("%s was reported offline", e.ClientID)
+		}
+	}
+	publisher{t, st}.inbox("hello", "ann")
+	k.expect("hello")
+}
+
+// A node was struck off by somebody that made no claim, and has its lease again. It finds out with the next client, who may come
+// at once.
+func TestANodeThatWasStruckOffLetsClientsInAgain(t *testing.T) {
+	redis := redistest.Start(t)
+	n := start(t, redis.URL())
+	k := n.connect(true, ticket.Claims{ClientID: "ann"})
+	name := n.state().Node
+	for _, tag := range protocol.Tags(partitions) {
+		redis.Do("SET", "im:{"+tag+"}:struck:"+name, "1")
+	}
+	n.connect(true, ticket.Claims{ClientID: "bob"})
+	st := open(t, redis.URL())
+	eventually(t, "the first connection is registered under the new name", func() bool {
+		c, err := st.Client(context.Background(), "ann")
+		return err == nil && len(c.Connections) == 1 && c.Connections[0].Node != name && c.Connections[0].Node == n.state().Node
+	})
+	publisher{t, st}.inbox("hello", "ann")
+	k.expect("hello")
+}
+
+// A node that was paused finds that others have claimed it: they have signed its connections off, and may still be at it. It
 // registers them again, under another name.
 func TestALostLease(t *testing.T) {
 	redis := redistest.Start(t)

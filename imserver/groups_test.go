@@ -74,7 +74,7 @@ func TestGroupsAfterANodeDied(t *testing.T) {
 	n := start(t, redis.URL())
 	st := open(t, redis.URL())
 	dead := store.Node{ID: "dead", URL: "ws://dead/ws", Started: time.Now()}
-	if _, err := st.RenewNode(context.Background(), dead, true); err != nil {
+	if _, err := st.RenewNode(context.Background(), dead); err != nil {
 		t.Fatal(err)
 	}
 	redis.Do("PERSIST", "im:node:"+dead.ID) // the lease is over when the test says so

@@ -81,7 +81,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *tcp.Parker, 
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
-	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Open: n.open, Node: func() string { return n.lease.ID() }, Leave: n.leaver.Add, End: n.end}
+	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Open: n.open, Node: func() string { return n.lease.ID() }, Struck: func(node string) { n.lease.StruckOff(node) }, Leave: n.leaver.Add, End: n.end}
 	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Rate: cfg.ClientRate, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,
@@ -89,11 +89,11 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *tcp.Parker, 
 	})
 	n.lease = &registry.Lease{
 		Store: st, Log: log, NewID: func() string { return incarnation(cfg.NodeID) }, Node: store.Node{Started: time.Now()},
-		Count: n.hub.Len, Restore: n.roll.Restore, Drain: n.askDrain,
+		Count: n.hub.Len, Restore: n.roll.Restore, Compare: n.roll.CompareAll, Drain: n.askDrain,
 	}
 	n.lease.Rename()
 	n.server = server.New(server.Options{
-		Keys: keys, Admitter: n.bus, Ready: n.ready, Partition: st.Partition,
+		Keys: keys, Admitter: n, Ready: n.ready, Partition: st.Partition,
 		Opened: n.opened, Refused: n.metrics.Refused, Limited: n.metrics.Limited, Proxies: cfg.TrustedProxies, AddrRate: cfg.AddrRate,
 		Node: n.lease.ID, Origins: cfg.AllowedOrigins,
 		MaxConns: cfg.maxConns(), MaxMessage: cfg.MaxMessage, OutboxCap: cfg.OutboxSize, Ping: cfg.PingInterval,
@@ -108,6 +108,15 @@ func (n *node) ask(c *hub.Conn, id string, data json.RawMessage) bool {
 		ID: id, ClientID: c.ClientID, Device: c.Device, ConnID: c.ID, Origin: c.Origin, Node: n.lease.ID(), Meta: c.Meta, Data: data,
 	}
 	return n.asks.Add(r, func(code string) { c.Refuse(id, code) })
+}
+
+// Admit implements server.Admitter.
+func (n *node) Admit(ctx context.Context, se store.Session) (*hub.Conn, error) {
+	c, err := n.bus.Admit(ctx, se)
+	if errors.Is(err, store.ErrStruckOff) {
+		n.lease.StruckOff(se.Node)
+	}
+	return c, err
 }
 
 // opened is told by the server of every connection that was let in.

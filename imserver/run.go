@@ -194,7 +194,7 @@ func (s *Server) stop(ctx context.Context, n *node) error {
 	s.letGo(ctx, n)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	n.endLease() // or it would find the lease gone and take it again
+	n.endLease() // or it would find that it is claimed, and take another name
 	err := errors.Join(n.acks.Flush(end), n.leaver.Flush(end), n.store.RemoveNode(end, n.lease.ID()))
 	s.log.Info("stopped")
 	if err != nil {

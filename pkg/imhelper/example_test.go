@@ -26,7 +26,7 @@ func installation() (h *imhelper.Helper, stop func()) {
 	redis.ClockTTL(true)
 	st, err := store.Open(ctx, store.Options{URL: "redis://" + redis.Addr(), Partitions: 4, Embedded: true})
 	must(err)
-	_, err = st.RenewNode(ctx, store.Node{ID: "node-1", URL: "wss://node-1.example.com/ws", Started: time.Now()}, true)
+	_, err = st.RenewNode(ctx, store.Node{ID: "node-1", URL: "wss://node-1.example.com/ws", Started: time.Now()})
 	must(err)
 	h, err = imhelper.New(ctx, imhelper.Options{Store: st, SigningKeys: "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="})
 	must(err)

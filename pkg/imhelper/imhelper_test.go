@@ -45,7 +45,7 @@ func start(t *testing.T, change ...func(*Options)) (*Helper, *redistest.Server) 
 
 func (h *Helper) register(t *testing.T, redis *redistest.Server, id, url string) {
 	t.Helper()
-	if _, err := h.store.RenewNode(t.Context(), store.Node{ID: id, URL: url, Started: time.Now(), Conns: 3}, true); err != nil {
+	if _, err := h.store.RenewNode(t.Context(), store.Node{ID: id, URL: url, Started: time.Now(), Conns: 3}); err != nil {
 		t.Fatal(err)
 	}
 	redis.KeepNode(id)

@@ -112,6 +112,8 @@ func (s *Store) Connect(ctx context.Context, se Session) (*Connected, error) {
 		return nil, wrap("connect "+se.ClientID, ErrTooOften)
 	case state == connectLate:
 		return nil, wrap("connect "+se.ClientID, errLate)
+	case state == connectStruck:
+		return nil, wrap("connect "+se.ClientID, ErrStruckOff)
 	}
 	out, err := parseConnected(reply[1:])
 	return out, wrap("connect "+se.ClientID, err)
@@ -124,10 +126,15 @@ const (
 	connectEnded   = 3
 	connectTooMany = 4
 	connectLate    = 5
+	connectStruck  = 6
 )
 
-// errLate is what a registration gets that comes too late: its connection has been signed off, or its node struck off.
+// errLate is what a registration gets that comes too late: its connection has been signed off.
 var errLate = fmt.Errorf("%w: too late to register", ErrUnavailable)
+
+// ErrStruckOff means that the node was given up, and its connections signed off. Nothing can be registered under its ID any
+// more: it needs a new one.
+var ErrStruckOff = fmt.Errorf("%w: the node was struck off", ErrUnavailable)
 
 // connectCall prepares connect.lua; jtiTTL 0 means that the connection is restored.
 func (s *Store) connectCall(se Session, jtiTTL time.Duration) (call, error) {

@@ -55,7 +55,7 @@ func TestOneJanitorWorks(t *testing.T) {
 func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		for _, id := range []string{"n1", "n2"} {
-			_, err := s.RenewNode(ctxb, Node{ID: id}, true)
+			_, err := s.RenewNode(ctxb, Node{ID: id})
 			must(t, err)
 		}
 		anna, bob := session(s, "anna"), session(s, "bob")
@@ -113,7 +113,7 @@ func TestNobodyIsDeclaredDeadAfterAStandstill(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			onBothWithoutGrace(t, func(t *testing.T, s *Store) {
-				_, err := s.RenewNode(ctxb, Node{ID: "n1"}, true)
+				_, err := s.RenewNode(ctxb, Node{ID: "n1"})
 				must(t, err)
 				connect(t, s, session(s, "anna"), AnyDevice)
 				j := newTestJanitor(s)

@@ -161,6 +161,9 @@ func (k keyspace) nodeConns(p int, node string) string { return k.of(p) + "node:
 func (k keyspace) nodes() string           { return "im:nodes" }
 func (k keyspace) node(node string) string { return "im:node:" + node }
 
+// claimed marks a node that is being struck off, or has been. Its hash tag is the name of the lease: both lie in one slot.
+func (k keyspace) claimed(node string) string { return "im:claimed:{" + k.node(node) + "}" }
+
 // The whole.
 
 func (k keyspace) events(p int) string { return k.of(p) + "events" }

@@ -44,7 +44,7 @@ func TestKick(t *testing.T) {
 func TestKickConn(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		for _, id := range []string{"n1", "n2"} {
-			_, err := s.RenewNode(ctxb, Node{ID: id}, true)
+			_, err := s.RenewNode(ctxb, Node{ID: id})
 			must(t, err)
 		}
 		heard := listen(t, s, "anna")

@@ -9,10 +9,10 @@ import (
 // A network that comes back brings what old connections to Redis had sent, perhaps after the new ones have been used. What
 // registers a connection must not arrive after what signs it off: nobody would take it off the register again.
 func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
-	refused := func(t *testing.T, s *Store, err error) {
+	refused := func(t *testing.T, s *Store, err error, struck bool) {
 		t.Helper()
-		if !errors.Is(err, ErrUnavailable) {
-			t.Errorf("got %v, want ErrUnavailable", err)
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrStruckOff) != struck {
+			t.Errorf("got %v, want ErrUnavailable, that the node was struck off: %v", err, struck)
 		}
 		if c := clientOf(t, s, "anna"); c.Online || len(c.Connections) != 0 {
 			t.Errorf("anna is registered: %+v", c)
@@ -27,7 +27,7 @@ func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
 			must(t, s.Disconnect(ctxb, "n", []ConnRef{unsure}))
 			must(t, s.Disconnect(ctxb, "n", []ConnRef{ref})) // of the same connection, by one who is sure
 			_, err := s.Connect(ctxb, se)
-			refused(t, s, err)
+			refused(t, s, err, false)
 			_, err = s.Restore(ctxb, []Session{se})
 			must(t, err)
 			if c := clientOf(t, s, "anna"); len(c.Connections) != 0 {
@@ -58,11 +58,11 @@ func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
 	t.Run("its node was struck off", func(t *testing.T) {
 		onBoth(t, func(t *testing.T, s *Store) {
 			se := session(s, "anna")
-			must(t, s.reapNode(ctxb, se.Node))
+			strikeOff(t, s, se.Node)
 			_, err := s.Connect(ctxb, se)
-			refused(t, s, err)
+			refused(t, s, err, true)
 			_, err = s.Restore(ctxb, []Session{se})
-			refused(t, s, err)
+			refused(t, s, err, true)
 			se.Node += "-2" // the node's next name
 			se.JTITTL = time.Minute
 			connect(t, s, se, AnyDevice)

@@ -17,11 +17,15 @@ import (
 //go:embed lua/renew.lua
 var renewLua string
 
+//go:embed lua/claim.lua
+var claimLua string
+
 //go:embed lua/drain.lua
 var drainLua string
 
 var (
 	renewScript = newScript("renew", preludeLua+renewLua)
+	claimScript = newScript("claim", claimLua)
 	drainScript = newScript("drain", drainLua)
 )
 
@@ -37,9 +41,9 @@ const (
 var ErrNoNode = errors.New("no such node")
 
 // Node is an imserver in the registry. Its ID includes an incarnation: a process never uses an ID again, neither after
-// a restart nor after its lease was lost, because whoever clears up after the old one does so by its ID.
+// a restart nor after it was claimed, because whoever clears up after the old one does so by its ID.
 type Node struct {
-	ID       string
+	ID       string // without braces, which would part the lease from the claim in a Cluster
 	URL      string // where clients dial it
 	Started  time.Time
 	Renewed  time.Time // by Redis's clock; set by the store
@@ -49,17 +53,22 @@ type Node struct {
 
 // RenewState is what a node learns from renewing its lease.
 type RenewState struct {
-	Gone  bool // the lease ran out: register under a new ID and restore the connections
+	// Claimed: the lease ran out, and others are signing its connections off, or have. It has no lease; register under a new
+	// ID and restore the connections.
+	Claimed bool
+	// Taken is when the lease was taken, by Redis' clock. Another time than before means that it ran out, or that Redis lost it,
+	// and what Redis knows of the node may be old: compare the connections.
+	Taken time.Time
 	Drain bool // somebody asked it to drain
 }
 
-// RenewNode registers a node (first) or renews its lease, which lasts 15 s. Call it every 500 ms: see silentAfter.
-func (s *Store) RenewNode(ctx context.Context, n Node, first bool) (RenewState, error) {
-	args := []string{bit(first), millis(leaseTTL), n.URL, strconv.FormatInt(n.Started.UnixMilli(), 10),
+// RenewNode takes a node's lease, which lasts 15 s, or renews it. Call it every 500 ms: see silentAfter.
+func (s *Store) RenewNode(ctx context.Context, n Node) (RenewState, error) {
+	args := []string{millis(leaseTTL), n.URL, strconv.FormatInt(n.Started.UnixMilli(), 10),
 		strconv.Itoa(n.Conns), bit(n.Draining)}
 	// The registry's entry comes after the lease, so that no janitor finds the name without one; each time, so that a
 	// registry that was lost fills again. In a Cluster they are in different slots.
-	keys := []string{s.keys.node(n.ID)}
+	keys := []string{s.keys.node(n.ID), s.keys.claimed(n.ID)}
 	if !s.cluster {
 		keys, args = append(keys, s.keys.nodes()), append(args, n.ID)
 	}
@@ -67,18 +76,27 @@ func (s *Store) RenewNode(ctx context.Context, n Node, first bool) (RenewState, 
 	if err != nil {
 		return RenewState{}, wrap("renew node "+n.ID, err)
 	}
-	if state[0] == 1 {
-		return RenewState{Gone: true}, nil
+	if len(state) == 0 {
+		return RenewState{Claimed: true}, nil
 	}
 	if s.cluster {
 		err = s.do(ctx, s.client.B().Sadd().Key(s.keys.nodes()).Member(n.ID).Build()).Error()
 	}
-	return RenewState{Drain: state[1] == 1}, wrap("renew node "+n.ID, err)
+	return RenewState{Taken: time.UnixMilli(state[0]), Drain: state[1] == 1}, wrap("renew node "+n.ID, err)
 }
 
-// RemoveNode ends a node's lease, when it stops in order. Connections it still has registered are reaped by a janitor.
+// RemoveNode ends a node's lease for good, when it stops in order. Connections it still has registered are reaped by a
+// janitor.
 func (s *Store) RemoveNode(ctx context.Context, id string) error {
-	return wrap("remove node "+id, s.do(ctx, s.client.B().Del().Key(s.keys.node(id)).Build()).Error())
+	for _, r := range s.doMulti(ctx,
+		s.client.B().Set().Key(s.keys.claimed(id)).Value("1").Ex(endedFor).Build(), // first: or a late renewal would take it again
+		s.client.B().Del().Key(s.keys.node(id)).Build(),
+	) {
+		if err := r.Error(); err != nil {
+			return wrap("remove node "+id, err)
+		}
+	}
+	return nil
 }
 
 // DrainNode asks a node to hand its connections over; it learns so with its next renewal. ErrNoNode if there is none.

@@ -27,12 +27,13 @@ func TestLease(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		started := time.UnixMilli(1700000000000)
 		b := Node{ID: "b", URL: "ws://b/ws", Started: started, Conns: 7}
-		if st, err := s.RenewNode(ctxb, b, false); err != nil || !st.Gone {
-			t.Fatalf("renewed what was not registered: %+v, %v", st, err)
-		}
 		for _, n := range []Node{b, {ID: "a", URL: "ws://a/ws", Started: started}} {
-			if st, err := s.RenewNode(ctxb, n, true); err != nil || st != (RenewState{}) {
-				t.Fatalf("register: %+v, %v", st, err)
+			first, err := s.RenewNode(ctxb, n)
+			if err != nil || first.Claimed || first.Drain || time.Since(first.Taken).Abs() > time.Minute {
+				t.Fatalf("taken: %+v, %v", first, err)
+			}
+			if st, err := s.RenewNode(ctxb, n); err != nil || st != first {
+				t.Fatalf("renewed: %+v, %v, want %+v", st, err, first)
 			}
 		}
 		nodes, err := s.Nodes(ctxb)
@@ -49,7 +50,7 @@ func TestLease(t *testing.T) {
 		}
 
 		must(t, s.DrainNode(ctxb, "b"))
-		if st, err := s.RenewNode(ctxb, b, false); err != nil || !st.Drain || st.Gone {
+		if st, err := s.RenewNode(ctxb, b); err != nil || !st.Drain || st.Claimed {
 			t.Fatalf("after a drain order: %+v, %v", st, err)
 		}
 		must(t, s.do(ctxb, s.client.B().Arbitrary("HSET", s.keys.node("a"), "renewed").
@@ -65,17 +66,82 @@ func TestLease(t *testing.T) {
 		nodes, err = s.Nodes(ctxb)
 		must(t, err)
 		wantEqual(t, "nodes", nodeNames(nodes), []string{"a"})
-		if st, err := s.RenewNode(ctxb, b, false); err != nil || !st.Gone {
+		if st, err := s.RenewNode(ctxb, b); err != nil || !st.Claimed {
 			t.Fatalf("after removal: %+v, %v", st, err)
 		}
 	})
 }
 
+// A lease that ran out is the node's to take for as long as nobody has claimed the node: either it keeps its connections, or it
+// learns that others sign them off.
+func TestALeaseThatRanOut(t *testing.T) {
+	tests := []struct {
+		name    string
+		then    func(t *testing.T, s *Store)
+		claimed bool
+	}{
+		{"nobody noticed", func(*testing.T, *Store) {}, false},
+		{"it was found dead, but not claimed yet", func(t *testing.T, s *Store) {
+			dead, err := s.deadNodes(ctxb)
+			must(t, err)
+			wantEqual(t, "dead", dead, []string{"n1"})
+		}, false},
+		{"who claimed it died before the rest", func(t *testing.T, s *Store) {
+			claimed, err := s.claim(ctxb, []string{"n1"})
+			must(t, err)
+			wantEqual(t, "claimed", claimed, []string{"n1"})
+		}, true},
+		{"it was struck off", func(t *testing.T, s *Store) { must(t, s.reap(ctxb, []string{"n1"})) }, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			onBothWithoutGrace(t, func(t *testing.T, s *Store) {
+				before, err := s.RenewNode(ctxb, Node{ID: "n1"})
+				must(t, err)
+				connect(t, s, session(s, "anna"), AnyDevice)
+				expireLease(t, s, "n1")
+				test.then(t, s)
+				eventually(t, "Redis' clock goes on", func() bool { return time.Since(before.Taken) > 2*time.Millisecond })
+				st, err := s.RenewNode(ctxb, Node{ID: "n1"})
+				if err != nil || st.Claimed != test.claimed || !st.Claimed && !st.Taken.After(before.Taken) {
+					t.Fatalf("got %+v, %v after %+v", st, err, before)
+				}
+				must(t, s.reap(ctxb, []string{"n1"})) // by one who found it dead before
+				must(t, s.sweep(ctxb))
+				if online := clientOf(t, s, "anna").Online; online == test.claimed {
+					t.Errorf("anna is online: %v", online)
+				}
+			})
+		})
+	}
+}
+
+// A failover may lose a claim while the connections are signed off. Then the node may be back.
+func TestWhatIsNotClaimedIsNotSignedOff(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		connect(t, s, session(s, "anna"), AnyDevice)
+		must(t, s.reapNode(ctxb, "n1"))
+		if len(clientOf(t, s, "anna").Connections) != 1 {
+			t.Error("it was signed off")
+		}
+	})
+}
+
+// The claim lies where the lease does: a script touches both.
+func TestAClaimIsInTheSlotOfItsLease(t *testing.T) {
+	redis := redistest.Start(t, redistest.Args("--cluster-enabled", "yes"))
+	k := newKeyspace(1)
+	got, want := redis.Do("CLUSTER", "KEYSLOT", k.claimed("host-1")), redis.Do("CLUSTER", "KEYSLOT", k.node("host-1"))
+	if got != want || want[0] != ':' {
+		t.Errorf("slot %s, the lease is in %s", got, want)
+	}
+}
+
 func TestNodesThatDrainOrStandStillAreNotOffered(t *testing.T) {
 	s := open(t, Options{URL: redistest.Start(t).URL()})
-	_, err := s.RenewNode(ctxb, Node{ID: "drains", Draining: true}, true)
+	_, err := s.RenewNode(ctxb, Node{ID: "drains", Draining: true})
 	must(t, err)
-	_, err = s.RenewNode(ctxb, Node{ID: "stands"}, true)
+	_, err = s.RenewNode(ctxb, Node{ID: "stands"})
 	must(t, err)
 	before := time.Now().Add(-liveWithin - time.Second).UnixMilli()
 	must(t, s.do(ctxb, s.client.B().Arbitrary("HSET", s.keys.node("stands"), "renewed").

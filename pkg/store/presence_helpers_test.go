@@ -56,6 +56,13 @@ func disconnect(t testing.TB, s *Store, gone ...Session) {
 	}
 }
 
+// strikeOff takes a node's connections off the register, as a janitor does when its lease has run out.
+func strikeOff(t testing.TB, s *Store, node string) {
+	t.Helper()
+	expireLease(t, s, node)
+	must(t, s.reap(ctxb, []string{node}))
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

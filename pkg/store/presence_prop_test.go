@@ -86,7 +86,7 @@ func TestPresenceConverges(t *testing.T) {
 			},
 			"crash and reap": func(r *rapid.T) {
 				name := rapid.SampledFrom([]string{"x", "y"}).Draw(r, "node")
-				must(t, s.reapNode(ctxb, m.node(name)))
+				strikeOff(t, s, m.node(name))
 				for id, se := range m.open {
 					if se.Node == m.node(name) {
 						delete(m.open, id)
@@ -107,11 +107,11 @@ func TestPresenceConverges(t *testing.T) {
 					}
 				}
 				if rapid.Bool().Draw(r, "reaped first") {
-					must(t, s.reapNode(ctxb, old))
+					strikeOff(t, s, old)
 					must(t, s.sweep(ctxb))
 				}
 				wantRestored(t, s, back)
-				must(t, s.reapNode(ctxb, old))
+				strikeOff(t, s, old)
 			},
 			"sweep": func(*rapid.T) { must(t, s.sweep(ctxb)) },
 		})

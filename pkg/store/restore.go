@@ -32,10 +32,10 @@ type Ended struct {
 	By       string // the device that took its place, if one did
 }
 
-// Restore registers connections again that are still open but that Redis has forgotten: after the node's lease
-// ran out, under a new node name, or after Redis lost data. It returns those that must be closed instead: their client or
+// Restore registers connections again that are still open but that Redis has forgotten: after the node was claimed,
+// under a new node name, or after Redis lost data. It returns those that must be closed instead: their client or
 // URL is revoked, or they were ended. Those that a device policy no longer allows are removed, and told to close like
-// others. Repeating it does no harm.
+// others. Repeating it does no harm. ErrStruckOff when the node's name is no good.
 func (s *Store) Restore(ctx context.Context, sessions []Session) ([]Ended, error) {
 	calls := make([]call, 0, len(sessions))
 	for _, se := range sessions {
@@ -76,6 +76,8 @@ func endedOf(m *rueidis.RedisMessage) (e Ended, err error) {
 	switch state {
 	case connectLate:
 		return e, errLate
+	case connectStruck:
+		return e, ErrStruckOff
 	case connectRevoked:
 		e.Code = protocol.ReasonRevoked.Code()
 	case connectEnded:
@@ -98,7 +100,7 @@ func parseEnded(text string) (e Ended, err error) {
 
 // Compare finds out which connections that are open on a node have to be closed, since their node was not there to hear
 // it, and which ones Redis does not know, or under another name of the node. The latter are returned by their places in
-// sessions.
+// sessions. ErrStruckOff when all are to be registered again, under a new name.
 func (s *Store) Compare(ctx context.Context, node string, sessions []Session) (ended []Ended, unknown []int, err error) {
 	var calls []call
 	var chunks [][]int
@@ -110,7 +112,7 @@ func (s *Store) Compare(ctx context.Context, node string, sessions []Session) (e
 			for _, i := range chunk {
 				args = append(args, sessions[i].ClientID, sessions[i].ConnID, sessions[i].JTI)
 			}
-			calls = append(calls, call{[]string{k.leaving(p)}, args})
+			calls = append(calls, call{[]string{k.struck(p, node)}, args})
 			chunks = append(chunks, chunk)
 		}
 	}
@@ -119,21 +121,24 @@ func (s *Store) Compare(ctx context.Context, node string, sessions []Session) (e
 		return nil, nil, err
 	}
 	for i, m := range replies {
-		found, err := m.AsStrSlice()
+		struck, found, err := numberAndPairs(m)
 		if err != nil {
 			return nil, nil, wrap("compare connections", err)
 		}
-		for j := 0; j+1 < len(found); j += 2 {
-			n, err := strconv.Atoi(found[j])
+		if struck == 1 {
+			return nil, nil, wrap("compare connections", ErrStruckOff)
+		}
+		for _, f := range found {
+			n, err := strconv.Atoi(f[0])
 			if err != nil || n < 0 || n >= len(chunks[i]) {
 				return nil, nil, wrap("compare connections", errors.New("compare.lua returned a place that there is not"))
 			}
 			place := chunks[i][n]
-			if found[j+1] == "" {
+			if f[1] == "" {
 				unknown = append(unknown, place)
 				continue
 			}
-			e, err := parseEnded(found[j+1])
+			e, err := parseEnded(f[1])
 			if err != nil {
 				return nil, nil, wrap("compare connections", err)
 			}

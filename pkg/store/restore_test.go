@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func away(t *testing.T, s *Store, se Session) (compared, restored []Ended) {
 	restored, err = s.Restore(ctxb, []Session{back}) // before the others have given it up
 	must(t, err)
 	wantEqual(t, "restored at once", restored, compared)
-	must(t, s.reapNode(ctxb, se.Node))
+	strikeOff(t, s, se.Node)
 	restored, err = s.Restore(ctxb, []Session{back})
 	must(t, err)
 	return compared, restored
@@ -111,6 +112,22 @@ func TestCompareFindsWhatIsRegisteredUnderAnotherName(t *testing.T) {
 		must(t, err)
 		wantEqual(t, "ended", ended, nil)
 		wantEqual(t, "unknown", unknown, []int{0})
+	})
+}
+
+// The claim on a node may be lost, and a janitor of an older version makes none: then a node may have taken its lease again
+// although its connections were signed off.
+func TestCompareFindsThatTheNodeWasStruckOff(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		se := session(s, "anna")
+		connect(t, s, se, AnyDevice)
+		strikeOff(t, s, se.Node)
+		if _, _, err := s.Compare(ctxb, se.Node, []Session{se}); !errors.Is(err, ErrStruckOff) {
+			t.Errorf("got %v", err)
+		}
+		if _, _, err := s.Compare(ctxb, "n1-2", []Session{se}); err != nil {
+			t.Errorf("under the next name: %v", err)
+		}
 	})
 }
 

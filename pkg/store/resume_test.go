@@ -71,7 +71,7 @@ func TestSessionsOfANodeThatComesBack(t *testing.T) {
 			se := session(s, client)
 			se.Node = "still-" + client
 			connect(t, s, se, AnyDevice)
-			must(t, s.reapNode(ctxb, se.Node))
+			strikeOff(t, s, se.Node)
 			se.Node += "-2"
 			return se
 		}

@@ -23,7 +23,7 @@ func on(t *testing.T, s *Store, node, client string) Session {
 // renew makes a node one that renews all the time, until silence.
 func renew(t *testing.T, s *Store, node string) {
 	t.Helper()
-	_, err := s.RenewNode(ctxb, Node{ID: node}, true)
+	_, err := s.RenewNode(ctxb, Node{ID: node})
 	must(t, err)
 	renewedAt(t, s, node, time.Now().Add(time.Hour))
 }
@@ -110,7 +110,7 @@ func TestCountsDoNotFlap(t *testing.T) {
 		began := time.Now()
 		renewed := make(chan time.Duration, 1)
 		time.AfterFunc(silentStill/4, func() {
-			_, _ = s.RenewNode(ctxb, Node{ID: "a"}, false)
+			_, _ = s.RenewNode(ctxb, Node{ID: "a"})
 			renewed <- time.Since(began)
 		})
 		g, err := s.Group(ctxb, "room")

@@ -108,14 +108,37 @@ func swept(m *rueidis.RedisMessage) (n int64, ended []pair, err error) {
 	return n, ended, err
 }
 
-// reap takes the connections of dead nodes off the register.
+// reap takes the connections of dead nodes off the register, of those that have not come back. All are claimed first, for
+// the rest may take a while.
 func (s *Store) reap(ctx context.Context, dead []string) error {
-	for _, node := range dead {
+	claimed, err := s.claim(ctx, dead)
+	if err != nil {
+		return err
+	}
+	for _, node := range claimed {
 		if err := s.reapNode(ctx, node); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// claim claims nodes for being struck off, and returns those that had no lease again.
+func (s *Store) claim(ctx context.Context, nodes []string) (claimed []string, err error) {
+	calls := make([]call, len(nodes))
+	for i, node := range nodes {
+		calls[i] = call{[]string{s.keys.node(node), s.keys.claimed(node)}, []string{seconds(endedFor)}}
+	}
+	for i, r := range s.runMany(ctx, claimScript, calls) {
+		is, err := r.AsInt64()
+		if err != nil {
+			return nil, wrap("claim node "+nodes[i], err)
+		}
+		if is == 1 {
+			claimed = append(claimed, nodes[i])
+		}
+	}
+	return claimed, nil
 }
 
 // deadNodes are those in the registry whose lease is over.
@@ -141,10 +164,15 @@ func (s *Store) deadNodes(ctx context.Context) ([]string, error) {
 	return dead, nil
 }
 
-// reapNode empties a node's lists in all partitions, then strikes it off.
+// reapNode empties the lists of a node that is claimed in all partitions, then strikes it off. A claim may be lost, by a
+// failover: then it ends, and the node is dead or not when it is looked for the next time.
 func (s *Store) reapNode(ctx context.Context, node string) error {
 	todo := s.allPartitions()
 	for len(todo) > 0 {
+		claimed, err := s.do(ctx, s.client.B().Exists().Key(s.keys.claimed(node)).Build()).AsInt64()
+		if err != nil || claimed == 0 {
+			return wrap("reap node "+node, err)
+		}
 		calls := make([]call, len(todo))
 		for i, p := range todo {
 			calls[i] = call{

@@ -207,8 +207,8 @@ func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
 		moved.Node = "dead-2" // it came back under a new name before it was reaped
 		wantRestored(t, s, []Session{moved})
 
-		must(t, s.reapNode(ctxb, "dead"))
-		must(t, s.reapNode(ctxb, "dead"))
+		strikeOff(t, s, "dead")
+		strikeOff(t, s, "dead")
 		must(t, s.sweep(ctxb)) // the grace of a dead node's clients is over
 		ids, _, err := s.OnlineClients(ctxb, "", 0)
 		must(t, err)
@@ -232,7 +232,7 @@ func TestGraceOfADeadNodesClients(t *testing.T) {
 		connect(t, s, se, AnyDevice)
 		// Whoever strikes it off need not know.
 		other := open(t, Options{URL: redis.URL()})
-		must(t, other.reapNode(ctxb, se.Node))
+		strikeOff(t, other, se.Node)
 		must(t, other.sweep(ctxb))
 		got, err := s.Online(ctxb, []string{se.ClientID})
 		must(t, err)
@@ -251,7 +251,7 @@ func TestReapTakesManyAtOnce(t *testing.T) {
 	for i := range 2*reapBatch + 7 {
 		connect(t, s, session(s, fmt.Sprint("c", i)), AnyDevice)
 	}
-	must(t, s.reapNode(ctxb, "n1"))
+	strikeOff(t, s, "n1")
 	must(t, s.sweep(ctxb))
 	ids, _, err := s.OnlineClients(ctxb, "", 0)
 	must(t, err)

@@ -34,16 +34,19 @@ type Lease struct {
 	Log     *zap.Logger
 	Count   func() int                  // connections now
 	Restore func(context.Context) error // registers all connections again, under the ID of now; an error is the context's
+	Compare func(context.Context) error // makes what Redis has registered and what is open here the same; likewise
 	Drain   func()                      // called when an operator asked for it; may be called again
 
-	lost     bool   // connections must be registered again; Run's alone
-	stop     func() // ends registering them and waits, if not nil; Run's alone
+	taken    time.Time                   // when the lease was taken, by Redis' clock; Run's alone, after Register
+	repair   func(context.Context) error // what has to be done about the connections, if not nil; Run's alone
+	stop     func()                      // ends doing it and waits, if not nil; Run's alone
 	id       atomic.Pointer[string]
+	struck   atomic.Pointer[string] // the last ID that was found to be struck off
 	draining atomic.Bool
 	renewed  atomic.Int64 // see clock; zero: never
 }
 
-// ID is the node's name in the registry. It changes when the lease was lost: others clear up after the old name.
+// ID is the node's name in the registry. It changes when the node was claimed: others clear up after the old name.
 func (l *Lease) ID() string { return *l.id.Load() }
 
 // URL is what clients dial.
@@ -57,15 +60,20 @@ func (l *Lease) Rename() {
 
 // Register takes the lease for the first time.
 func (l *Lease) Register(ctx context.Context) error {
-	_, err := l.renew(ctx, true)
+	state, err := l.renew(ctx)
+	l.taken = state.Taken
 	return err
 }
+
+// StruckOff tells that others have signed off connections under an ID. If it is still this node's it takes another one with
+// the next renewal.
+func (l *Lease) StruckOff(id string) { l.struck.Store(&id) }
 
 // Run renews the lease until ctx ends.
 func (l *Lease) Run(ctx context.Context) {
 	tick := time.NewTimer(beat.Until(renewInterval))
 	defer tick.Stop()
-	defer l.endRestoring()
+	defer l.endRepair()
 	failing := false
 	for {
 		select {
@@ -85,25 +93,32 @@ func (l *Lease) Run(ctx context.Context) {
 	}
 }
 
-// once renews the lease. A lease that is gone was lost while the node was paused or cut off: others sign its
-// connections off, perhaps at this moment, so all are registered again under a new ID, which they do not touch.
+// once renews the lease. One that ran out, because this node was paused or Redis away, is taken again, and what Redis has
+// registered compared. But when others have claimed the node they sign its connections off, perhaps at this moment: so all are
+// registered again under a new ID, which they do not touch.
 func (l *Lease) once(ctx context.Context) error {
-	state, err := l.renew(ctx, false)
+	state, err := l.renew(ctx)
 	if err != nil {
 		return err
 	}
-	if state.Gone {
+	struck := l.struck.Load()
+	switch {
+	case state.Claimed || struck != nil && *struck == l.ID():
 		old := l.ID()
 		l.Rename()
-		l.Log.Warn("the lease was lost, registering all connections again", zap.String("old_node", old), zap.String("node", l.ID()))
-		l.lost = true
-		if _, err := l.renew(ctx, true); err != nil {
+		l.Log.Warn("others have taken this node for dead, registering all connections again", zap.String("old_node", old), zap.String("node", l.ID()))
+		l.repair = l.Restore
+		if state, err = l.renew(ctx); err != nil {
 			return err
 		}
+	case !state.Taken.Equal(l.taken) && l.repair == nil:
+		l.Log.Warn("the lease ran out, comparing all connections", zap.String("node", l.ID()))
+		l.repair = l.Compare
 	}
-	if l.lost {
-		l.lost = false
-		l.beginRestoring(ctx)
+	l.taken = state.Taken
+	if l.repair != nil {
+		l.beginRepair(ctx, l.repair)
+		l.repair = nil
 	}
 	if state.Drain {
 		l.Drain()
@@ -111,42 +126,42 @@ func (l *Lease) once(ctx context.Context) error {
 	return nil
 }
 
-// beginRestoring registers all connections again while the lease is being renewed: it may take longer than a lease lasts.
+// beginRepair registers or compares all connections while the lease is being renewed: it may take longer than a lease lasts.
 // Those that were being admitted meanwhile may have come in under the old ID after the others were looked at; so it is done
-// twice. What is still under way for an earlier ID ends.
-func (l *Lease) beginRestoring(ctx context.Context) {
-	l.endRestoring()
+// twice. What is still under way for an earlier reason ends.
+func (l *Lease) beginRepair(ctx context.Context, repair func(context.Context) error) {
+	l.endRepair()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	l.stop = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
 		settled := time.After(settleTime)
-		if l.Restore(ctx) != nil {
+		if repair(ctx) != nil {
 			return
 		}
 		select {
 		case <-settled:
-			_ = l.Restore(ctx) // fails only when told to end
+			_ = repair(ctx) // fails only when told to end
 		case <-ctx.Done():
 		}
 	}()
 }
 
-func (l *Lease) endRestoring() {
+func (l *Lease) endRepair() {
 	if l.stop != nil {
 		l.stop()
 	}
 }
 
-func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error) {
+func (l *Lease) renew(ctx context.Context) (store.RenewState, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	n := l.Node
 	n.ID = l.ID()
 	n.Conns, n.Draining = l.Count(), l.draining.Load()
-	state, err := l.Store.RenewNode(ctx, n, first)
-	if err == nil && !state.Gone {
+	state, err := l.Store.RenewNode(ctx, n)
+	if err == nil && !state.Claimed {
 		l.renewed.Store(clock.Millis(time.Now()))
 	}
 	return state, err
@@ -155,7 +170,7 @@ func (l *Lease) renew(ctx context.Context, first bool) (store.RenewState, error)
 // SetDraining tells others, now and at every renewal, that no new connection should come here.
 func (l *Lease) SetDraining(ctx context.Context) error {
 	l.draining.Store(true)
-	_, err := l.renew(ctx, false)
+	_, err := l.renew(ctx)
 	return err
 }
 

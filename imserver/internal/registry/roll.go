@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type Roll struct {
 	Sessions func(admitted bool) []store.Session
 	Open     func(store.ConnRef) bool // whether a connection is still here
 	Node     func() string            // the node's name now
+	Struck   func(node string)        // others have signed off the connections of a node, under its name of then
 	Leave    func(store.ConnRef)      // signs a connection off
 	End      func(store.Ended)        // closes one
 
@@ -72,6 +74,9 @@ func (r *Roll) warn(err error) {
 	r.Log.Warn("register connections again, will retry", zap.Error(err))
 }
 
+// CompareAll is Compare that logs what has to be tried again.
+func (r *Roll) CompareAll(ctx context.Context) error { return r.Compare(ctx, r.warn) }
+
 // Compare closes connections that were ended or revoked, and registers those again of which Redis knows nothing, or under an
 // earlier name of the node: it may have lost data. Of those that are being admitted Redis may know nothing yet. It signs off
 // what Redis has of the node and what is not here any more. It ends only when all is done, or ctx ends; failed is told of what
@@ -83,7 +88,12 @@ func (r *Roll) Compare(ctx context.Context, failed func(error)) error {
 	}
 	unknown := make(map[string]bool)
 	err := pace.Each(ctx, comparePace, r.Sessions(false), failed, func(ctx context.Context, part []store.Session) error {
-		ended, places, err := r.Store.Compare(ctx, r.Node(), part)
+		node := r.Node()
+		ended, places, err := r.Store.Compare(ctx, node, part)
+		if errors.Is(err, store.ErrStruckOff) {
+			r.Struck(node) // then all are registered again
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -161,6 +171,9 @@ func (r *Roll) register(ctx context.Context, part []store.Session) error {
 		part[i].Node = node
 	}
 	ended, err := r.Store.Restore(ctx, part)
+	if errors.Is(err, store.ErrStruckOff) {
+		r.Struck(node)
+	}
 	if err != nil {
 		r.unsure(part)
 		return err

@@ -234,7 +234,7 @@ func TestWhatIsNotHereIsSignedOff(t *testing.T) {
 		Open:     func(ref store.ConnRef) bool { return ref.ConnID == here.ConnID },
 		Leave:    func(ref store.ConnRef) { left = append(left, ref) },
 	}
-	if err := r.Compare(ctxb, func(err error) { t.Error(err) }); err != nil {
+	if err := r.CompareAll(ctxb); err != nil {
 		t.Fatal(err)
 	}
 	if want := []store.ConnRef{{ClientID: "gone", ConnID: gone.ConnID}}; !slices.Equal(left, want) {
@@ -256,10 +256,42 @@ func TestWhatIsRegisteredUnderAnEarlierNameIsRegisteredAgain(t *testing.T) {
 		Sessions: func(bool) []store.Session { return []store.Session{se} },
 		Open:     func(store.ConnRef) bool { return true },
 	}
-	if err := r.Compare(ctxb, func(err error) { t.Error(err) }); err != nil {
+	if err := r.CompareAll(ctxb); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := st.Client(ctxb, "ann"); err != nil || len(c.Connections) != 1 || c.Connections[0].Node != "now" {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// Comparing and registering find out that others have signed the node's connections off. It gets another name then, under which
+// all are registered.
+func TestThatTheNodeWasStruckOffIsFoundOut(t *testing.T) {
+	redis := redistest.Start(t)
+	st := open(t, redis)
+	se := store.Session{ClientID: "ann", ConnID: protocol.NewConnID(st.Partition("ann")), Device: "d"}
+	redis.Do("SET", "im:{"+protocol.Tags(st.Partitions())[st.Partition("ann")]+"}:struck:before", "1")
+	for _, how := range []string{"compared", "registered"} {
+		node := "before"
+		var struck []string
+		r := &Roll{
+			Store: st, Log: zap.NewNop(), Node: func() string { return node }, End: func(store.Ended) {}, Leave: func(store.ConnRef) {},
+			Sessions: func(bool) []store.Session { return []store.Session{se} },
+			Open:     func(store.ConnRef) bool { return true },
+			Struck:   func(name string) { struck, node = append(struck, name), "after" },
+		}
+		do := r.CompareAll
+		if how == "registered" {
+			do = r.Restore
+		}
+		if err := do(ctxb); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(struck, []string{"before"}) {
+			t.Errorf("%s: struck off %q", how, struck)
+		}
+	}
+	if c, err := st.Client(ctxb, "ann"); err != nil || len(c.Connections) != 1 || c.Connections[0].Node != "after" {
 		t.Errorf("%+v %v", c, err)
 	}
 }

@@ -16,7 +16,7 @@
 --         the mark of a connection holds whose node is thought dead
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
 --         connection that is to be restored was ended, {4} when the client connects too often, {5} when this comes too late:
---         the connection was signed off or its node struck off, and nobody would take it off the register again; else
+--         the connection was signed off, {6} when its node was struck off, and nobody would take it off the register again; else
 --         {1, went online, inbox tail, fence, {group, truth, …}, {stream, position, …} of this device,
 --          {position, …} of every device's inbox, {group, tail, …} of those to join whose index is as the truth, end of the broadcasts or ''}
 local fresh = ARGV[1] ~= '0'
@@ -25,7 +25,9 @@ local known = redis.call('MGET', KEYS[11], KEYS[13], KEYS[14], ARGV[9] .. conn, 
 local fence = known[1] or '0'
 if known[2] or known[3] then
   return {2}
-elseif known[5] or fresh and known[4] then
+elseif known[5] then
+  return {6}
+elseif fresh and known[4] then
   return {5}
 end
 

@@ -73,7 +73,7 @@ func start(t *testing.T, change ...func(*Options)) *fixture {
 func (f *fixture) node(id string) {
 	f.t.Helper()
 	n := store.Node{ID: id, URL: nodeURL, Started: time.Now(), Conns: 7}
-	if _, err := f.store.RenewNode(f.t.Context(), n, true); err != nil {
+	if _, err := f.store.RenewNode(f.t.Context(), n); err != nil {
 		f.t.Fatal(err)
 	}
 	f.redis.KeepNode(id)

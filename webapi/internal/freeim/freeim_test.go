@@ -45,7 +45,7 @@ func newRig(t *testing.T, o Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.RenewNode(ctx, store.Node{ID: "n1", URL: "ws://node.example/ws", Started: time.Now()}, true); err != nil {
+	if _, err := s.RenewNode(ctx, store.Node{ID: "n1", URL: "ws://node.example/ws", Started: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	redis.KeepNode("n1")
