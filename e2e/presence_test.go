@@ -11,6 +11,7 @@ import (
 	"github.com/imtier/imtier/e2e/internal/api"
 	"github.com/imtier/imtier/e2e/internal/client"
 	"github.com/imtier/imtier/e2e/internal/ledger"
+	"github.com/imtier/imtier/e2e/internal/proc"
 	"github.com/imtier/imtier/e2e/internal/proxy"
 	"github.com/imtier/imtier/e2e/internal/rig"
 	"github.com/imtier/imtier/pkg/store/redistest"
@@ -72,6 +73,60 @@ func killOneOfThree(t *testing.T, clients int) {
 	}
 	<-time.After(length(10*time.Second, time.Second)) // an event too many would come now
 	w.Check(truth, 0)
+}
+
+// Redis is away for longer than a lease, and then everything stands still for as long, as when a machine is suspended. The clients
+// have been connected all the time, and nobody is told anything else.
+func TestFaultsNobodyIsOfflineBeyondTheLease(t *testing.T) {
+	t.Parallel()
+	const (
+		beyond = 18 * time.Second
+		enough = 10 * time.Second // for who would declare nodes dead
+	)
+	r := rig.Start(t, bin, rig.Options{Nodes: 3, Redis: []redistest.Option{redistest.AOF()}})
+	w := r.Watch()
+	crowd := r.Crowd(length(1000, 150), "client")
+	truth := crowd.Everybody()
+	w.Check(truth, time.Minute)
+	nobodyOffline := func(what string) {
+		t.Helper()
+		<-time.After(enough)
+		w.Check(truth, time.Minute)
+		for _, e := range w.Events.All() {
+			if e.Type == "offline" && truth[e.Client] {
+				t.Fatalf("%s: %s was reported offline", what, e.Client)
+			}
+		}
+	}
+	r.Redis.Kill()
+	<-time.After(beyond)
+	r.Redis.Restart()
+	nobodyOffline("redis was away")
+
+	programs := []*proc.Program{r.WebAPI}
+	janitor := r.Redis.Do("GET", "im:{all}:janitor")
+	for _, n := range r.Nodes {
+		programs = append(programs, n.Program)
+		var st proc.State
+		rig.Sure(t, func() (err error) { st, err = n.State(t.Context()); return err })
+		if strings.HasPrefix(janitor, st.Node+":") { // it goes on first
+			last := len(programs) - 1
+			programs[0], programs[last] = programs[last], programs[0]
+		}
+	}
+	for _, p := range programs {
+		p.Pause()
+	}
+	r.Redis.Pause()
+	<-time.After(beyond)
+	r.Redis.Resume()
+	for i, p := range programs {
+		p.Resume()
+		if i == 0 {
+			<-time.After(time.Second)
+		}
+	}
+	nobodyOffline("everything stood still")
 }
 
 // countsWithin is how soon after a node died the counts of groups have to be right.
