@@ -18,7 +18,7 @@ func TestAwaitedPeersAreLookedAtInEveryRound(t *testing.T) {
 		begin  func(*client)
 		reason protocol.Reason
 	}{
-		"who does not start": {true, func(*client) {}, protocol.ReasonMisuse},
+		"who does not start": {true, func(*client) {}, protocol.ReasonStateLost},
 		"who sends no UTF-8": {false, func(k *client) { k.send("\xff") }, protocol.ReasonBadUTF8},
 	} {
 		t.Run(name, func(t *testing.T) {
