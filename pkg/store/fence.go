@@ -32,7 +32,7 @@ import (
 // the script's text carries the fence it was made for (and with it its SHA-1 changes), and it does nothing where
 // the partition's fence is another one:
 //
-//	newLife   1. choose a fence above all others    2. SCRIPT LOAD the copy made for it
+//	newLife   1. choose a fence above all others that are known    2. SCRIPT LOAD the copy made for it
 //	          3. agree: raise the fence of "all", unless somebody has raised it since it was read
 //	          4. raise the others to what "all" has then
 //	publish   EVALSHA of the copy for the partition's fence → done, or
@@ -46,6 +46,11 @@ import (
 // milliseconds after the first, would be a loss to everybody who began to follow between the two. Whoever finds a
 // partition below "all" finishes what another began, or left undone. A needless newLife (SCRIPT FLUSH) costs a false
 // alarm: clients are told that loss cannot be excluded.
+//
+// The same A may come back before it has copied anything from B. Then fence and script fit together, and both are of a life
+// that is over: positions would go on below those that B gave out. So whoever has met a fence believes no lower one: to that
+// process a partition that has one is in no life at all, and "all" below it is a reason for a new life. A publisher that B never
+// told of its fence cannot know; but imservers hear of every fence, and ask when they may have missed something (Confirm).
 
 //go:embed lua/publish.lua
 var publishLua string
@@ -79,14 +84,17 @@ func copyFor(fence uint64, script string) string {
 // lives is what a Store knows about the fences: one life per partition, that of "all" at the end.
 type lives struct {
 	known []atomic.Pointer[life]
+	top   atomic.Uint64 // the highest fence that was ever met
 	turn  chan struct{} // held by the one who runs newLife
 }
 
+// noLife is no life: its script is never loaded anywhere, so that calling it leads to newLife.
+var noLife = lifeOf(0)
+
 func (l *lives) init(partitions int) {
 	l.known = make([]atomic.Pointer[life], partitions+1)
-	none := lifeOf(0) // never loaded anywhere, so it leads to newLife
 	for i := range l.known {
-		l.known[i].Store(none)
+		l.known[i].Store(noLife)
 	}
 	l.turn = make(chan struct{}, 1)
 }
@@ -100,11 +108,22 @@ func (l *lives) at(p int) *atomic.Pointer[life] {
 
 func (l *lives) of(p int) *life { return l.at(p).Load() }
 
-// learn remembers the fence that Redis reported for a partition.
+// learn remembers the fence that Redis reported for a partition. One below another that was met is of a life that is over, or
+// has not been raised yet.
 func (l *lives) learn(p int, fence uint64) {
+	l.meet(fence)
 	at := l.at(p)
-	if at.Load().fence != fence {
+	switch {
+	case fence < l.top.Load():
+		at.Store(noLife)
+	case at.Load().fence != fence:
 		at.Store(lifeOf(fence))
+	}
+}
+
+// meet remembers that there is, or was, a fence.
+func (l *lives) meet(fence uint64) {
+	for top := l.top.Load(); top < fence && !l.top.CompareAndSwap(top, fence); top = l.top.Load() {
 	}
 }
 
@@ -117,21 +136,25 @@ func (k keyspace) everywhere() []int {
 	return append(ps, allPartition)
 }
 
-// readLives learns the fences that Redis has.
-func (s *Store) readLives(ctx context.Context) error {
+// readLives learns the fences that Redis has, and returns them in the order of everywhere.
+func (s *Store) readLives(ctx context.Context) ([]uint64, error) {
 	ps := s.keys.everywhere()
 	cmds := make([]rueidis.Completed, len(ps))
 	for i, p := range ps {
 		cmds[i] = s.client.B().Get().Key(s.keys.epoch(p)).Build()
 	}
+	fences := make([]uint64, len(ps))
 	for i, r := range s.doMulti(ctx, cmds...) {
 		text, err := r.ToString()
 		if err != nil && !rueidis.IsRedisNil(err) {
-			return wrap("read fences", err)
+			return nil, wrap("read fences", err)
 		}
-		s.lives.learn(ps[i], parseFence(text))
+		fences[i] = parseFence(text)
 	}
-	return nil
+	for i := len(ps) - 1; i >= 0; i-- { // that of "all" first: none is above it
+		s.lives.learn(ps[i], fences[i])
+	}
+	return fences, nil
 }
 
 // parseFence reads a fence; what is none counts as 0, which leads to a new one.
@@ -154,22 +177,29 @@ func (s *Store) newLife(ctx context.Context, p int, seen string) (err error) {
 	case <-ctx.Done():
 		return wrap("wait for new fences", ctx.Err())
 	}
-	if s.lives.of(p).sha != seen {
+	if s.begun(p, seen) {
 		return nil
 	}
-	if err = s.readLives(ctx); err != nil {
+	fences, err := s.readLives(ctx)
+	if err != nil {
 		return err
 	}
-	if s.lives.of(p).sha != seen {
+	if s.begun(p, seen) {
 		return nil // another process did it
 	}
-	fence := s.lives.of(allPartition).fence
-	if fence <= s.lives.of(p).fence { // else it was agreed on, and not raised everywhere yet
+	fence := fences[len(fences)-1]
+	if p == allPartition || fence <= fences[p] { // else it was agreed on, and not raised everywhere yet
 		if fence, err = s.agreeOnFence(ctx, fence); err != nil {
 			return err
 		}
 	}
 	return s.raiseFences(ctx, fence)
+}
+
+// begun reports whether a partition is known to be in another life than the one seen.
+func (s *Store) begun(p int, seen string) bool {
+	l := s.lives.of(p)
+	return l != noLife && l.sha != seen
 }
 
 // agreeOnFence returns the fence of the life that follows the one of "all" that began at last: of our making, or of
@@ -190,27 +220,10 @@ func (s *Store) agreeOnFence(ctx context.Context, last uint64) (uint64, error) {
 	return parseFence(text), nil
 }
 
-// firstLife gives a Redis that has never had one its first fence. Not at the first message: whoever follows a
-// stream before it would have to take that message for the first of a later life.
-func (s *Store) firstLife(ctx context.Context) error {
-	for _, p := range s.keys.everywhere() {
-		if l := s.lives.of(p); l.fence == 0 {
-			if err := s.newLife(ctx, p, l.sha); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// chooseFence finds one above all that Redis has, as readLives just found, and above every epoch that was given out: a stream
-// that is new begins with the present millisecond. (Where clocks go back by more than a server is away, by a failover to a
+// chooseFence finds one above all that were ever met, and above every epoch that was given out: a stream that is new begins
+// with the present millisecond. (Where clocks go back by more than a server is away, by a failover to a
 // server whose clock is late for example, a stream may have an epoch above the fence; see docs/operations.md.)
 func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
-	var top uint64
-	for i := range s.lives.known {
-		top = max(top, s.lives.known[i].Load().fence)
-	}
 	now, err := s.do(ctx, s.client.B().Time().Build()).AsStrSlice()
 	if err != nil {
 		return 0, wrap("read redis time", err)
@@ -223,30 +236,37 @@ func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 	if err1 != nil || err2 != nil {
 		return 0, fmt.Errorf("read redis time: %q", now)
 	}
-	return max(top+1, sec*1000+usec/1000+1), nil
+	return max(s.lives.top.Load()+1, sec*1000+usec/1000+1), nil
 }
 
 // loadPublish loads the publishing scripts for a fence on every master. A replica must not get it: once promoted it
 // would pass for a server that has lost nothing.
 func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
+	return s.onMasters(ctx, "load publish script", func(ctx context.Context, node rueidis.Client) error {
+		return errors.Join(
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua)).Build()).Error(),
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua)).Build()).Error())
+	})
+}
+
+// onMasters does something on every master.
+func (s *Store) onMasters(ctx context.Context, what string, do func(context.Context, rueidis.Client) error) error {
 	nodes := s.client.Nodes()
-	loaded := 0
+	done := 0
 	for addr, node := range nodes {
 		if len(nodes) > 1 && !isMaster(ctx, node) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, s.timeout)
-		err := errors.Join(
-			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua)).Build()).Error(),
-			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua)).Build()).Error())
+		err := do(ctx, node)
 		cancel()
 		if err != nil {
-			return wrap("load publish script on "+addr, err)
+			return wrap(what+" on "+addr, err)
 		}
-		loaded++
+		done++
 	}
-	if loaded == 0 {
-		return fmt.Errorf("load publish script: %w: no master known", ErrUnavailable)
+	if done == 0 {
+		return fmt.Errorf("%s: %w: no master known", what, ErrUnavailable)
 	}
 	return nil
 }

@@ -136,6 +136,87 @@ func follow(t testing.TB, replica, master *redistest.Server) {
 	})
 }
 
+// The same before the server that comes back has copied anything: its fence and its script fit together, and both are of a
+// life that is over.
+func TestServerThatCopiedNothingIsNotBelieved(t *testing.T) {
+	srvA, srvB := redistest.Start(t), redistest.Start(t)
+	way := redistest.NewSwitch(t, srvA)
+	s := openHasty(t, Options{URL: way.URL()})
+	send := func(id string) (pos protocol.Position) {
+		eventually(t, "a send succeeds", func() bool {
+			rs, err := s.PublishInbox(context.Background(), message(id), []string{"x"}, true)
+			pos = rs[0].Pos
+			return err == nil
+		})
+		return pos
+	}
+	one := send("1")
+	follow(t, srvB, srvA)
+	srvB.Do("REPLICAOF", "NO", "ONE")
+	way.Turn(srvB)
+	two := send("2")
+	if two.Epoch <= one.Epoch {
+		t.Fatalf("the promoted replica continued: %v then %v", one, two)
+	}
+	way.Turn(srvA)
+	if three := send("3"); three.Epoch <= two.Epoch {
+		t.Fatalf("%v after %v: who has the latter takes the former for known", three, two)
+	}
+}
+
+// fallBack makes a life, sends in it, and gives Redis the fences of the one before, whose scripts it still knows.
+func fallBack(t testing.TB, s *Store) (lost protocol.Position) {
+	t.Helper()
+	ctx := context.Background()
+	send(t, s, "x", "before")
+	old := fences(t, s)
+	fence, err := s.agreeOnFence(ctx, old[len(old)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.raiseFences(ctx, fence); err != nil {
+		t.Fatal(err)
+	}
+	if lost = send(t, s, "x", "lost"); lost.Epoch != fence {
+		t.Fatalf("sent at %v, want the fence %d", lost, fence)
+	}
+	for i, p := range s.keys.everywhere() {
+		must(t, s.do(ctx, s.client.B().Set().Key(s.keys.epoch(p)).Value(formatFence(old[i])).Build()).Error())
+	}
+	return lost
+}
+
+func TestAFenceThatFellIsNotBelieved(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		lost := fallBack(t, s)
+		if after := send(t, s, "x", "after"); after.Epoch <= lost.Epoch {
+			t.Errorf("sent at %v after %v", after, lost)
+		}
+		for _, f := range fences(t, s) {
+			if f <= lost.Epoch {
+				t.Fatalf("fences are %v after %d", fences(t, s), lost.Epoch)
+			}
+		}
+	})
+}
+
+// One partition's server may come back alone, in a Cluster.
+func TestAPartitionsFenceThatFellIsRaised(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := context.Background()
+		lost := fallBack(t, s)
+		low := s.Partition("x")
+		for _, p := range s.keys.everywhere() {
+			if p != low {
+				must(t, s.do(ctx, s.client.B().Set().Key(s.keys.epoch(p)).Value(formatFence(lost.Epoch)).Build()).Error())
+			}
+		}
+		if after := send(t, s, "x", "after"); after.Epoch < lost.Epoch {
+			t.Errorf("sent at %v after %v", after, lost)
+		}
+	})
+}
+
 func TestRestartWithLostDataBeginsALargerEpoch(t *testing.T) {
 	for name, opts := range map[string][]redistest.Option{
 		"empty": nil,
