@@ -56,7 +56,7 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *tcp.Parker, 
 	n.acks = registry.NewAcks(st, log)
 	n.asks = registry.NewRequests(st, log)
 	n.hub = hub.New(hub.Options{
-		Log:    bus.StoredLog{Store: st},
+		Log:    bus.StoredLog{Store: st, Sure: func(ctx context.Context) error { return n.bus.Sure(ctx) }},
 		Closed: n.closed,
 		Final: func(c *hub.Conn) {
 			n.leaver.Add(store.ConnRef{ClientID: c.ClientID, ConnID: c.ID, Final: true})

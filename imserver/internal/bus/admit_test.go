@@ -40,7 +40,7 @@ func newStand(t *testing.T) *stand {
 	}
 	t.Cleanup(s.store.Close)
 	s.hub = hub.New(hub.Options{
-		Log: StoredLog{Store: s.store}, Lost: func() {}, Heard: func(context.Context) error { return nil },
+		Log: StoredLog{Store: s.store, Sure: func(ctx context.Context) error { return s.Sure(ctx) }}, Lost: func() {}, Heard: func(context.Context) error { return nil },
 		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
 		Closed: func(c *hub.Conn, _ protocol.Reason) {
 			if !c.Ready() {

@@ -33,6 +33,8 @@ type Bus struct {
 	control *control
 	streams *comparison // of the streams' tails
 	clients *comparison // of which connections may be open, and which groups they are in
+	fences  *comparison // of the fences
+	life    life
 	probe   probe
 
 	begun atomic.Bool // subscribed to the broadcasts for the first time
@@ -59,7 +61,8 @@ func New(o Options) *Bus {
 		b.kinds[o.Store.GroupChannel(p)] = protocol.Group
 	}
 	b.kinds[o.Store.AllChannel()] = protocol.All
-	b.streams = newComparison("streams", o.Log, o.Hub.Verify)
+	b.fences = newComparison("fences", o.Log, b.confirmLife)
+	b.streams = newComparison("streams", o.Log, b.compareStreams)
 	b.clients = newComparison("clients", o.Log, b.compareClients)
 	b.control = newControl(b)
 	b.sub = o.Store.NewSubscriber(b)
@@ -73,6 +76,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.control.start(ctx, &wg)
+	wg.Go(func() { b.fences.run(ctx) })
 	wg.Go(func() { b.streams.run(ctx) })
 	wg.Go(func() { b.clients.run(ctx) })
 	wg.Go(func() { b.prune(ctx) })

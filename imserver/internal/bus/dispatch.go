@@ -26,6 +26,7 @@ func (b *Bus) Message(channel string, payload []byte) {
 	}
 	switch p.Kind {
 	case protocol.PushMessage, protocol.PushEphemeral:
+		b.o.Store.MeetFence(p.Fence)
 		m, err := hub.NewMessage(p.Envelope)
 		if err != nil {
 			b.bad.Add(1)
@@ -46,6 +47,7 @@ func (b *Bus) Pause() { b.o.Hub.Flush() }
 // Lost implements store.Receiver.
 func (b *Bus) Lost(err error) {
 	b.lost.Store(true)
+	b.life.doubts.Add(1)
 	b.doubt()
 	b.o.Log.Warn("subscription interrupted", zap.Error(err))
 }
@@ -53,7 +55,9 @@ func (b *Bus) Lost(err error) {
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
 	b.doubt() // what a comparison read until now may be older than what was missed last
+	b.life.doubts.Add(1)
 	b.lost.Store(false)
+	b.fences.ask()
 	b.streams.ask()
 	b.clients.ask()
 }

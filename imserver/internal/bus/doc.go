@@ -5,7 +5,7 @@
 //	Redis ── Subscriber ── Message ─┬─▶ hub.Deliver                       (dispatch.go)
 //	                                └─▶ control workers: join, leave, close (control.go)
 //	server ── Admit: hold topics, subscribe, register in Redis, attach     (admit.go)
-//	interrupted ── verify tails, compare memberships                       (repair.go)
+//	interrupted ── confirm fences (life.go), verify tails, compare memberships (repair.go)
 //
 // The order in Admit and follow is what makes "nothing is missed" true: first the topic exists and notes what
 // arrives, then Redis confirms the subscription, then the stream's tail is read, then the connection is attached

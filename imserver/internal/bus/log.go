@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"math"
 
 	"github.com/imtier/imtier/imserver/internal/hub"
 	"github.com/imtier/imtier/pkg/protocol"
@@ -9,7 +10,10 @@ import (
 )
 
 // StoredLog reads the streams for the hub.
-type StoredLog struct{ Store *store.Store }
+type StoredLog struct {
+	Store *store.Store
+	Sure  func(context.Context) error // makes sure that fences are of the present life of Redis: see Bus.Sure
+}
 
 // After implements hub.Log. An entry that is not an envelope is passed over.
 func (l StoredLog) After(ctx context.Context, st protocol.Stream, after protocol.Position, limit int) ([]hub.Entry, error) {
@@ -40,12 +44,14 @@ func (l StoredLog) decode(ctx context.Context, st protocol.Stream, stored []stor
 	}
 }
 
-// Since implements hub.Log.
+// Since implements hub.Log. By its fences is judged what positions prove: while they may be of an earlier life of Redis, and
+// cannot be raised, nothing is proven.
 func (l StoredLog) Since(ctx context.Context, reads []hub.Read) ([]hub.Since, error) {
 	asked := make([]store.Read, len(reads))
 	for i, r := range reads {
 		asked[i] = store.Read{Stream: r.Stream, After: r.After, Limit: r.Limit}
 	}
+	doubt := l.Sure(ctx)
 	found, err := l.Store.Since(ctx, asked)
 	if err != nil {
 		return nil, err
@@ -53,6 +59,9 @@ func (l StoredLog) Since(ctx context.Context, reads []hub.Read) ([]hub.Since, er
 	out := make([]hub.Since, len(reads))
 	for i, f := range found {
 		out[i].Tail = hub.Tail{Pos: f.Pos, Fence: f.Fence}
+		if doubt != nil {
+			out[i].Fence = math.MaxUint64
+		}
 		if reads[i].Limit > 0 {
 			if out[i].Entries, err = l.decode(ctx, reads[i].Stream, f.Entries, reads[i].Limit); err != nil {
 				return nil, err

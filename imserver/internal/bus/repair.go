@@ -70,6 +70,13 @@ func (b *Bus) trust(since int64) {
 	}
 }
 
+// compareStreams finds what the streams have that did not arrive. The fences come first: then what was sent below them is
+// there, and nothing follows it. If they cannot be raised now, what was missed need not wait for it.
+func (b *Bus) compareStreams(ctx context.Context, failed func(error)) error {
+	_ = b.Sure(ctx) // confirmLife tells
+	return b.o.Hub.Verify(ctx, failed)
+}
+
 // compareClients finds out what joins and leaves were missed, and which connections must not be open, or are not registered.
 // Memberships come first: the messages of groups wait for them.
 func (b *Bus) compareClients(ctx context.Context, failed func(error)) error {

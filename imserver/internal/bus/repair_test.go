@@ -42,7 +42,7 @@ func run(t *testing.T, st *store.Store, log *zap.Logger, compare func(context.Co
 	t.Helper()
 	var b *Bus
 	h := hub.New(hub.Options{
-		Log: StoredLog{Store: st}, Lost: func() { b.Dropped() }, Heard: func(ctx context.Context) error { return b.Heard(ctx) },
+		Log: StoredLog{Store: st, Sure: func(ctx context.Context) error { return b.Sure(ctx) }}, Lost: func() { b.Dropped() }, Heard: func(ctx context.Context) error { return b.Heard(ctx) },
 		PingInterval: time.Minute, PongTimeout: time.Minute, StartTimeout: time.Minute,
 	})
 	b = New(Options{Store: st, Hub: h, Log: log, Compare: compare})
@@ -76,7 +76,7 @@ func TestStreamsAreRepairedWhileClientsAreCompared(t *testing.T) {
 	b.sub.Reset()
 	<-comparing
 	// That of the streams began at the same time.
-	eventually(t, "streams have been compared", func() bool { return logs.FilterMessage("compared with redis").Len() > 0 })
+	eventually(t, "streams have been compared", func() bool { return logs.FilterField(zap.String("what", "streams")).Len() > 0 })
 	// A message that is not announced stands for one that was sent while there was no subscription.
 	envelope := protocol.Envelope{ID: "m", Time: 1, Data: []byte("1")}
 	redis.Do("XADD", "im:{all}:s", "99999999999999-1", "m", string(envelope.Encode()))

@@ -187,7 +187,9 @@ func (h *Hub) prove(ctx context.Context, ask []*beginning) error {
 // judge decides what one stream's log proves about a beginning.
 func (h *Hub) judge(ctx context.Context, b *beginning, r Read, found Since) error {
 	tail := found.Tail
-	sameLife := b.pos.Epoch >= tail.Fence
+	// What this node had before the log was read is gone: the log lost its end, and nobody has raised the fence yet.
+	lost := tail.Pos.Less(b.tail)
+	sameLife := b.pos.Epoch >= tail.Fence && !lost
 	switch {
 	case tail.Pos.Less(b.pos): // the log ends before what the client has: it lost its end
 		b.pos = tail.Pos
