@@ -1,9 +1,11 @@
 package imserver
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store"
@@ -89,4 +91,29 @@ func TestALostEndIsNoticedBeforeAnythingIsSent(t *testing.T) {
 			t.Errorf("told that nothing is missing: %s", f.raw)
 		}
 	}
+}
+
+// A node is cut off for longer than messages are kept. What was sent meanwhile is told as a gap, though its stream begins anew as
+// one that merely expired.
+func TestWhatExpiredWhileCutOffIsToldAsAGap(t *testing.T) {
+	redis := redistest.Start(t)
+	way := redistest.NewSwitch(t, redis)
+	const keeps = time.Second
+	n := start(t, way.URL(), func(c *Config) { c.HistoryTTL = keeps })
+	st, err := store.Open(context.Background(), store.Options{URL: redis.URL(), Partitions: partitions, HistoryTTL: keeps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	p := publisher{t, st}
+	k := n.connect(true, ticket.Claims{ClientID: "ann"})
+	p.inbox("a", "ann")
+	k.expect("a")
+	way.Turn(nil)
+	p.inbox("missed", "ann")
+	eventually(t, "it has expired", func() bool { return redis.Do("EXISTS", inboxKey(st, "ann")) == ":0" })
+	way.Turn(redis)
+	eventually(t, "ready", func() bool { return n.ready() == 200 })
+	p.inbox("b", "ann")
+	k.expect("a", "gap", "b")
 }

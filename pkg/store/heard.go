@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 var errNotSubscribed = errors.New("the subscription is interrupted")
@@ -25,10 +26,20 @@ func (b *Subscriber) Heard(ctx context.Context) error {
 	}
 }
 
+// Complete returns up to when the Receiver has been given everything that was published, interruptions aside: at most a
+// few seconds ago while there is a connection. It is zero before the first one.
+func (b *Subscriber) Complete() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.complete
+}
+
 // pings pairs the PINGs of one connection with their answers: Redis answers in order, and behind all that it had published
 // to this connection before. Guarded by Subscriber.mu.
 type pings struct {
 	sent, answered uint64
+	mark           uint64 // the last one whose time is known,
+	at             time.Time
 	open           *round // waits for an answer
 	next           *round // those who came meanwhile share the next PING
 }
@@ -62,6 +73,9 @@ func (b *Subscriber) ping(out []byte) []byte {
 	defer b.mu.Unlock()
 	p := &b.pings
 	p.sent++
+	if p.answered >= p.mark {
+		p.mark, p.at = p.sent, time.Now()
+	}
 	if p.open == nil && p.next != nil {
 		p.open, p.next = p.next, nil
 		p.open.ping = p.sent
@@ -86,6 +100,9 @@ func (b *Subscriber) ponged() {
 	defer b.mu.Unlock()
 	p := &b.pings
 	p.answered++
+	if p.answered == p.mark {
+		b.complete = p.at
+	}
 	if p.open == nil || p.answered < p.open.ping {
 		return
 	}

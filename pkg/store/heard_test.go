@@ -128,3 +128,34 @@ func TestManyWaitForOnePing(t *testing.T) {
 		t.Errorf("%d pings, %v", n, err)
 	}
 }
+
+// What is published while Redis is silent may be missed from the beginning of the silence on, and not only when it is noticed.
+func TestCompleteEndsWithTheSilence(t *testing.T) {
+	srv := redistest.Start(t)
+	s := open(t, Options{URL: srv.URL()})
+	if at := s.NewSubscriber(&ear{}).Complete(); !at.IsZero() {
+		t.Errorf("complete up to %v without a connection", at)
+	}
+	h := hear(t, s)
+	h.subscribe(t, "one")
+	began := time.Now()
+	for range 3 {
+		must(t, h.sub.Heard(ctxb))
+		if at := h.sub.Complete(); at.Before(began) || at.After(time.Now()) {
+			t.Errorf("complete up to %v, asked at %v", at, began)
+		}
+		began = h.sub.Complete()
+	}
+	srv.Pause()
+	silent := time.Now()
+	h.waitStory(t, "lost")
+	if at := h.sub.Complete(); at.After(silent) {
+		t.Errorf("complete up to %v, silent since %v", at, silent)
+	}
+	srv.Resume()
+	h.waitStory(t, "lost", "restored")
+	must(t, h.sub.Heard(ctxb))
+	if at := h.sub.Complete(); at.Before(silent) {
+		t.Errorf("complete up to %v after it was restored", at)
+	}
+}

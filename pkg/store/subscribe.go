@@ -44,6 +44,7 @@ type Subscriber struct {
 	channels map[string]*subscription
 	conn     net.Conn      // nil while there is none
 	pings    pings         // of conn
+	complete time.Time     // see Complete
 	wake     chan struct{} // capacity 1: channels changed or somebody waits for a ping, the writer should look
 }
 

@@ -48,6 +48,7 @@ func (b *Bus) Pause() { b.o.Hub.Flush() }
 func (b *Bus) Lost(err error) {
 	b.lost.Store(true)
 	b.life.doubts.Add(1)
+	b.miss()
 	b.doubt()
 	b.o.Log.Warn("subscription interrupted", zap.Error(err))
 }
@@ -55,6 +56,7 @@ func (b *Bus) Lost(err error) {
 // Restored implements store.Receiver: what was published meanwhile is found by comparing.
 func (b *Bus) Restored() {
 	b.doubt() // what a comparison read until now may be older than what was missed last
+	b.miss()
 	b.life.doubts.Add(1)
 	b.lost.Store(false)
 	b.fences.ask()
@@ -63,7 +65,10 @@ func (b *Bus) Restored() {
 }
 
 // Dropped is the hub's call for a comparison after it had to drop arrivals.
-func (b *Bus) Dropped() { b.streams.ask() }
+func (b *Bus) Dropped() {
+	b.miss()
+	b.streams.ask()
+}
 
 // Heard returns nil when everything that Redis published before the call has been passed to the hub.
 func (b *Bus) Heard(ctx context.Context) error { return b.sub.Heard(ctx) }

@@ -70,6 +70,15 @@ func (b *Bus) trust(since int64) {
 	}
 }
 
+// miss tells the hub that something may not have arrived.
+func (b *Bus) miss() {
+	since := b.sub.Complete()
+	if since.IsZero() { // nothing was followed before
+		since = time.Now()
+	}
+	b.o.Hub.Missed(since)
+}
+
 // compareStreams finds what the streams have that did not arrive. The fences come first: then what was sent below them is
 // there, and nothing follows it. If they cannot be raised now, what was missed need not wait for it.
 func (b *Bus) compareStreams(ctx context.Context, failed func(error)) error {

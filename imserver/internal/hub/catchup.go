@@ -69,6 +69,10 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch
 	s := h.shard(f.t.stream)
 	s.mu.Lock()
 	next := batch{from: f.pos, head: f.t.head, anywhere: f.oldest && f.pos.IsZero(), limit: connBatch - int(c.spared)}
+	var doubt *protocol.Position
+	if floor := f.t.floor; f.missed {
+		doubt = &floor
+	}
 	is := f.mode == behind && f.slot >= 0
 	s.mu.Unlock()
 	if !is || h.holds(f.t.stream) { // ReleaseGroups calls again
@@ -96,7 +100,8 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch
 			return finished, nil
 		}
 	}
-	last, ok := h.replay(c, f.t.wire, from, anywhere, entries)
+	last, ok := h.replay(c, f.t.wire, from, anywhere, doubt, entries)
+	told := doubt != nil && from.Less(last) && doubt.Less(last)
 	c.adapt(limit, entries, last, ok)
 	switch {
 	case !ok || !end || !last.Less(head):
@@ -115,7 +120,7 @@ func (h *Hub) catchUpOne(ctx context.Context, c *Conn, f *follow, fetched *batch
 		}
 	}
 	switch {
-	case s.advance(f, last, ok && end):
+	case s.advance(f, last, ok && end, told):
 		return finished, nil
 	case !ok:
 		return waits, nil
@@ -165,14 +170,17 @@ func (h *Hub) firstOfNew(ctx context.Context, st protocol.Stream, from protocol.
 	return from.Epoch >= tails[0].Fence, nil
 }
 
-// replay sends messages from the log; anywhere means that the first one need not follow from. It returns the last
-// position passed, and false when the socket is full or closed.
-func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bool, entries []Entry) (protocol.Position, bool) {
+// replay sends messages from the log; anywhere means that the first one need not follow from, and doubt, unless nil, where
+// something may be missing all the same. It returns the last position passed, and false when the socket is full or closed.
+func (h *Hub) replay(c *Conn, stream string, from protocol.Position, anywhere bool, doubt *protocol.Position, entries []Entry) (protocol.Position, bool) {
 	b := bundle{c: c, passed: from}
 	for _, e := range entries {
-		if !from.Next(e.Pos) && !anywhere {
+		if doubted := doubt != nil && doubt.Less(e.Pos); doubted || !from.Next(e.Pos) && !anywhere {
 			if !b.send(from) || c.sendGap(stream, from, e.Pos) != sent {
 				return b.passed, false
+			}
+			if doubted {
+				doubt = nil
 			}
 		}
 		anywhere = false
@@ -216,12 +224,15 @@ func (b *bundle) send(pos protocol.Position) bool {
 	return true
 }
 
-// advance notes how far a follow has been read and makes it live when end is set and it has everything. It
-// reports whether nothing is left to do for it.
-func (s *shard) advance(f *follow, pos protocol.Position, end bool) bool {
+// advance notes how far a follow has been read, and what it was told of, and makes it live when end is set and it has
+// everything. It reports whether nothing is left to do for it.
+func (s *shard) advance(f *follow, pos protocol.Position, end, told bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.pos = pos
+	if told {
+		f.missed = false
+	}
 	if f.slot < 0 {
 		return true
 	}

@@ -60,9 +60,9 @@ func (h *Hub) Settle(st protocol.Stream, tail protocol.Position) {
 		s.adopt(t, tail)
 	case t.doubted:
 		t.doubted = false
-		s.compare(t, tail)
+		s.compare(t, tail, protocol.Position{})
 	default:
-		t.renew(tail)
+		s.renew(t, tail)
 	}
 }
 

@@ -67,6 +67,7 @@ type Options struct {
 	Input   Input       // what a peer may send
 	Limited func(Limit) // a peer is ended because it sent more
 
+	Keeps        time.Duration // how long the log has a message at least
 	PingInterval time.Duration // how often a silent peer is pinged
 	PongTimeout  time.Duration // how long it may stay silent after that
 	StartTimeout time.Duration // how long an imtier.v1 peer may take to start
@@ -82,6 +83,7 @@ type Hub struct {
 	counters Counters
 	unsent   unsent
 	held     atomic.Bool // see HoldGroups
+	blind    blind
 
 	forgotten atomic.Int64 // topics
 

@@ -50,6 +50,7 @@ type item struct {
 	pos protocol.Position // zero: ephemeral
 	msg *Message
 	gap *protocol.Position // what comes before this item is not known from here on
+	cut bool               // no message: the log ends at pos, see shard.cut
 	v1  []byte             // the frame for imtier.v1 connections, made when the first one needs it
 }
 

@@ -149,8 +149,13 @@ func (s *shard) accept(a *arrival) {
 		t.unsettle(a.pos)
 	case !t.tail.Less(a.pos): // known already
 	case t.continues(a.pos, a.fence) && s.hasRoom(t, 1):
+		it := &item{pos: a.pos, msg: a.msg}
+		if !t.tail.Next(a.pos) && s.hub.hides() {
+			prev := t.tail
+			it.gap = &prev
+		}
 		t.tail = a.pos
-		s.enqueue(t, &item{pos: a.pos, msg: a.msg})
+		s.enqueue(t, it)
 	default:
 		t.unsettle(a.pos)
 		s.hub.catch.repair(t, s)
@@ -189,6 +194,9 @@ func (t *topic) begin() {
 	t.next = len(t.members) - 1
 	if it := t.queue[0]; !it.pos.IsZero() {
 		t.head = it.pos
+		if it.cut {
+			t.floor = it.pos
+		}
 	}
 }
 
@@ -246,12 +254,21 @@ func (t *topic) near() (sum int32) {
 // give hands one message to one member and reports whether the socket took it. The caller holds mu.
 func (s *shard) give(f *follow, it *item) bool {
 	c := f.conn
-	if f.mode != live || !it.pos.IsZero() && !f.pos.Less(it.pos) || c.leaving.first(f.t.stream).withholds(it.pos) {
+	if it.cut {
+		f.missed = true
+		return false
+	}
+	back := !it.pos.IsZero() && !f.pos.Less(it.pos) // known already, unless the log has been cut
+	if f.mode != live || back && !f.missed || c.leaving.first(f.t.stream).withholds(it.pos) {
+		return false
+	}
+	if back && c.V1 { // positions only rise for a client, until it begins anew
+		c.end(protocol.ReasonStateLost)
 		return false
 	}
 	result := sent
 	switch { // also told to those whom the message leaves out
-	case !it.pos.IsZero() && f.pos.Less(f.t.floor):
+	case !it.pos.IsZero() && f.missed:
 		result = c.sendGap(f.t.wire, f.pos, it.pos)
 	case it.gap != nil:
 		result = c.sendGap(f.t.wire, *it.gap, it.pos)
@@ -280,6 +297,6 @@ func (s *shard) give(f *follow, it *item) bool {
 // pass moves the position over a message; an ephemeral one has none.
 func (f *follow) pass(pos protocol.Position) {
 	if !pos.IsZero() {
-		f.pos = pos
+		f.pos, f.missed = pos, false
 	}
 }

@@ -24,7 +24,7 @@ type topic struct {
 	tail    protocol.Position // the last message queued or fanned out
 	seen    protocol.Position // the last one that arrived while not settled
 	head    protocol.Position // the last message whose fan-out has begun
-	floor   protocol.Position // a member that has come less far than this may have missed something; see renew
+	floor   protocol.Position // where the log was cut last
 	heard   protocol.Position // of a group: all leaves before that message have been announced, see Hub.heardOf
 
 	queue     []*item
@@ -44,6 +44,7 @@ type follow struct {
 	// A zero pos means the oldest message there is: what came before it was never this follow's. Before its start: it is
 	// to begin there unless the client says otherwise.
 	oldest bool
+	missed bool // something, perhaps, between pos and what comes after the topic's floor: then it is told
 	joined bool // after its connection was registered: what was said before pos is not for it
 
 	giving sync.Mutex // held while messages from the log are given, taken before the shard's mu; whoever ends the follow waits
@@ -98,13 +99,27 @@ func (t *topic) settle(tail protocol.Position) {
 	t.seen = protocol.Position{}
 }
 
-// renew moves the tail of an empty stream to where it ends, still empty, in a later life of Redis. Who comes from now on
-// begins there. Who was here before is told with the next message that something may be missing.
-func (t *topic) renew(tail protocol.Position) {
+// renew moves the tail of an empty stream to where it ends, still empty, in a later life of Redis. The caller holds mu.
+func (s *shard) renew(t *topic, tail protocol.Position) {
 	if t.settled && t.tail.Seq == 0 && tail.Seq == 0 && t.tail.Less(tail) {
-		t.tail, t.head, t.floor = tail, tail, tail
+		s.cut(t, tail)
 	}
 }
+
+// cut moves the tail to where the log ends although something may have come after what this node has: the log has lost
+// its end, or what was missed has expired. Who comes from now on begins there. Who is here is told with the next message that
+// something may be missing, and not at once: a failover would be a frame for every member of every stream. The caller holds mu.
+func (s *shard) cut(t *topic, end protocol.Position) {
+	t.tail = end
+	if end.Less(t.heard) {
+		t.heard = end // positions above it may come again, and leaves before them
+	}
+	s.enqueue(t, &item{pos: end, msg: nothing, cut: true})
+	s.poke()
+}
+
+// nothing is what an item has that is no message.
+var nothing = new(Message)
 
 // unsettle notes that something may be missing behind tail.
 func (t *topic) unsettle(seen protocol.Position) {
