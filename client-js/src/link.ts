@@ -47,7 +47,7 @@ export class Link {
     socket.onopen = () => { this.opened = true; };
     socket.onmessage = (event: { data: unknown }) => this._receive(event.data);
     socket.onclose = (event: { code?: number; reason?: string }) => this._end(event.code ?? 1006, event.reason ?? "");
-    socket.onerror = () => {}; // a close follows
+    socket.onerror = () => { if (!this.opened) this._end(1006, ""); }; // Node.js 22 says no close when it was refused
   }
 
   /** Sends a frame; false when the link is over or the server has not begun yet. */

@@ -102,6 +102,22 @@ describe("connecting", () => {
     }
   });
 
+  it("tries again soon when a refusal is told by an error alone", async () => {
+    server.refuse = server.errorOnly = true;
+    im = client();
+    const opened = im.connect();
+    await settle();
+    assert.equal(im.state, "waiting");
+    server.refuse = false;
+    await advance(1_050);
+    await opened;
+    server.forgetTokens();
+    server.drop();
+    await advance(1_050);
+    assert.equal(im.state, "open");
+    assert.deepEqual(server.sockets.slice(-2).map((socket) => /session|token/u.exec(socket.url)?.[0]), ["session", "token"]);
+  });
+
   it("can be closed while connecting, at any moment, and leaves no timer", async () => {
     for (let after = 0; after < 6; after++) {
       im = client();

@@ -35,6 +35,21 @@ describe("the package", () => {
     for (const file of ["a.mjs", "b.cjs"]) assert.equal(run(process.execPath, file), "idle function true\n");
   });
 
+  it("comes back soon after a refusal with the WebSocket of Node.js, which tells it by an error alone", () => {
+    writeFileSync(join(project, "refused.mjs"), `
+      import { createServer } from "node:http";
+      import { ImClient } from "@imtier/client";
+      const server = createServer().on("upgrade", (_, socket) => socket.end("HTTP/1.1 409 Conflict\\r\\ncontent-length: 0\\r\\n\\r\\n"));
+      server.listen(0, "127.0.0.1", () => {
+        let asked = 0;
+        const end = (text) => { console.log(text); process.exit(); };
+        setTimeout(() => end("too late"), 10_000);
+        const im = new ImClient({ connectUrl: () => ++asked === 3 ? end("asked again") : "ws://127.0.0.1:" + server.address().port });
+        im.connect().catch(end);
+      });`);
+    assert.equal(run(process.execPath, "--experimental-websocket", "refused.mjs"), "asked again\n"); // the flag is for Node.js 20
+  });
+
   it("works as a script, in one file", () => {
     const context: Record<string, unknown> = {};
     runInNewContext(readFileSync(join(project, "node_modules/@imtier/client/dist/imtier.global.js"), "utf8")

@@ -18,6 +18,8 @@ export class FakeServer {
   issued = 0;
   /** Refuses handshakes as a browser sees it: nothing but 1006. */
   refuse = false;
+  /** Refuses as the WebSocket of Node.js 22 tells it: an error, and no close. */
+  errorOnly = false;
   /** Does not answer handshakes at all. */
   hang = false;
   /** Accepts, but says no hello. */
@@ -228,7 +230,10 @@ export class FakeSocket implements SocketLike {
 
   private _handshake(): void {
     if (this.server.hang || this._over) return;
-    if (this.server.refuse || !this.server.take(this.url)) return this.end(1006);
+    if (this.server.refuse || !this.server.take(this.url)) {
+      this.onerror?.(undefined as never);
+      return this.server.errorOnly ? undefined : this.end(1006);
+    }
     this.live = true;
     this.onopen?.(undefined as never);
     if (this.server.mute) return;

@@ -410,6 +410,7 @@ var Link = class {
     socket.onmessage = (event) => this._receive(event.data);
     socket.onclose = (event) => this._end(event.code ?? 1006, event.reason ?? "");
     socket.onerror = () => {
+      if (!this.opened) this._end(1006, "");
     };
   }
   /** Sends a frame; false when the link is over or the server has not begun yet. */
