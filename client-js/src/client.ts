@@ -15,6 +15,7 @@ import { webStorage, type PositionStore } from "./store.js";
 import type { Upstream, UpstreamOwner } from "./upstream.js";
 
 const REQUEST_MS = 10_000;
+const LOAD_MS = 5_000; // for the store: the server waits for start as long again
 
 interface Opening {
   promise: Promise<void>;
@@ -249,13 +250,19 @@ export class ImClient<Data = any> {
   }
 
   private async _load(): Promise<void> {
+    if (!this._store) return;
+    let timer;
     try {
-      const saved = await this._store?.load();
+      const saved = await Promise.race([this._store.load(), new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${LOAD_MS} ms`)), LOAD_MS);
+      })]);
       if (!saved || (this._owner !== undefined && this._owner !== saved.clientId)) return;
       this._owner ??= saved.clientId;
       this._delivery.reset(saved.pos);
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
+    } finally {
+      clearTimeout(timer);
     }
   }
 

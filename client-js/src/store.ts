@@ -10,8 +10,8 @@ export interface Saved {
 /**
  * Keeps positions over the page's life. Writing is asked for once a second while messages come, and ten times a second at
  * most when senders wait for that or messages are marked as read; besides when a connection begins, when memberships
- * change, when the page is hidden and when the client is closed. Failures are reported as `error` events and change
- * nothing else.
+ * change, when the page is hidden and when the client is closed. Reading has 5 seconds. Failures are reported as `error`
+ * events and change nothing else.
  */
 export interface PositionStore {
   load(): Saved | undefined | Promise<Saved | undefined>;

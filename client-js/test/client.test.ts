@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { ImClient, type ImError, type Options, type StateChange } from "../src/index.js";
+import type { Positions } from "../src/frames.js";
 import { advance, restoreTime, setBack, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 
@@ -113,7 +114,7 @@ describe("connecting", () => {
     await opened;
     server.forgetTokens();
     server.drop();
-    await advance(1_050);
+    await advance(2_050);
     assert.equal(im.state, "open");
     assert.deepEqual(server.sockets.slice(-2).map((socket) => /session|token/u.exec(socket.url)?.[0]), ["session", "token"]);
   });
@@ -176,6 +177,20 @@ describe("connecting", () => {
       await advance(40_000);
       assert.equal(im.state, "open", String(code));
     }
+  });
+
+  it("reconnects after a protocol error before the start, which may have come late", async () => {
+    server.mute = true;
+    im = client();
+    void im.connect();
+    await settle();
+    server.drop(4503, "no start in time");
+    assert.equal(im.state, "waiting");
+    server.mute = false;
+    await advance(1_050);
+    assert.equal(im.state, "open");
+    server.drop(4503);
+    assert.equal(im.state, "closed");
   });
 
   it("refuses options without connectUrl", () => {
@@ -952,6 +967,18 @@ describe("migrate", () => {
     assert.deepEqual(names(), ["connecting", "open"]);
   });
 
+  it("tries a fresh URL when the new connection starts too late, and stays where it is", async () => {
+    await open();
+    states.length = 0;
+    server.mute = true;
+    server.last.give({ type: "migrate", url: server.url("other"), withinMs: 5_000 });
+    await settle();
+    server.mute = false;
+    server.last.end(4503, "no start in time");
+    await settle();
+    assert.deepEqual([states, server.sockets.length, server.issued, server.open], [[], 3, 2, [server.last]]);
+  });
+
   it("ends in an ordinary reconnect when nothing helps", async () => {
     await open();
     server.refuse = true;
@@ -1007,6 +1034,22 @@ describe("keeping positions", () => {
     server.publish("inbox", "a");
     assert.deepEqual(got, ["a"]);
     assert.ok(errors.every((error) => error.code === "store") && errors.length >= 2);
+  });
+
+  it("starts without when the store does not answer, in time for the server, and ignores what it says later", async () => {
+    let answer: (saved: { clientId: string; pos: Positions }) => void = () => {};
+    im = client({ store: { load: () => new Promise((resolve) => (answer = resolve)), save() {} } });
+    const opened = im.connect();
+    await advance(5_050);
+    await opened;
+    assert.deepEqual(errors.map((error) => [error.code, (error.cause as Error).message]), [["store", "no answer within 5000 ms"]]);
+    server.publish("inbox", "a");
+    answer({ clientId: "ann", pos: { inbox: "1000-0" } });
+    await settle();
+    server.drop();
+    await advance(1_050);
+    assert.deepEqual(server.last.got[0], { type: "start", pos: { inbox: "1000-1", all: "1000-0" } });
+    assert.deepEqual(got, ["a"]);
   });
 
   for (const how of ["missing", "forbidden"]) {

@@ -347,6 +347,7 @@ var CLOSE_CODES = {
   4504: "too much input"
 };
 var DRAINING = 4e3;
+var MISUSE = 4503;
 function isFinal(code) {
   return code >= 4500 && code < 5e3;
 }
@@ -557,7 +558,7 @@ var Connection = class {
     if (frame.type === "started" && link === this._link) this._set({ state: "open" });
   }
   lost(link, code, text) {
-    if (isFinal(code)) return this.close({ by: "server", code, name: nameOfCode(code), text });
+    if (isFinal(code) && (code !== MISUSE || link.started)) return this.close({ by: "server", code, name: nameOfCode(code), text });
     if (link === this._next) this._next = void 0;
     else this._link = void 0;
     if (this._link) {
@@ -1025,6 +1026,7 @@ function webStorage(key = "imtier.positions", storage) {
 
 // src/client.ts
 var REQUEST_MS = 1e4;
+var LOAD_MS = 5e3;
 var ImClient = class {
   constructor(options) {
     this._emitter = new Emitter();
@@ -1217,13 +1219,19 @@ var ImClient = class {
     this._opening = void 0;
   }
   async _load() {
+    if (!this._store) return;
+    let timer;
     try {
-      const saved = await this._store?.load();
+      const saved = await Promise.race([this._store.load(), new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${LOAD_MS} ms`)), LOAD_MS);
+      })]);
       if (!saved || this._owner !== void 0 && this._owner !== saved.clientId) return;
       this._owner ?? (this._owner = saved.clientId);
       this._delivery.reset(saved.pos);
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
+    } finally {
+      clearTimeout(timer);
     }
   }
   async _save() {
