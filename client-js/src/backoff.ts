@@ -12,5 +12,5 @@ export function backoff(n: number, random: () => number = Math.random): number {
 
 /** The upper end of the wait before attempt `n`. */
 export function longestWait(n: number): number {
-  return Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(n, 16));
+  return Math.min(LONGEST_MS, FIRST_MS * 2 ** n);
 }

@@ -63,9 +63,9 @@ export class ImClient<Data = any> {
   constructor(options: Options) {
     if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: the option connectUrl has to be a function");
     this._options = options;
-    const { store } = options;
+    const { store } = options, globals = globalThis as Partial<typeof globalThis>;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
-    this._Socket = options.WebSocket ?? (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
+    this._Socket = options.WebSocket ?? globals.WebSocket as SocketConstructor | undefined;
     const connection: ConnectionOptions = {
       connectUrl: options.connectUrl,
       Socket: this._Socket!, // connect sees to it
@@ -81,7 +81,7 @@ export class ImClient<Data = any> {
     };
     this._upstream = new Connection(connection, owner);
     const name = options.shared === true ? "default" : options.shared;
-    if (name && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks) {
+    if (name && globals.BroadcastChannel && globals.navigator?.locks) {
       this._share = async () => {
         const { Tabs } = await import("./shared/tabs.js");
         await this._loading; // other tabs say at once where they are
@@ -127,8 +127,8 @@ export class ImClient<Data = any> {
       opening.promise.catch(() => {}); // who does not wait for it sees the state
     }
     const { promise } = this._opening;
-    this._loading ??= this._load();
-    this._unwatch ??= this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
+    this._loading = this._loading ?? this._load();
+    this._unwatch = this._unwatch ?? this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
     if (this._share) void this._connectShared(this._share);
     else this._upstream.connect();
     return promise;
@@ -257,7 +257,7 @@ export class ImClient<Data = any> {
         timer = setTimeout(() => reject(new Error(`no answer within ${LOAD_MS} ms`)), LOAD_MS);
       })]);
       if (!saved || (this._owner !== undefined && this._owner !== saved.clientId)) return;
-      this._owner ??= saved.clientId;
+      this._owner = saved.clientId;
       this._delivery.reset(saved.pos);
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
@@ -281,12 +281,7 @@ export class ImClient<Data = any> {
 
   /** Calls handlers that nothing waits for; false when there are none. */
   private _tell(event: "state" | "error", value: unknown): boolean {
-    const failed = (error: unknown) => console.error(error);
-    try {
-      this._emitter.emit(value, event)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    this._emitter.tell(value, event, (error) => console.error(error));
     return this._emitter.has(event);
   }
 }

@@ -1,6 +1,7 @@
 import { left } from "./clock.js";
 import type { ClientFrame, Positions } from "./frames.js";
 import type { Position } from "./position.js";
+import { remember } from "./remember.js";
 
 /** How long acknowledgements are collected. */
 const BATCH_MS = 1_000;
@@ -41,11 +42,7 @@ export class Confirmations {
 
   /** The user has seen messages. */
   read(ids: string[]): void {
-    for (const id of ids) this._reads.add(id);
-    for (const id of this._reads) {
-      if (this._reads.size <= MOST_IDS) break;
-      this._reads.delete(id);
-    }
+    for (const id of ids) remember(this._reads, id, MOST_IDS);
     this._arm(left(this._last, URGENT_MS));
   }
 

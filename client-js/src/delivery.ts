@@ -4,9 +4,12 @@ import { ImError } from "./errors.js";
 import { groupOfStream, streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type StartedFrame, type StreamFrame } from "./frames.js";
 import { messageOf } from "./message.js";
 import { isAfter, type Position } from "./position.js";
-import { Seen } from "./seen.js";
+import { remember } from "./remember.js";
 
-/** Keys remembered: several times what a resume brings again, which positions keep out already. */
+/**
+ * Keys remembered: several times what a resume brings again, which positions keep out already. What is older cannot come
+ * again, unless a sender used an id twice far apart.
+ */
 const REMEMBERED = 4_096;
 
 /**
@@ -15,7 +18,7 @@ const REMEMBERED = 4_096;
  */
 export class Delivery {
   private _cursors = new Map<string, Cursor>();
-  private _seen = new Seen(REMEMBERED);
+  private _seen = new Set<string>();
   private _emitter: Emitter;
   private _handled: (stream: string, pos: Position, urgent: boolean) => void;
   private _failed: (error: ImError) => void;
@@ -74,7 +77,7 @@ export class Delivery {
       case "receipt": return this._receipt(frame);
       case "gap": {
         const { stream, from, to } = frame; // `to` itself may still come
-        if (this._seen.add(`gap\n${stream}\n${from}\n${to}`)) this._emit({ stream, from, to }, "gap");
+        if (this._isNew(`gap\n${stream}\n${from}\n${to}`)) this._emit({ stream, from, to }, "gap");
         return;
       }
       case "joined": {
@@ -117,7 +120,7 @@ export class Delivery {
       }
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };
-    if (!this._seen.add(key)) return settle("done");
+    if (!this._isNew(key)) return settle("done");
     try {
       const promise = this._emitter.emit(value, ...names);
       if (!promise) return settle("done");
@@ -127,14 +130,13 @@ export class Delivery {
     }
   }
 
+  private _isNew(key: string): boolean {
+    return remember(this._seen, key, REMEMBERED);
+  }
+
   /** Tells handlers what has no position. */
   private _emit(value: unknown, name: string): void {
-    const failed = (error: unknown) => this._failed(new ImError("handler", `a handler of ${name} failed`, error));
-    try {
-      this._emitter.emit(value, name)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    this._emitter.tell(value, name, (error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
   }
 
   private _map(what: (cursor: Cursor) => Position): Positions {

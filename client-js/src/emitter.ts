@@ -12,14 +12,21 @@ export class Emitter {
 
   /** Removes a handler, once for each time that it was added. */
   off(name: string, handler: Handler): void {
-    const list = [...(this._handlers.get(name) ?? [])];
-    const at = list.lastIndexOf(handler);
-    if (at >= 0) list.splice(at, 1);
-    this._handlers.set(name, list);
+    const list = this._handlers.get(name) ?? [], at = list.lastIndexOf(handler);
+    this._handlers.set(name, list.filter((_, i) => i !== at));
   }
 
   has(name: string): boolean {
     return Boolean(this._handlers.get(name)?.length);
+  }
+
+  /** Calls the handlers of a name, for which nothing waits; `failed` is told of what one of them threw or rejected with. */
+  tell(value: unknown, name: string, failed: (error: unknown) => void): void {
+    try {
+      this.emit(value, name)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /**

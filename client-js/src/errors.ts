@@ -31,5 +31,5 @@ export class ImError extends Error {
 
 /** The text of anything that was thrown. */
 export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error as Error | undefined)?.message ?? String(error);
 }

@@ -12,19 +12,18 @@ export interface Host {
 /** The host that most have: a browser's page or worker; nothing to watch where there are no such events. */
 export const browserHost: Host = {
   watch(wake, hide) {
-    const pairs: [EventTarget | undefined, string, () => void][] = [];
+    const ends: (() => void)[] = [];
     const page = globalThis as unknown as Partial<Window>;
     const { document } = page;
-    const at = (target: unknown, name: string, handler: () => void) => {
-      if (typeof (target as EventTarget | undefined)?.addEventListener !== "function") return;
-      (target as EventTarget).addEventListener(name, handler);
-      pairs.push([target as EventTarget, name, handler]);
+    const at = (target: Partial<EventTarget> | undefined, name: string, handler: () => void) => {
+      target?.addEventListener?.(name, handler);
+      ends.push(() => target?.removeEventListener?.(name, handler));
     };
     for (const name of ["online", "offline", "pageshow"]) at(page, name, wake);
     at(page, "pagehide", hide);
     at(document, "resume", wake); // after a freeze
     at(document, "visibilitychange", () => (document?.visibilityState === "hidden" ? hide() : wake()));
-    return () => pairs.forEach(([target, name, handler]) => target?.removeEventListener(name, handler));
+    return () => ends.forEach((end) => end());
   },
-  offline: () => typeof navigator !== "undefined" && navigator.onLine === false,
+  offline: () => (globalThis as unknown as Partial<Window>).navigator?.onLine === false,
 };

@@ -53,16 +53,14 @@ export function messageOf(frame: MessageFrame): Message {
   return { id, from, data, time, stream, group: groupOfStream(stream), pos, receipt };
 }
 
-const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /** Decodes standard base64. Mini-programs have no atob. */
 function decodeBase64(text: string): Uint8Array {
   const out = [];
   let bits = 0, count = 0;
   for (const char of text) {
-    const digit = DIGITS.indexOf(char);
-    if (digit < 0) break; // padding
-    bits = (bits << 6 | digit) & 0xffff;
+    if (char === "=") break; // padding
+    const code = char.charCodeAt(0);
+    bits = bits << 6 | (code > 96 ? code - 71 : code > 64 ? code - 65 : code > 47 ? code + 4 : char === "+" ? 62 : 63);
     count += 6;
     if (count >= 8) out.push(bits >> (count -= 8) & 0xff);
   }

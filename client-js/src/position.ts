@@ -6,14 +6,13 @@ export type Position = string;
 
 /** Less than, equal to or greater than 0, as `a` lies before, at or after `b`. */
 export function comparePositions(a: Position, b: Position): number {
-  const [epochA = "", seqA = ""] = a.split("-");
-  const [epochB = "", seqB = ""] = b.split("-");
-  return compareDigits(epochA, epochB) || compareDigits(seqA, seqB);
+  const keyA = keyOf(a), keyB = keyOf(b);
+  return keyA < keyB ? -1 : Number(keyA > keyB);
 }
 
-/** Compares decimals of any size: JavaScript's numbers end at 2^53. */
-function compareDigits(a: string, b: string): number {
-  return a.length - b.length || (a < b ? -1 : Number(a > b));
+/** Orders as text what are decimals: JavaScript's numbers end at 2^53. */
+function keyOf(pos: Position): string {
+  return pos.split("-").map((digits) => digits.padStart(20, "0")).join();
 }
 
 /** Whether `a` lies after `b`; everything lies after nothing. */

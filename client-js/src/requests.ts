@@ -12,7 +12,7 @@ export class Requests {
   private _waiting = new Map<string, Waiting>();
   private _send: (frame: ClientFrame) => boolean;
   private _next = 0;
-  private _prefix = [0, 0].map(() => Math.random().toString(36).slice(2)).join(""); // no other client has it
+  private _prefix = `${Math.random()}${Math.random()}`; // no other client has it
 
   /** @param send sends a frame; false when there is no connection */
   constructor(send: (frame: ClientFrame) => boolean) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { comparePositions, ImClient, type Message } from "../src/index.js";
-import { Seen } from "../src/seen.js";
+import { remember } from "../src/remember.js";
 import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 
@@ -132,10 +132,10 @@ describe("whatever happens", () => {
 describe("what is remembered", () => {
   it("is bounded, and forgets the oldest first", () => {
     fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 30 })), (ids) => {
-      const seen = new Seen(10);
+      const seen = new Set<string>();
       const model: number[] = [];
       for (const id of ids) {
-        assert.equal(seen.add(String(id)), !model.includes(id));
+        assert.equal(remember(seen, String(id), 10), !model.includes(id));
         if (model.includes(id)) continue;
         model.push(id);
         if (model.length > 10) model.shift();

@@ -216,6 +216,14 @@ function left(since, ms) {
   return rest > ms ? 0 : rest;
 }
 
+// src/remember.ts
+function remember(keys, key, limit) {
+  if (keys.has(key)) return false;
+  keys.add(key);
+  if (keys.size > limit) keys.delete(keys.values().next().value);
+  return true;
+}
+
 // src/confirmations.ts
 var BATCH_MS = 1e3;
 var URGENT_MS = 100;
@@ -247,11 +255,7 @@ var Confirmations = class {
   }
   /** The user has seen messages. */
   read(ids) {
-    for (const id of ids) this._reads.add(id);
-    for (const id of this._reads) {
-      if (this._reads.size <= MOST_IDS) break;
-      this._reads.delete(id);
-    }
+    for (const id of ids) remember(this._reads, id, MOST_IDS);
     this._arm(left(this._last, URGENT_MS));
   }
   /** A pong came. */
@@ -325,7 +329,7 @@ function backoff(n, random = Math.random) {
   return Math.floor(random() * longestWait(n));
 }
 function longestWait(n) {
-  return Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(n, 16));
+  return Math.min(LONGEST_MS, FIRST_MS * 2 ** n);
 }
 
 // src/closeCodes.ts
@@ -365,7 +369,7 @@ var ImError = class extends Error {
   }
 };
 function textOf(error) {
-  return error instanceof Error ? error.message : String(error);
+  return error?.message ?? String(error);
 }
 
 // src/frames.ts
@@ -679,12 +683,11 @@ function sessionUrl({ url, session }) {
 
 // src/position.ts
 function comparePositions(a, b) {
-  const [epochA = "", seqA = ""] = a.split("-");
-  const [epochB = "", seqB = ""] = b.split("-");
-  return compareDigits(epochA, epochB) || compareDigits(seqA, seqB);
+  const keyA = keyOf(a), keyB = keyOf(b);
+  return keyA < keyB ? -1 : Number(keyA > keyB);
 }
-function compareDigits(a, b) {
-  return a.length - b.length || (a < b ? -1 : Number(a > b));
+function keyOf(pos) {
+  return pos.split("-").map((digits) => digits.padStart(20, "0")).join();
 }
 function isAfter(a, b) {
   return b === void 0 || comparePositions(a, b) > 0;
@@ -738,45 +741,18 @@ function messageOf(frame) {
   const data = binary === void 0 ? frame.data : decodeBase64(binary);
   return { id, from, data, time, stream, group: groupOfStream(stream), pos, receipt };
 }
-var DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 function decodeBase64(text) {
   const out = [];
   let bits = 0, count = 0;
   for (const char of text) {
-    const digit = DIGITS.indexOf(char);
-    if (digit < 0) break;
-    bits = (bits << 6 | digit) & 65535;
+    if (char === "=") break;
+    const code = char.charCodeAt(0);
+    bits = bits << 6 | (code > 96 ? code - 71 : code > 64 ? code - 65 : code > 47 ? code + 4 : char === "+" ? 62 : 63);
     count += 6;
     if (count >= 8) out.push(bits >> (count -= 8) & 255);
   }
   return Uint8Array.from(out);
 }
-
-// src/seen.ts
-var Seen = class {
-  constructor(limit) {
-    this._keys = /* @__PURE__ */ new Set();
-    this._limit = limit;
-  }
-  /** Remembers a key; false when it is known. */
-  add(key) {
-    if (this._keys.has(key)) return false;
-    this._keys.add(key);
-    if (this._keys.size > this._limit) {
-      for (const oldest of this._keys) {
-        this._keys.delete(oldest);
-        break;
-      }
-    }
-    return true;
-  }
-  delete(key) {
-    this._keys.delete(key);
-  }
-  clear() {
-    this._keys.clear();
-  }
-};
 
 // src/delivery.ts
 var REMEMBERED = 4096;
@@ -787,7 +763,7 @@ var Delivery = class {
    */
   constructor(emitter, handled, failed) {
     this._cursors = /* @__PURE__ */ new Map();
-    this._seen = new Seen(REMEMBERED);
+    this._seen = /* @__PURE__ */ new Set();
     this._emitter = emitter;
     this._handled = handled;
     this._failed = failed;
@@ -831,7 +807,7 @@ var Delivery = class {
         return this._receipt(frame);
       case "gap": {
         const { stream, from, to } = frame;
-        if (this._seen.add(`gap
+        if (this._isNew(`gap
 ${stream}
 ${from}
 ${to}`)) this._emit({ stream, from, to }, "gap");
@@ -879,7 +855,7 @@ ${state}`, false, { id, clientId, state }, "receipt");
       }
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };
-    if (!this._seen.add(key)) return settle("done");
+    if (!this._isNew(key)) return settle("done");
     try {
       const promise = this._emitter.emit(value, ...names);
       if (!promise) return settle("done");
@@ -888,14 +864,12 @@ ${state}`, false, { id, clientId, state }, "receipt");
       settle("failed", error);
     }
   }
+  _isNew(key) {
+    return remember(this._seen, key, REMEMBERED);
+  }
   /** Tells handlers what has no position. */
   _emit(value, name) {
-    const failed = (error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error));
-    try {
-      this._emitter.emit(value, name)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    this._emitter.tell(value, name, (error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
   }
   _map(what) {
     const out = {};
@@ -916,13 +890,19 @@ var Emitter = class {
   }
   /** Removes a handler, once for each time that it was added. */
   off(name, handler) {
-    const list = [...this._handlers.get(name) ?? []];
-    const at = list.lastIndexOf(handler);
-    if (at >= 0) list.splice(at, 1);
-    this._handlers.set(name, list);
+    const list = this._handlers.get(name) ?? [], at = list.lastIndexOf(handler);
+    this._handlers.set(name, list.filter((_, i) => i !== at));
   }
   has(name) {
     return Boolean(this._handlers.get(name)?.length);
+  }
+  /** Calls the handlers of a name, for which nothing waits; `failed` is told of what one of them threw or rejected with. */
+  tell(value, name, failed) {
+    try {
+      this.emit(value, name)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
   }
   /**
    * Calls the handlers of the names with a value: all of them, also when one fails. Throws what the first of them
@@ -956,21 +936,20 @@ var Emitter = class {
 // src/host.ts
 var browserHost = {
   watch(wake, hide) {
-    const pairs = [];
+    const ends = [];
     const page = globalThis;
     const { document } = page;
     const at = (target, name, handler) => {
-      if (typeof target?.addEventListener !== "function") return;
-      target.addEventListener(name, handler);
-      pairs.push([target, name, handler]);
+      target?.addEventListener?.(name, handler);
+      ends.push(() => target?.removeEventListener?.(name, handler));
     };
     for (const name of ["online", "offline", "pageshow"]) at(page, name, wake);
     at(page, "pagehide", hide);
     at(document, "resume", wake);
     at(document, "visibilitychange", () => document?.visibilityState === "hidden" ? hide() : wake());
-    return () => pairs.forEach(([target, name, handler]) => target?.removeEventListener(name, handler));
+    return () => ends.forEach((end) => end());
   },
-  offline: () => typeof navigator !== "undefined" && navigator.onLine === false
+  offline: () => globalThis.navigator?.onLine === false
 };
 
 // src/requests.ts
@@ -980,7 +959,7 @@ var Requests = class {
   constructor(send) {
     this._waiting = /* @__PURE__ */ new Map();
     this._next = 0;
-    this._prefix = [0, 0].map(() => Math.random().toString(36).slice(2)).join("");
+    this._prefix = `${Math.random()}${Math.random()}`;
     this._send = send;
   }
   /** Sends now, or as soon as there is a connection; rejects when no reply came in time, or at once for what is no JSON. */
@@ -1041,9 +1020,9 @@ var ImClient = class {
     this._change = { state: "idle" };
     if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: the option connectUrl has to be a function");
     this._options = options;
-    const { store } = options;
+    const { store } = options, globals = globalThis;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
-    this._Socket = options.WebSocket ?? globalThis.WebSocket;
+    this._Socket = options.WebSocket ?? globals.WebSocket;
     const connection = {
       connectUrl: options.connectUrl,
       Socket: this._Socket,
@@ -1060,7 +1039,7 @@ var ImClient = class {
     };
     this._upstream = new Connection(connection, owner);
     const name = options.shared === true ? "default" : options.shared;
-    if (name && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks) {
+    if (name && globals.BroadcastChannel && globals.navigator?.locks) {
       this._share = async () => {
         const { Tabs: Tabs2 } = await Promise.resolve().then(() => (init_tabs(), tabs_exports));
         await this._loading;
@@ -1103,8 +1082,8 @@ var ImClient = class {
       });
     }
     const { promise } = this._opening;
-    this._loading ?? (this._loading = this._load());
-    this._unwatch ?? (this._unwatch = this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush()));
+    this._loading = this._loading ?? this._load();
+    this._unwatch = this._unwatch ?? this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
     if (this._share) void this._connectShared(this._share);
     else this._upstream.connect();
     return promise;
@@ -1226,7 +1205,7 @@ var ImClient = class {
         timer = setTimeout(() => reject(new Error(`no answer within ${LOAD_MS} ms`)), LOAD_MS);
       })]);
       if (!saved || this._owner !== void 0 && this._owner !== saved.clientId) return;
-      this._owner ?? (this._owner = saved.clientId);
+      this._owner = saved.clientId;
       this._delivery.reset(saved.pos);
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
@@ -1247,12 +1226,7 @@ var ImClient = class {
   }
   /** Calls handlers that nothing waits for; false when there are none. */
   _tell(event, value) {
-    const failed = (error) => console.error(error);
-    try {
-      this._emitter.emit(value, event)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    this._emitter.tell(value, event, (error) => console.error(error));
     return this._emitter.has(event);
   }
 };
