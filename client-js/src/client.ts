@@ -7,7 +7,8 @@ import { ImError } from "./errors.js";
 import { streamOfGroup, type Positions, type ServerFrame } from "./frames.js";
 import { browserHost, type Host } from "./host.js";
 import type { ImEvents, Options } from "./options.js";
-import { comparePositions } from "./position.js";
+import { isId, isStream } from "./names.js";
+import { comparePositions, isPosition } from "./position.js";
 import { Requests } from "./requests.js";
 import type { SocketConstructor } from "./socket.js";
 import type { State, StateChange } from "./state.js";
@@ -154,9 +155,13 @@ export class ImClient<Data = any> {
   /**
    * Says that the user has seen messages, for senders that asked for it. Sent at once; kept while there is no
    * connection, as long as this object lives.
+   *
+   * @throws TypeError for what is no message's id: 1–64 bytes without control characters
    */
   markRead(ids: string | string[]): void {
-    this._confirmations.read(typeof ids === "string" ? [ids] : ids);
+    const list = typeof ids === "string" ? [ids] : ids;
+    for (const id of list) if (!isId(id)) throw new TypeError(`markRead: no message has the id ${JSON.stringify(id)}`);
+    this._confirmations.read(list);
   }
 
   /**
@@ -258,7 +263,8 @@ export class ImClient<Data = any> {
       })]);
       if (!saved || (this._owner !== undefined && this._owner !== saved.clientId)) return;
       this._owner = saved.clientId;
-      this._delivery.reset(saved.pos);
+      // The server would refuse all of them for one that it does not know, each time.
+      this._delivery.reset(Object.fromEntries(Object.entries(saved.pos).filter(([stream, pos]) => isStream(stream) && isPosition(pos))));
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
     } finally {

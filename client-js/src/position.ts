@@ -4,6 +4,11 @@
  */
 export type Position = string;
 
+/** Whether it is one. Epochs are milliseconds: 19 digits are enough, and always fit into 64 bits. */
+export function isPosition(pos: unknown): pos is Position {
+  return typeof pos === "string" && /^\d{1,19}-\d{1,19}$/u.test(pos);
+}
+
 /** Less than, equal to or greater than 0, as `a` lies before, at or after `b`. */
 export function comparePositions(a: Position, b: Position): number {
   const keyA = keyOf(a), keyB = keyOf(b);

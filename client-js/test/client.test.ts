@@ -645,6 +645,16 @@ describe("receipts and requests", () => {
     assert.deepEqual(server.read.slice(251), ["lost"]);
   });
 
+  it("refuses to read what cannot be an id, and tells nobody", async () => {
+    await open();
+    const bad = ["", "x".repeat(65), "é".repeat(33), "a\nb", "\u0085", "\ud800", "\ufffd", undefined as never, 5 as never];
+    for (const id of bad) assert.throws(() => im.markRead(["good", id]), TypeError, JSON.stringify(id));
+    const good = ["x".repeat(64), "é".repeat(32), "😀".repeat(16), "%a %", "0"];
+    for (const id of good) im.markRead(id);
+    await advance(200);
+    assert.deepEqual(server.read, good);
+  });
+
   it("reads are kept until the pong that follows them: one that was asked for before says nothing", async () => {
     let wake = () => {};
     await open({ host: { watch: (w) => { wake = w; return () => {}; }, offline: () => false } });
@@ -1012,6 +1022,20 @@ describe("keeping positions", () => {
     server.clientId = "bob";
     await open({ store });
     assert.deepEqual(server.last.got[0], { type: "start", pos: {} });
+  });
+
+  it("leaves out what the server would refuse, and goes on where the rest stopped", async () => {
+    server.logs.set("group:room", []);
+    server.publish("inbox", "a");
+    server.publish("inbox", "b");
+    const good = { inbox: "1000-1", all: "1000-0", "group:room": "0-0", [`group:${"é".repeat(64)}`]: "1-1" };
+    const bad = {
+      "group:": "1-1", "group:a\n": "1-1", [`group:${"é".repeat(65)}`]: "1-1", outbox: "1-1", "": "1-1", "group:a": "x",
+      "group:b": 5, "group:c": "1-", "group:d": "1-1-1", "group:e": "1-99999999999999999999", "group:f": null,
+    };
+    await open({ store: { load: () => ({ clientId: "ann", pos: { ...good, ...bad } as Positions }), save() {} } });
+    assert.deepEqual(server.last.got[0], { type: "start", pos: good });
+    assert.deepEqual(got, ["b"]);
   });
 
   it("asks to write ten times a second at most, also while it is away", async () => {

@@ -682,6 +682,9 @@ function sessionUrl({ url, session }) {
 }
 
 // src/position.ts
+function isPosition(pos) {
+  return typeof pos === "string" && /^\d{1,19}-\d{1,19}$/u.test(pos);
+}
 function comparePositions(a, b) {
   const keyA = keyOf(a), keyB = keyOf(b);
   return keyA < keyB ? -1 : Number(keyA > keyB);
@@ -952,6 +955,17 @@ var browserHost = {
   offline: () => globalThis.navigator?.onLine === false
 };
 
+// src/names.ts
+var BAD = /[\p{Cc}\p{Cs}\ufffd]/u;
+var ID_BYTES = 64;
+var GROUP_BYTES = 128;
+var isId = (id) => isName(id, ID_BYTES);
+var isStream = (stream) => stream === "inbox" || stream === "all" || isName(groupOfStream(stream), GROUP_BYTES);
+function isName(name, most) {
+  if (typeof name !== "string" || !name || BAD.test(name)) return false;
+  return encodeURIComponent(name).replace(/%../gu, " ").length <= most;
+}
+
 // src/requests.ts
 var Requests = class {
   // no other client has it
@@ -1106,9 +1120,13 @@ var ImClient = class {
   /**
    * Says that the user has seen messages, for senders that asked for it. Sent at once; kept while there is no
    * connection, as long as this object lives.
+   *
+   * @throws TypeError for what is no message's id: 1–64 bytes without control characters
    */
   markRead(ids) {
-    this._confirmations.read(typeof ids === "string" ? [ids] : ids);
+    const list = typeof ids === "string" ? [ids] : ids;
+    for (const id of list) if (!isId(id)) throw new TypeError(`markRead: no message has the id ${JSON.stringify(id)}`);
+    this._confirmations.read(list);
   }
   /**
    * Asks the backend, when the URL was issued with `mayRequest`. While there is no connection it waits for one; when the
@@ -1206,7 +1224,7 @@ var ImClient = class {
       })]);
       if (!saved || this._owner !== void 0 && this._owner !== saved.clientId) return;
       this._owner = saved.clientId;
-      this._delivery.reset(saved.pos);
+      this._delivery.reset(Object.fromEntries(Object.entries(saved.pos).filter(([stream, pos]) => isStream(stream) && isPosition(pos))));
     } catch (error) {
       this._error(new ImError("store", "positions could not be read", error));
     } finally {
