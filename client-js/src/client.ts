@@ -287,7 +287,7 @@ export class ImClient<Data = any> {
 
   /** Calls handlers that nothing waits for; false when there are none. */
   private _tell(event: "state" | "error", value: unknown): boolean {
-    this._emitter.tell(value, event, (error) => console.error(error));
+    this._emitter.emit(value, event)?.catch((error) => console.error(error));
     return this._emitter.has(event);
   }
 }

@@ -121,13 +121,9 @@ export class Delivery {
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };
     if (!this._isNew(key)) return settle("done");
-    try {
-      const promise = this._emitter.emit(value, ...names);
-      if (!promise) return settle("done");
-      promise.then(() => settle("done"), (error) => settle("failed", error));
-    } catch (error) {
-      settle("failed", error);
-    }
+    const promise = this._emitter.emit(value, ...names);
+    if (!promise) return settle("done");
+    promise.then(() => settle("done"), (error) => settle("failed", error));
   }
 
   private _isNew(key: string): boolean {
@@ -136,7 +132,7 @@ export class Delivery {
 
   /** Tells handlers what has no position. */
   private _emit(value: unknown, name: string): void {
-    this._emitter.tell(value, name, (error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
+    this._emitter.emit(value, name)?.catch((error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
   }
 
   private _map(what: (cursor: Cursor) => Position): Positions {

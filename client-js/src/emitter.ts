@@ -20,21 +20,11 @@ export class Emitter {
     return Boolean(this._handlers.get(name)?.length);
   }
 
-  /** Calls the handlers of a name, for which nothing waits; `failed` is told of what one of them threw or rejected with. */
-  tell(value: unknown, name: string, failed: (error: unknown) => void): void {
-    try {
-      this.emit(value, name)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
-  }
-
   /**
-   * Calls the handlers of the names with a value: all of them, also when one fails. Throws what the first of them
-   * threw. Returns a promise when one of them did, which is settled when all are, and rejects when one does.
+   * Calls the handlers of the names with a value: all of them, also when one fails. Returns a promise when one of them did
+   * or failed: it is fulfilled when all are, and rejects as soon as one fails.
    */
   emit(value: unknown, ...names: string[]): Promise<unknown> | undefined {
-    const failures: unknown[] = [];
     const promises: PromiseLike<unknown>[] = [];
     for (const name of names) {
       for (const handler of this._handlers.get(name) ?? []) {
@@ -42,19 +32,10 @@ export class Emitter {
           const result = handler(value as never) as PromiseLike<unknown> | undefined;
           if (typeof result?.then === "function") promises.push(result);
         } catch (error) {
-          failures.push(error);
+          promises.push(Promise.reject(error));
         }
       }
     }
-    const all = promises.length
-      ? Promise.allSettled(promises).then((ends) => {
-        for (const end of ends) if (end.status === "rejected") throw end.reason;
-      })
-      : undefined;
-    if (failures.length) {
-      all?.catch(() => {}); // one failure is reported, the first
-      throw failures[0];
-    }
-    return all;
+    return promises.length ? Promise.all(promises) : undefined;
   }
 }

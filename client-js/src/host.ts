@@ -12,18 +12,17 @@ export interface Host {
 /** The host that most have: a browser's page or worker; nothing to watch where there are no such events. */
 export const browserHost: Host = {
   watch(wake, hide) {
-    const ends: (() => void)[] = [];
     const page = globalThis as unknown as Partial<Window>;
     const { document } = page;
-    const at = (target: Partial<EventTarget> | undefined, name: string, handler: () => void) => {
-      target?.addEventListener?.(name, handler);
-      ends.push(() => target?.removeEventListener?.(name, handler));
-    };
-    for (const name of ["online", "offline", "pageshow"]) at(page, name, wake);
-    at(page, "pagehide", hide);
-    at(document, "resume", wake); // after a freeze
-    at(document, "visibilitychange", () => (document?.visibilityState === "hidden" ? hide() : wake()));
-    return () => ends.forEach((end) => end());
+    const watched: [Partial<EventTarget> | undefined, string, () => void][] = [
+      [page, "online", wake], [page, "offline", wake], [page, "pageshow", wake], [page, "pagehide", hide],
+      [document, "resume", wake], // after a freeze
+      [document, "visibilitychange", () => (document?.visibilityState === "hidden" ? hide() : wake())],
+    ];
+    const each = (method: "addEventListener" | "removeEventListener") =>
+      watched.forEach(([target, name, handler]) => target?.[method]?.(name, handler));
+    each("addEventListener");
+    return () => each("removeEventListener");
   },
   offline: () => (globalThis as unknown as Partial<Window>).navigator?.onLine === false,
 };

@@ -549,6 +549,15 @@ describe("acknowledging", () => {
     });
   }
 
+  it("says at once that a handler failed, also while another has not come to an end", async () => {
+    await open();
+    im.on("inbox", () => new Promise(() => {}));
+    im.on("inbox", () => Promise.reject(new Error("broken")));
+    server.publish("inbox", "a");
+    await settle();
+    assert.deepEqual(errors.map((error) => [error.code, (error.cause as Error).message]), [["handler", "broken"]]);
+  });
+
   it("gives up a message whose handler never ends, after a thousand more", async () => {
     await open();
     im.on("message", (m) => (m.id === "m0" ? new Promise(() => {}) : undefined));

@@ -859,20 +859,16 @@ ${state}`, false, { id, clientId, state }, "receipt");
       if (cursor?.advance() && this._cursors.get(stream) === cursor) this._handled(stream, cursor.handled, cursor.urgent);
     };
     if (!this._isNew(key)) return settle("done");
-    try {
-      const promise = this._emitter.emit(value, ...names);
-      if (!promise) return settle("done");
-      promise.then(() => settle("done"), (error) => settle("failed", error));
-    } catch (error) {
-      settle("failed", error);
-    }
+    const promise = this._emitter.emit(value, ...names);
+    if (!promise) return settle("done");
+    promise.then(() => settle("done"), (error) => settle("failed", error));
   }
   _isNew(key) {
     return remember(this._seen, key, REMEMBERED);
   }
   /** Tells handlers what has no position. */
   _emit(value, name) {
-    this._emitter.tell(value, name, (error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
+    this._emitter.emit(value, name)?.catch((error) => this._failed(new ImError("handler", `a handler of ${name} failed`, error)));
   }
   _map(what) {
     const out = {};
@@ -899,20 +895,11 @@ var Emitter = class {
   has(name) {
     return Boolean(this._handlers.get(name)?.length);
   }
-  /** Calls the handlers of a name, for which nothing waits; `failed` is told of what one of them threw or rejected with. */
-  tell(value, name, failed) {
-    try {
-      this.emit(value, name)?.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
-  }
   /**
-   * Calls the handlers of the names with a value: all of them, also when one fails. Throws what the first of them
-   * threw. Returns a promise when one of them did, which is settled when all are, and rejects when one does.
+   * Calls the handlers of the names with a value: all of them, also when one fails. Returns a promise when one of them did
+   * or failed: it is fulfilled when all are, and rejects as soon as one fails.
    */
   emit(value, ...names) {
-    const failures = [];
     const promises = [];
     for (const name of names) {
       for (const handler of this._handlers.get(name) ?? []) {
@@ -920,37 +907,31 @@ var Emitter = class {
           const result = handler(value);
           if (typeof result?.then === "function") promises.push(result);
         } catch (error) {
-          failures.push(error);
+          promises.push(Promise.reject(error));
         }
       }
     }
-    const all = promises.length ? Promise.allSettled(promises).then((ends) => {
-      for (const end of ends) if (end.status === "rejected") throw end.reason;
-    }) : void 0;
-    if (failures.length) {
-      all?.catch(() => {
-      });
-      throw failures[0];
-    }
-    return all;
+    return promises.length ? Promise.all(promises) : void 0;
   }
 };
 
 // src/host.ts
 var browserHost = {
   watch(wake, hide) {
-    const ends = [];
     const page = globalThis;
     const { document } = page;
-    const at = (target, name, handler) => {
-      target?.addEventListener?.(name, handler);
-      ends.push(() => target?.removeEventListener?.(name, handler));
-    };
-    for (const name of ["online", "offline", "pageshow"]) at(page, name, wake);
-    at(page, "pagehide", hide);
-    at(document, "resume", wake);
-    at(document, "visibilitychange", () => document?.visibilityState === "hidden" ? hide() : wake());
-    return () => ends.forEach((end) => end());
+    const watched = [
+      [page, "online", wake],
+      [page, "offline", wake],
+      [page, "pageshow", wake],
+      [page, "pagehide", hide],
+      [document, "resume", wake],
+      // after a freeze
+      [document, "visibilitychange", () => document?.visibilityState === "hidden" ? hide() : wake()]
+    ];
+    const each = (method) => watched.forEach(([target, name, handler]) => target?.[method]?.(name, handler));
+    each("addEventListener");
+    return () => each("removeEventListener");
   },
   offline: () => globalThis.navigator?.onLine === false
 };
@@ -1244,7 +1225,7 @@ var ImClient = class {
   }
   /** Calls handlers that nothing waits for; false when there are none. */
   _tell(event, value) {
-    this._emitter.tell(value, event, (error) => console.error(error));
+    this._emitter.emit(value, event)?.catch((error) => console.error(error));
     return this._emitter.has(event);
   }
 };
