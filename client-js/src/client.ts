@@ -52,7 +52,8 @@ export class ImClient<Data = any> {
   private _delivery = new Delivery(
     this._emitter, (stream, pos, urgent) => this._confirmations.ack(stream, pos, urgent), (error) => this._error(error),
   );
-  private _upstream: Upstream;
+  private _own: Connection;
+  private _upstream: Upstream; // that, or one that tabs share
   private _share: (() => Promise<void>) | undefined; // makes the upstream a shared one; once
   private _change: StateChange = { state: "idle" };
   private _opening: Opening | undefined;
@@ -80,7 +81,7 @@ export class ImClient<Data = any> {
       broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
       tops: () => this._delivery.tops(),
     };
-    this._upstream = new Connection(connection, owner);
+    this._upstream = this._own = new Connection(connection, owner);
     const name = options.shared === true ? "default" : options.shared;
     if (name && globals.BroadcastChannel && globals.navigator?.locks) {
       this._share = async () => {
@@ -88,7 +89,9 @@ export class ImClient<Data = any> {
         await this._loading; // other tabs say at once where they are
         if (!this._share) return; // after another connect
         this._share = undefined;
-        this._upstream = new Tabs(name, { connection: (of) => new Connection(connection, of), compare: comparePositions }, owner);
+        this._upstream = new Tabs(name, {
+          connection: (of) => new Connection(connection, of), compare: comparePositions, alone: (error) => this._alone(error),
+        }, owner);
       };
     }
   }
@@ -187,11 +190,19 @@ export class ImClient<Data = any> {
   private async _connectShared(share: () => Promise<void>): Promise<void> {
     if (this._is("connecting")) return;
     this._changed({ state: "connecting" });
-    await share().catch((error) => {
-      this._share = undefined;
-      this._error(new ImError("socket", "the socket cannot be shared", error));
-    });
-    if (this._is("connecting")) this._upstream.connect(); // and was not closed meanwhile
+    try {
+      await share();
+      if (this._is("connecting")) this._upstream.connect(); // and was not closed meanwhile
+    } catch (error) {
+      this._alone(error);
+    }
+  }
+
+  private _alone(error: unknown): void {
+    this._share = undefined;
+    this._upstream = this._own;
+    this._error(new ImError("socket", "the socket cannot be shared", error));
+    if (this._is("connecting")) this._own.connect();
   }
 
   private _is(state: State): boolean {

@@ -2,8 +2,8 @@
  * What went wrong:
  *
  * - `connect_url`: your `connectUrl` failed, took too long, or gave no URL. Tried again by itself.
- * - `socket`: the WebSocket could not even be constructed; tried again by itself. Or `connect` found that there is no
- *   WebSocket here, which ends the client.
+ * - `socket`: the WebSocket could not even be constructed; tried again by itself. Or it cannot be shared, and the tab
+ *   takes one of its own. Or `connect` found that there is no WebSocket here, which ends the client.
  * - `handler`: a handler of yours threw or rejected; `cause` is what it threw.
  * - `stuck`: more than 1,000 messages of a stream wait for handlers; the oldest now counts as handled.
  * - `store`: positions could not be read or written.

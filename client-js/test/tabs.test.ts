@@ -1,7 +1,7 @@
 // Tabs that share a socket, where the order matters in which a browser lets them know things. Real browsers: e2e/browser.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { ImClient, type Options, type StateChange } from "../src/index.js";
+import { ImClient, type ImError, type Options, type StateChange } from "../src/index.js";
 import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 import { FakeTabs } from "./rig/fakeTabs.js";
@@ -201,6 +201,27 @@ describe("tabs that share a socket", () => {
     im.close();
     await halfASecond();
     assert.equal(server.open.length, 1);
+  });
+
+  for (const what of ["locks", "channels"]) it(`have a socket of their own where ${what} are denied, and say so`, async () => {
+    const denied = new Error("denied");
+    if (what === "locks") (navigator as unknown as { locks: object }).locks = { request: () => Promise.reject(denied) };
+    else globalThis.BroadcastChannel = function denies() { throw denied; } as never;
+    const im = client();
+    const errors: ImError[] = [];
+    im.on("error", (error) => void errors.push(error));
+    const opened = im.connect();
+    await halfASecond();
+    await opened;
+    assert.deepEqual(errors.map(({ code, cause }) => [code, cause]), [["socket", denied]]);
+    assert.equal(server.open.length, 2);
+    assert.equal(browser.channels, 3);
+    server.publish("inbox", "a");
+    assert.deepEqual(tabs.at(-1)?.ids, ["a"]);
+    im.close();
+    void im.connect();
+    await halfASecond();
+    assert.deepEqual([im.state, server.open.length, errors.length], ["open", 2, 1]);
   });
 
   it("are in it once when they are closed and connect again while that code is loaded", async () => {

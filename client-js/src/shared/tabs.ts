@@ -13,6 +13,8 @@ const ANSWERS_MS = 150;
 export interface Core {
   connection: (owner: UpstreamOwner) => Connection;
   compare: typeof comparePositions;
+  /** The socket cannot be shared here: takes a connection of its own, if it is connecting. */
+  alone: (error: unknown) => void;
 }
 
 /**
@@ -59,7 +61,12 @@ export class Tabs implements Upstream {
       if (leaving.signal.aborted) return undefined;
       this._lead();
       return new Promise<void>((resolve) => (this._release = resolve));
-    }).catch(() => {}); // it left before it had its turn
+    }).catch((error) => {
+      if (leaving.signal.aborted) return; // it left before it had its turn
+      this._leave(); // locks are denied to some pages, such as those in a sandbox
+      this._set({ state: "connecting" });
+      this._core.alone(error);
+    });
     this._set({ state: "connecting" }); // at last, since the owner may close it then
   }
 

@@ -56,7 +56,11 @@ var init_tabs = __esm({
           if (leaving.signal.aborted) return void 0;
           this._lead();
           return new Promise((resolve) => this._release = resolve);
-        }).catch(() => {
+        }).catch((error) => {
+          if (leaving.signal.aborted) return;
+          this._leave();
+          this._set({ state: "connecting" });
+          this._core.alone(error);
         });
         this._set({ state: "connecting" });
       }
@@ -1032,7 +1036,7 @@ var ImClient = class {
       broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
       tops: () => this._delivery.tops()
     };
-    this._upstream = new Connection(connection, owner);
+    this._upstream = this._own = new Connection(connection, owner);
     const name = options.shared === true ? "default" : options.shared;
     if (name && globals.BroadcastChannel && globals.navigator?.locks) {
       this._share = async () => {
@@ -1040,7 +1044,11 @@ var ImClient = class {
         await this._loading;
         if (!this._share) return;
         this._share = void 0;
-        this._upstream = new Tabs2(name, { connection: (of) => new Connection(connection, of), compare: comparePositions }, owner);
+        this._upstream = new Tabs2(name, {
+          connection: (of) => new Connection(connection, of),
+          compare: comparePositions,
+          alone: (error) => this._alone(error)
+        }, owner);
       };
     }
   }
@@ -1130,11 +1138,18 @@ var ImClient = class {
   async _connectShared(share) {
     if (this._is("connecting")) return;
     this._changed({ state: "connecting" });
-    await share().catch((error) => {
-      this._share = void 0;
-      this._error(new ImError("socket", "the socket cannot be shared", error));
-    });
-    if (this._is("connecting")) this._upstream.connect();
+    try {
+      await share();
+      if (this._is("connecting")) this._upstream.connect();
+    } catch (error) {
+      this._alone(error);
+    }
+  }
+  _alone(error) {
+    this._share = void 0;
+    this._upstream = this._own;
+    this._error(new ImError("socket", "the socket cannot be shared", error));
+    if (this._is("connecting")) this._own.connect();
   }
   _is(state) {
     return this._change.state === state;
