@@ -7,6 +7,8 @@ import { remember } from "./remember.js";
 const BATCH_MS = 1_000;
 /** The pause between two that somebody waits for: far below the frames a second that the server allows. */
 const URGENT_MS = 100;
+/** Of names and positions in one frame, which has less than 32 KiB then: no character takes more than 3 bytes. */
+const ACK_CHARS = 9_000;
 /** Ids in one frame: 4 KiB of UUIDs count as one frame at the server. */
 const IDS_PER_FRAME = 100;
 /** Ids of read messages that are kept while there is no connection. */
@@ -72,12 +74,18 @@ export class Confirmations {
     this.stop();
     this._last = Date.now();
     this._flushing();
-    if (this._acks.size) {
+    while (this._acks.size) {
       const pos: Positions = {};
-      this._acks.forEach((at, stream) => (pos[stream] = at));
+      let room = ACK_CHARS;
+      for (const [stream, at] of this._acks) {
+        if ((room -= stream.length + at.length) < 0) break;
+        pos[stream] = at;
+      }
       if (!this._send({ type: "ack", pos })) return;
-      this._acks.forEach((at, stream) => this._sentAcks.set(stream, at));
-      this._acks.clear();
+      for (const stream of Object.keys(pos)) {
+        this._sentAcks.set(stream, pos[stream]!);
+        this._acks.delete(stream);
+      }
     }
     const ids = [...this._reads];
     for (let i = 0; i < ids.length; i += IDS_PER_FRAME) {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { ImClient, type ImError, type Options, type StateChange } from "../src/index.js";
 import type { Positions } from "../src/frames.js";
 import { advance, restoreTime, setBack, settle, stopTime } from "./rig/clock.js";
-import { FakeServer } from "./rig/fakeServer.js";
+import { FakeServer, FakeSocket } from "./rig/fakeServer.js";
 
 let server: FakeServer;
 let im: ImClient<string>;
@@ -565,6 +565,28 @@ describe("acknowledging", () => {
     await advance(1_100);
     assert.deepEqual(errors.map((error) => error.code), ["stuck"]);
     assert.deepEqual(server.acked, { inbox: "1000-1001" });
+  });
+
+  it("many groups in frames of 32 KiB at most, and what was not sent on the next connection", async () => {
+    const groups = Array.from({ length: 2_000 }, (_, i) => `group:${i}-`.padEnd(100, i % 2 ? "語" : "\\"));
+    for (const group of groups) server.logs.set(group, []);
+    await open();
+    let bytes = 0;
+    const { last } = server;
+    last.send = (text) => {
+      if (frames("ack").length === 2) throw new Error("closing");
+      bytes = Math.max(bytes, Buffer.byteLength(text));
+      FakeSocket.prototype.send.call(last, text);
+    };
+    for (const group of groups) server.publish(group, "a");
+    await advance(1_100);
+    assert.ok(bytes > 8 << 10 && bytes <= 32 << 10, `${bytes} bytes`);
+    assert.equal(frames("ack").length, 2);
+    server.drop();
+    server.acked = {};
+    await advance(1_100);
+    assert.deepEqual(server.acked, Object.fromEntries(groups.map((group) => [group, "1000-1"])));
+    assert.ok(frames("ack").length < 2_000 / 20);
   });
 
   it("nothing for ephemeral messages", async () => {

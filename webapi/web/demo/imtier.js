@@ -231,6 +231,7 @@ function remember(keys, key, limit) {
 // src/confirmations.ts
 var BATCH_MS = 1e3;
 var URGENT_MS = 100;
+var ACK_CHARS = 9e3;
 var IDS_PER_FRAME = 100;
 var MOST_IDS = 1e4;
 var Confirmations = class {
@@ -285,12 +286,18 @@ var Confirmations = class {
     this.stop();
     this._last = Date.now();
     this._flushing();
-    if (this._acks.size) {
+    while (this._acks.size) {
       const pos = {};
-      this._acks.forEach((at, stream) => pos[stream] = at);
+      let room = ACK_CHARS;
+      for (const [stream, at] of this._acks) {
+        if ((room -= stream.length + at.length) < 0) break;
+        pos[stream] = at;
+      }
       if (!this._send({ type: "ack", pos })) return;
-      this._acks.forEach((at, stream) => this._sentAcks.set(stream, at));
-      this._acks.clear();
+      for (const stream of Object.keys(pos)) {
+        this._sentAcks.set(stream, pos[stream]);
+        this._acks.delete(stream);
+      }
     }
     const ids = [...this._reads];
     for (let i = 0; i < ids.length; i += IDS_PER_FRAME) {
