@@ -18,12 +18,6 @@ import type { Upstream, UpstreamOwner } from "./upstream.js";
 const REQUEST_MS = 10_000;
 const LOAD_MS = 5_000; // for the store: the server waits for start as long again
 
-interface Opening {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: ImError) => void;
-}
-
 /**
  * A client of imtier: messages reach your handlers once and in order, across reconnects and the death of nodes.
  *
@@ -44,7 +38,7 @@ export class ImClient<Data = any> {
   /** The connection's id, to leave it out of your own sends (`exceptConn`). Changes with every connection. */
   connId: string | undefined;
 
-  private _options: Options;
+  private _host: Host;
   private _Socket: SocketConstructor | undefined;
   private _emitter = new Emitter();
   private _confirmations = new Confirmations((frame) => this._upstream.send(frame), () => void this._save());
@@ -56,15 +50,16 @@ export class ImClient<Data = any> {
   private _upstream: Upstream; // that, or one that tabs share
   private _share: (() => Promise<void>) | undefined; // makes the upstream a shared one; once
   private _change: StateChange = { state: "idle" };
-  private _opening: Opening | undefined;
+  private _opening: Promise<void> | undefined; // what connect returned
+  private _opened: (error?: ImError) => void = () => {}; // settles it
   private _store: PositionStore | undefined;
   private _loading: Promise<void> | undefined;
   private _owner: string | undefined; // whose positions and confirmations these are
   private _unwatch: (() => void) | undefined;
 
   constructor(options: Options) {
-    if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: the option connectUrl has to be a function");
-    this._options = options;
+    if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: connectUrl has to be a function");
+    this._host = options.host ?? browserHost;
     const { store } = options, globals = globalThis as Partial<typeof globalThis>;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
     this._Socket = options.WebSocket ?? globals.WebSocket as SocketConstructor | undefined;
@@ -125,12 +120,10 @@ export class ImClient<Data = any> {
       this._changed({ state: "closed", reason: { by: "application", code: 0, text: error.message } });
       return Promise.reject(error);
     }
-    if (!this._opening) {
-      const opening = this._opening = {} as Opening;
-      opening.promise = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }));
-      opening.promise.catch(() => {}); // who does not wait for it sees the state
-    }
-    const { promise } = this._opening;
+    const promise = this._opening = this._opening ?? new Promise((resolve, reject) => {
+      this._opened = (error) => (error ? reject(error) : resolve());
+    });
+    promise.catch(() => {}); // who does not wait for it sees the state
     this._loading = this._loading ?? this._load();
     this._unwatch = this._unwatch ?? this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
     if (this._share) void this._connectShared(this._share);
@@ -182,17 +175,13 @@ export class ImClient<Data = any> {
     return this._requests.request(data, timeoutMs) as Promise<Reply>;
   }
 
-  private get _host(): Host {
-    return this._options.host ?? browserHost;
-  }
-
   /** Connects when the code for sharing is there, or on its own, from then on, when that cannot be loaded. */
   private async _connectShared(share: () => Promise<void>): Promise<void> {
-    if (this._is("connecting")) return;
+    if (this.state === "connecting") return;
     this._changed({ state: "connecting" });
     try {
       await share();
-      if (this._is("connecting")) this._upstream.connect(); // and was not closed meanwhile
+      if ((this.state as State) === "connecting") this._upstream.connect(); // and was not closed meanwhile
     } catch (error) {
       this._alone(error);
     }
@@ -202,11 +191,7 @@ export class ImClient<Data = any> {
     this._share = undefined;
     this._upstream = this._own;
     this._error(new ImError("socket", "the socket cannot be shared", error));
-    if (this._is("connecting")) this._own.connect();
-  }
-
-  private _is(state: State): boolean {
-    return this._change.state === state;
+    if (this.state === "connecting") this._own.connect();
   }
 
   private async _start(): Promise<Positions> {
@@ -231,7 +216,7 @@ export class ImClient<Data = any> {
         this._confirmations.forget(streamOfGroup(frame.group));
         this._delivery.accept(frame);
         return void this._save();
-      case "message": case "receipt": case "gap": return this._delivery.accept(frame);
+      default: this._delivery.accept(frame);
     }
   }
 
@@ -246,10 +231,9 @@ export class ImClient<Data = any> {
 
   private _changed(change: StateChange): void {
     this._change = change;
-    const opening = this._opening;
     if (change.state === "open") {
       this._opening = undefined;
-      opening?.resolve();
+      this._opened();
     }
     if (change.state === "closed") this._end(change.reason);
     this._tell("state", change);
@@ -261,8 +245,8 @@ export class ImClient<Data = any> {
     this._confirmations.stop();
     const error = new ImError("closed", `closed by the ${by}: ${text || code}`);
     this._requests.fail(error, true);
-    this._opening?.reject(error);
     this._opening = undefined;
+    this._opened(error);
   }
 
   private async _load(): Promise<void> {
@@ -293,12 +277,12 @@ export class ImClient<Data = any> {
   }
 
   private _error(error: ImError): void {
-    if (!this._tell("error", error)) console.error(error);
+    this._tell("error", error);
+    if (!this._emitter.has("error")) console.error(error);
   }
 
-  /** Calls handlers that nothing waits for; false when there are none. */
-  private _tell(event: "state" | "error", value: unknown): boolean {
+  /** Calls handlers that nothing waits for. */
+  private _tell(event: "state" | "error", value: unknown): void {
     this._emitter.emit(value, event)?.catch((error) => console.error(error));
-    return this._emitter.has(event);
   }
 }

@@ -46,7 +46,3 @@ export interface CloseReason {
   /** What the server, or the error, said. For logs. */
   text: string;
 }
-
-export function nameOfCode(code: number): CloseName | undefined {
-  return (CLOSE_CODES as Record<number, CloseName>)[code];
-}

@@ -1,7 +1,7 @@
 import { Cursor, type Entry } from "./cursor.js";
 import type { Emitter } from "./emitter.js";
 import { ImError } from "./errors.js";
-import { groupOfStream, streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type StartedFrame, type StreamFrame } from "./frames.js";
+import { groupOfStream, streamOfGroup, type MessageFrame, type Positions, type ReceiptFrame, type ServerFrame, type StartedFrame } from "./frames.js";
 import { messageOf } from "./message.js";
 import { isAfter, type Position } from "./position.js";
 import { remember } from "./remember.js";
@@ -71,7 +71,8 @@ export class Delivery {
     }
   }
 
-  accept(frame: StreamFrame): void {
+  /** What belongs to a stream; nothing else is looked at. */
+  accept(frame: ServerFrame): void {
     switch (frame.type) {
       case "message": return this._message(frame);
       case "receipt": return this._receipt(frame);

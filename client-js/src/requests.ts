@@ -47,7 +47,7 @@ export class Requests {
   }
 
   reply({ id, data, error }: ReplyFrame): void {
-    this._waiting.get(id)?.end(error === undefined ? undefined : new ImError("request", "the request was refused", error), data);
+    this._waiting.get(id)?.end(error ? new ImError("request", "the request was refused", error) : undefined, data);
   }
 
   /** Rejects those whose reply cannot come any more: all that were sent, or all. */

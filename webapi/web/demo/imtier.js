@@ -366,9 +366,6 @@ var MISUSE = 4503;
 function isFinal(code) {
   return code >= 4500 && code < 5e3;
 }
-function nameOfCode(code) {
-  return CLOSE_CODES[code];
-}
 
 // src/errors.ts
 var ImError = class extends Error {
@@ -573,7 +570,7 @@ var Connection = class {
     if (frame.type === "started" && link === this._link) this._set({ state: "open" });
   }
   lost(link, code, text) {
-    if (isFinal(code) && (code !== MISUSE || link.started)) return this.close({ by: "server", code, name: nameOfCode(code), text });
+    if (isFinal(code) && (code !== MISUSE || link.started)) return this.close({ by: "server", code, name: CLOSE_CODES[code], text });
     if (link === this._next) this._next = void 0;
     else this._link = void 0;
     if (this._link) {
@@ -813,6 +810,7 @@ var Delivery = class {
       if (lost) this._emit({ stream, from: cursor?.top, to: pos }, "gap");
     }
   }
+  /** What belongs to a stream; nothing else is looked at. */
   accept(frame) {
     switch (frame.type) {
       case "message":
@@ -993,7 +991,7 @@ var Requests = class {
     for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
   }
   reply({ id, data, error }) {
-    this._waiting.get(id)?.end(error === void 0 ? void 0 : new ImError("request", "the request was refused", error), data);
+    this._waiting.get(id)?.end(error ? new ImError("request", "the request was refused", error) : void 0, data);
   }
   /** Rejects those whose reply cannot come any more: all that were sent, or all. */
   fail(error, all = false) {
@@ -1024,8 +1022,11 @@ var ImClient = class {
     );
     // makes the upstream a shared one; once
     this._change = { state: "idle" };
-    if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: the option connectUrl has to be a function");
-    this._options = options;
+    // what connect returned
+    this._opened = () => {
+    };
+    if (typeof options?.connectUrl !== "function") throw new TypeError("ImClient: connectUrl has to be a function");
+    this._host = options.host ?? browserHost;
     const { store } = options, globals = globalThis;
     if (store && store !== "memory") this._store = store === "localStorage" ? webStorage() : store;
     this._Socket = options.WebSocket ?? globals.WebSocket;
@@ -1085,13 +1086,11 @@ var ImClient = class {
       this._changed({ state: "closed", reason: { by: "application", code: 0, text: error.message } });
       return Promise.reject(error);
     }
-    if (!this._opening) {
-      const opening = this._opening = {};
-      opening.promise = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }));
-      opening.promise.catch(() => {
-      });
-    }
-    const { promise } = this._opening;
+    const promise = this._opening = this._opening ?? new Promise((resolve, reject) => {
+      this._opened = (error) => error ? reject(error) : resolve();
+    });
+    promise.catch(() => {
+    });
     this._loading = this._loading ?? this._load();
     this._unwatch = this._unwatch ?? this._host.watch(() => this._upstream.wake(), () => this._confirmations.flush());
     if (this._share) void this._connectShared(this._share);
@@ -1138,16 +1137,13 @@ var ImClient = class {
     if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));
     return this._requests.request(data, timeoutMs);
   }
-  get _host() {
-    return this._options.host ?? browserHost;
-  }
   /** Connects when the code for sharing is there, or on its own, from then on, when that cannot be loaded. */
   async _connectShared(share) {
-    if (this._is("connecting")) return;
+    if (this.state === "connecting") return;
     this._changed({ state: "connecting" });
     try {
       await share();
-      if (this._is("connecting")) this._upstream.connect();
+      if (this.state === "connecting") this._upstream.connect();
     } catch (error) {
       this._alone(error);
     }
@@ -1156,10 +1152,7 @@ var ImClient = class {
     this._share = void 0;
     this._upstream = this._own;
     this._error(new ImError("socket", "the socket cannot be shared", error));
-    if (this._is("connecting")) this._own.connect();
-  }
-  _is(state) {
-    return this._change.state === state;
+    if (this.state === "connecting") this._own.connect();
   }
   async _start() {
     await this._loading;
@@ -1185,10 +1178,8 @@ var ImClient = class {
         this._confirmations.forget(streamOfGroup(frame.group));
         this._delivery.accept(frame);
         return void this._save();
-      case "message":
-      case "receipt":
-      case "gap":
-        return this._delivery.accept(frame);
+      default:
+        this._delivery.accept(frame);
     }
   }
   /** Positions and confirmations of another client are of no use. */
@@ -1201,10 +1192,9 @@ var ImClient = class {
   }
   _changed(change) {
     this._change = change;
-    const opening = this._opening;
     if (change.state === "open") {
       this._opening = void 0;
-      opening?.resolve();
+      this._opened();
     }
     if (change.state === "closed") this._end(change.reason);
     this._tell("state", change);
@@ -1215,8 +1205,8 @@ var ImClient = class {
     this._confirmations.stop();
     const error = new ImError("closed", `closed by the ${by}: ${text || code}`);
     this._requests.fail(error, true);
-    this._opening?.reject(error);
     this._opening = void 0;
+    this._opened(error);
   }
   async _load() {
     if (!this._store) return;
@@ -1243,12 +1233,12 @@ var ImClient = class {
     }
   }
   _error(error) {
-    if (!this._tell("error", error)) console.error(error);
+    this._tell("error", error);
+    if (!this._emitter.has("error")) console.error(error);
   }
-  /** Calls handlers that nothing waits for; false when there are none. */
+  /** Calls handlers that nothing waits for. */
   _tell(event, value) {
     this._emitter.emit(value, event)?.catch((error) => console.error(error));
-    return this._emitter.has(event);
   }
 };
 export {
