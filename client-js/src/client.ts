@@ -74,6 +74,7 @@ export class ImClient<Data = any> {
       state: (change) => this._changed(change),
       error: (error) => this._error(error),
       broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
+      unsent: (id) => this._requests.unsent(id),
       tops: () => this._delivery.tops(),
     };
     this._upstream = this._own = new Connection(connection, owner);

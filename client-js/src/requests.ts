@@ -46,6 +46,12 @@ export class Requests {
     for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
   }
 
+  /** One that was taken for sent is not. */
+  unsent(id: string): void {
+    const one = this._waiting.get(id);
+    if (one) one.sent = false;
+  }
+
   reply({ id, data, error }: ReplyFrame): void {
     this._waiting.get(id)?.end(error ? new ImError("request", "the request was refused", error) : undefined, data);
   }

@@ -26,6 +26,8 @@ export interface UpstreamOwner {
   error(error: ImError): void;
   /** A connection began that does not continue the one before: replies to what was asked there do not come. */
   broken(): void;
+  /** A request that was taken for sent is not. */
+  unsent(id: string): void;
   /** What was handed over last in each stream. */
   tops(): Positions;
 }

@@ -1,8 +1,8 @@
 // Tabs that share a socket, where the order matters in which a browser lets them know things. Real browsers: e2e/browser.
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { ImClient, type ImError, type Options, type StateChange } from "../src/index.js";
-import { advance, restoreTime, settle, stopTime } from "./rig/clock.js";
+import { advance, restoreTime, setBack, settle, stopTime } from "./rig/clock.js";
 import { FakeServer } from "./rig/fakeServer.js";
 import { FakeTabs } from "./rig/fakeTabs.js";
 
@@ -28,11 +28,26 @@ describe("tabs that share a socket", () => {
     await opened;
   }
 
-  async function halfASecond(): Promise<void> {
-    for (let i = 0; i < 10; i++) {
+  const halfASecond = () => pass(500);
+
+  /** Time goes by, and notes arrive. */
+  async function pass(ms: number): Promise<void> {
+    for (let i = 0; i < ms; i += 50) {
       await advance(50);
       browser.deliver();
     }
+  }
+
+  /** A tab asks something, and the server answers. The list has both. */
+  function ask(im: ImClient | undefined): unknown[] {
+    const list: unknown[] = [];
+    server.onFrame = (socket, frame) => {
+      if (frame.type !== "request") return;
+      list.push(frame.data);
+      socket.give({ type: "reply", id: frame.id, data: "answer" });
+    };
+    im?.request("question").then((reply) => list.push(reply), (error: ImError) => list.push(error.code));
+    return list;
   }
 
   beforeEach(async () => {
@@ -260,6 +275,120 @@ describe("tabs that share a socket", () => {
     void tabs[3]?.im.connect();
     await halfASecond();
     assert.deepEqual([replies, server.read], [["of one that waited", "of one that joins"], ["b"]]);
+  });
+
+  for (const wait of [0, 50, 100, 150, 200, 250]) {
+    for (const resumed of [true, false]) {
+      it(`send once what one asks ${wait} ms after the leading one went, ${resumed ? "with" : "without"} its session`, async () => {
+        if (!resumed) server.forgetTokens();
+        tabs[0]?.im.close();
+        await pass(wait);
+        const list = ask(tabs[2]?.im);
+        await pass(1_000);
+        assert.deepEqual(list, ["question", "answer"]);
+      });
+    }
+  }
+
+  it("send what the leading one could not", async () => {
+    const { last } = server, send = last.send.bind(last);
+    last.send = (text) => {
+      if (text.includes("request")) throw new Error("closing");
+      send(text);
+    };
+    const list = ask(tabs[1]?.im);
+    await pass(200);
+    server.forgetTokens(); // what was sent would be lost now
+    server.drop();
+    await pass(2_500);
+    assert.deepEqual(list, ["question", "answer"]);
+  });
+
+  it("connect at once when a tab joins while the leading one waits", async () => {
+    mock.method(Math, "random", () => 0.99);
+    server.refuse = true;
+    server.drop();
+    await pass(9_000);
+    assert.equal(tabs[0]?.im.state, "waiting");
+    server.refuse = false;
+    void client().connect();
+    await halfASecond();
+    mock.restoreAll();
+    assert.deepEqual(tabs.map(({ im }) => im.state), Array(4).fill("open"));
+  });
+
+  for (const news of [["lock", "notes"], ["notes", "lock"]] as const) {
+    it(`go on without a leading one that hangs, and with it when it is back and hears of the ${news.join(", then of the ")}`, async () => {
+      const [first, second, third] = tabs, old = server.last;
+      server.publish("inbox", "a");
+      await pass(200);
+      browser.hang(0);
+      old.dead = true;
+      server.publish("inbox", "b");
+      second?.im.wake();
+      third?.im.wake();
+      await pass(6_000);
+      server.publish("inbox", "c");
+      await pass(200);
+      assert.deepEqual([second, third].map((tab) => [tab?.im.state, tab?.ids]), Array(2).fill(["open", ["a", "b", "c"]]));
+      assert.equal(server.sockets.length, 2);
+      server.publish("inbox", "d");
+      await browser.goOn(news[0]);
+      assert.ok(old.closedByClient);
+      await browser.goOn(news[1]);
+      await pass(1_000);
+      assert.deepEqual(tabs.map(({ im, ids, gaps }) => [im.state, ids, gaps]), Array(3).fill(["open", ["a", "b", "c", "d"], []]));
+      assert.equal(server.sockets.length, 2);
+      second?.im.close();
+      third?.im.close();
+      server.publish("inbox", "e");
+      await pass(1_000);
+      assert.deepEqual([first?.ids.at(-1), first?.gaps], ["e", []]);
+    });
+  }
+
+  it("are not held up by one that hangs when they open", async () => {
+    browser.hang(0);
+    server.last.dead = true;
+    void client().connect();
+    await pass(6_000);
+    assert.deepEqual(tabs.slice(1).map(({ im }) => im.state), Array(3).fill("open"));
+  });
+
+  for (const code of [4004, 4501]) {
+    it(`hear no more of one that hung and was closed with ${code}`, async () => {
+      const old = server.last;
+      browser.hang(0);
+      old.dead = true;
+      const list = ask(tabs[2]?.im);
+      tabs[1]?.im.wake();
+      await pass(6_000);
+      assert.deepEqual(list, ["question", "answer"]);
+      const told = tabs.slice(1).map(({ states }) => states.length);
+      old.end(code);
+      browser.deliver();
+      await settle();
+      for (const news of ["lock", "notes"] as const) await browser.goOn(news);
+      await pass(1_000);
+      assert.deepEqual(tabs.slice(1).map(({ im }) => im.state), ["open", "open"]);
+      assert.deepEqual(tabs.slice(1).map(({ states }) => states.length), told);
+      if (code === 4004) assert.equal(tabs[0]?.im.state, "open");
+      assert.equal(server.open.length, 1);
+    });
+  }
+
+  it("leave the lead to one that answers, also when the one that asks stood still itself", async () => {
+    for (const { im } of tabs) im.wake();
+    await pass(10_000);
+    tabs[1]?.im.wake();
+    browser.hang(1); // its timers go on, late by a minute
+    browser.deliver();
+    setBack(-60_000);
+    await advance(5_500);
+    await browser.goOn("notes");
+    await pass(5_500);
+    mock.restoreAll();
+    assert.deepEqual([server.sockets.length, tabs.map(({ im }) => im.state)], [1, Array(3).fill("open")]);
   });
 
   it("keep what one has read until its own pong, not another's", async () => {

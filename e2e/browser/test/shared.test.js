@@ -96,6 +96,24 @@ describe("tabs that share a socket", () => {
     });
   }
 
+  it("go on without the leading one when it hangs, and with it when it is back", async () => {
+    const [leader, follower] = await leaderOf([await open(), await open()]);
+    const publisher = new Publisher(server, name, "m", 20);
+    await follower?.has("m-3");
+    const hung = leader.page.evaluate(() => {
+      for (const end = Date.now() + 12_000; Date.now() < end;);
+    });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const sent = publisher.ids.length;
+    await follower?.call("wake");
+    await follower?.has(`m-${sent + 20}`);
+    assert.ok(await follower?.leads(), "while the other one hangs");
+    await hung;
+    await complete([leader, /** @type {Tab} */ (follower)], publisher);
+    assert.equal(await leader.leads(), false);
+    await eventually("one connection is left", async () => (await sockets()) === 1);
+  });
+
   it("a new tab gets what comes from then on", async () => {
     const first = await open();
     const publisher = new Publisher(server, name, "m", 50);

@@ -20,11 +20,13 @@ var tabs_exports = {};
 __export(tabs_exports, {
   Tabs: () => Tabs
 });
-var ANSWERS_MS, Tabs;
+var ANSWERS_MS, SILENCE_MS, LATE_MS, Tabs;
 var init_tabs = __esm({
   "src/shared/tabs.ts"() {
     "use strict";
     ANSWERS_MS = 150;
+    SILENCE_MS = 5e3;
+    LATE_MS = 1e3;
     Tabs = class {
       // whose pongs are to come, oldest first
       constructor(name, core, owner) {
@@ -36,32 +38,28 @@ var init_tabs = __esm({
         this._joined = false;
         // has what follows
         this._open = false;
-        // until it came, what the last leader sent may still arrive
+        // of that; until it came, what the last leader sent may still arrive
+        this._reign = 0;
+        // of the leading tab: when it began, Unix milliseconds
+        this._former = 0;
+        // of the one before, when that let the lock go: what it said last may come late
+        this._posted = /* @__PURE__ */ new Set();
         this._floor = {};
         // the lowest position of any tab that has answered, by stream
         this._asked = 0;
         // the question that they answer; 0 while the connection is open
         this._pings = [];
-        this._name = `imtier:${name}`;
+        this._name = `imtier2:${name}`;
         this._core = core;
         this._owner = owner;
       }
       connect() {
-        if (this._channel) return this._connection ? this._connection.connect() : this._post({ note: "wake" });
+        if (this._channel) return this._connection ? this._connection.connect() : this.wake();
         const channel = this._channel = new BroadcastChannel(this._name);
         channel.onmessage = ({ data }) => this._heard(data);
         this._post({ note: "join", tab: this._tab });
-        const leaving = this._leaving = new AbortController();
-        navigator.locks.request(this._name, { signal: leaving.signal }, () => {
-          if (leaving.signal.aborted) return void 0;
-          this._lead();
-          return new Promise((resolve) => this._release = resolve);
-        }).catch((error) => {
-          if (leaving.signal.aborted) return;
-          this._leave();
-          this._set({ state: "connecting" });
-          this._core.alone(error);
-        });
+        this._request(false);
+        this._expect();
         this._set({ state: "connecting" });
       }
       close(reason) {
@@ -69,32 +67,93 @@ var init_tabs = __esm({
         this._set({ state: "closed", reason });
       }
       wake() {
-        if (this._connection) this._connection.wake();
-        else this._post({ note: "wake" });
+        if (this._connection) return this._connection.wake();
+        this._post({ note: "wake" });
+        this._expect();
       }
       send(frame) {
         if (this._connection) return this._pass(frame, this._tab);
         if (!this._open) return false;
+        if (frame.type === "request") this._posted.add(frame.id);
         if (frame.type !== "ack") this._post({ note: "send", frame, tab: this._tab });
         return true;
       }
-      _lead() {
+      /** Requests the lock, or takes it from the tab that has it. */
+      _request(steal) {
+        this._leaving?.abort();
+        const leaving = this._leaving = new AbortController();
+        navigator.locks.request(this._name, steal ? { steal } : { signal: leaving.signal }, () => {
+          if (leaving.signal.aborted) return void 0;
+          return new Promise((resolve) => {
+            this._release = resolve;
+            this._lead(steal);
+          });
+        }).catch((error) => {
+          if (leaving.signal.aborted) return;
+          if (this._connection) return this._stepDown();
+          this._leave();
+          this._set({ state: "connecting" });
+          this._core.alone(error);
+        });
+      }
+      /** Takes the lead when the tab that has it says nothing. */
+      _expect() {
+        if (!this._channel || this._connection || this._silence) return;
+        const asked = Date.now();
+        this._silence = setTimeout(() => {
+          this._silence = void 0;
+          if (Date.now() - asked > SILENCE_MS + LATE_MS) this.wake();
+          else this._request(true);
+        }, SILENCE_MS);
+      }
+      _answered() {
+        clearTimeout(this._silence);
+        this._silence = void 0;
+      }
+      _lead(stolen) {
+        this._answered();
+        this._begin(Math.max(Date.now(), this._reign + 1), stolen ? 0 : this._reign);
+        this._rule({ note: "state", change: { state: "connecting" }, session: this._session });
         this._ask();
         const connection = this._connection = this._core.connection({
+          ...this._owner,
           start: () => this._start(),
           frame: (frame) => this._relay(frame),
           state: (change) => this._lost(connection, change),
-          error: (error) => this._owner.error(error),
           broken: () => {
-            this._post({ note: "broken" });
+            this._rule({ note: "broken" });
             this._owner.broken();
-          },
-          tops: () => this._owner.tops()
+          }
         });
         if (this._session) connection.inherit(this._session);
         setTimeout(() => {
           if (this._connection === connection) connection.connect();
         }, ANSWERS_MS);
+        this._set({ state: "connecting" });
+      }
+      /** Another tab leads, this one or not. */
+      _begin(reign, former) {
+        this._reign = reign;
+        this._former = former;
+        this._hello = void 0;
+        this._open = false;
+      }
+      /** The connection of the leading tab. What an earlier one said nothing of is not sent, and is when messages flow. */
+      _greet(hello) {
+        if (!this._hello) {
+          for (const id of this._posted) this._owner.unsent(id);
+          this._posted.clear();
+        }
+        this._hello = hello;
+      }
+      /** Follows, until the lock comes to it again. What the next one has said meanwhile lies in the channel. */
+      _stepDown() {
+        const connection = this._connection;
+        this._connection = void 0;
+        connection?.close({ by: "application", code: 1e3, text: "" });
+        this._release();
+        this._request(false);
+        this._set({ state: "connecting" });
       }
       /** Where the slowest tab has stopped. */
       async _start() {
@@ -109,7 +168,7 @@ var init_tabs = __esm({
       _ask() {
         this._floor = {};
         this._asked = Math.random();
-        this._post({ note: "where", asked: this._asked });
+        this._rule({ note: "where", asked: this._asked });
       }
       /** From a tab to the server; false when nothing is open. */
       _pass(frame, tab) {
@@ -119,10 +178,10 @@ var init_tabs = __esm({
       }
       /** From the server to all tabs, and a pong to the one that asked for it: it says that what this one sent before arrived. */
       _relay(frame) {
-        if (frame.type === "hello") this._hello = frame;
+        if (frame.type === "hello") this._greet(frame);
         if (frame.type === "started") this._pings = [];
         const tab = frame.type === "pong" ? this._pings.shift() : void 0;
-        this._post({ note: "frame", frame, tab });
+        this._rule({ note: "frame", frame, tab });
         this._joined = true;
         if (!tab || tab === this._tab) this._owner.frame(frame);
       }
@@ -130,34 +189,46 @@ var init_tabs = __esm({
       _lost(connection, change) {
         if (connection !== this._connection) return;
         this._session = connection.heir;
-        this._post({ note: "state", change, session: this._session });
+        this._rule({ note: "state", change, session: this._session });
         if (change.state === "closed") this._leave();
         else if (change.state === "open") this._asked = 0;
         else if (!this._asked) this._ask();
         this._set(change);
       }
       _heard(note) {
+        if ("reign" in note && !this._counts(note)) return;
         switch (note.note) {
           case "join":
             return this._welcome(note.tab);
           case "welcome":
             if (note.tab !== this._tab || this._connection) return;
+            this._answered();
             this._joined = true;
             for (const frame of note.frames) this._take(frame);
             return this._follow(note.change, note.session);
           case "frame":
+            if (note.frame.type === "hello" && note.reign === this._reign) this._greet(note.frame);
             if (note.frame.type === "hello" || note.frame.type === "started") this._joined = true;
-            if (this._joined && !this._hello && (note.tab ?? this._tab) === this._tab) this._take(note.frame);
+            if (this._joined && (note.tab ?? this._tab) === this._tab) this._take(note.frame);
             return;
           case "state":
+            this._answered();
             return this._follow(note.change, note.session);
-          case "send":
-            return void this._pass(note.frame, note.tab);
+          case "send": {
+            if (!this._connection) return;
+            const { frame, tab } = note, ok = this._pass(frame, tab);
+            if (frame.type === "request") this._rule({ note: "sent", id: frame.id, tab, ok });
+            return;
+          }
+          case "sent":
+            if (note.tab === this._tab && this._posted.delete(note.id) && !note.ok) this._owner.unsent(note.id);
+            return;
           case "broken":
             return this._owner.broken();
           case "wake":
-            if (this._change.state === "waiting") this._connection?.connect();
-            return this._connection?.wake();
+            this._hurry();
+            this._connection?.wake();
+            return this._tell();
           case "where":
             return void Promise.resolve(this._owner.start()).then((pos) => this._post({ note: "here", asked: note.asked, pos }));
           case "here":
@@ -168,6 +239,20 @@ var init_tabs = __esm({
             }
         }
       }
+      /**
+       * Whether what a leader said counts: not when another leads since then. Of one that let go by itself what was on its way
+       * counts until the next one has a connection, and always that all have to stay away.
+       */
+      _counts(note) {
+        if (note.reign < this._reign) {
+          return note.reign === this._former && (note.note === "state" ? note.change.state === "closed" : (note.note === "frame" || note.note === "sent") && !this._hello);
+        }
+        if (note.reign > this._reign) {
+          this._begin(note.reign, note.after);
+          if (this._connection) this._stepDown();
+        }
+        return this._channel !== void 0;
+      }
       /** A frame that the leading tab had. The owner sends what waited when it is told that messages flow. */
       _take(frame) {
         if (frame.type === "started") this._open = true;
@@ -176,9 +261,13 @@ var init_tabs = __esm({
       /** Tells a new tab where this one is. Before it is connected, it asks how far that tab has come: all are told when it is. */
       _welcome(tab) {
         if (!this._connection) return;
-        if (this._change.state !== "open" || !this._hello) return this._post({ note: "where", asked: this._asked });
+        if (this._change.state !== "open" || !this._hello) {
+          this._hurry();
+          this._rule({ note: "where", asked: this._asked });
+          return this._tell();
+        }
         const started = { type: "started", pos: this._owner.tops(), recovered: {} };
-        this._post({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
+        this._rule({ note: "welcome", tab, frames: [this._hello, started], change: this._change, session: this._session });
       }
       /**
        * What the leading tab's connection does. A browser may grant the lock before it brings what the last leader said with
@@ -197,10 +286,24 @@ var init_tabs = __esm({
         this._connection = this._hello = void 0;
         connection?.close({ by: "application", code: 1e3, text: "" });
         this._joined = this._open = false;
+        this._answered();
+        this._posted.clear();
         this._leaving?.abort();
         this._release();
         this._channel?.close();
         this._channel = void 0;
+      }
+      /** Waits no longer. */
+      _hurry() {
+        if (this._change.state === "waiting") this._connection?.connect();
+      }
+      /** Says the state, if this tab leads. */
+      _tell() {
+        if (this._connection) this._rule({ note: "state", change: this._change, session: this._session });
+      }
+      /** As the leader. */
+      _rule(ruling) {
+        this._post({ ...ruling, reign: this._reign, after: this._former });
       }
       _post(note) {
         this._channel?.postMessage(note);
@@ -990,6 +1093,11 @@ var Requests = class {
   flush() {
     for (const one of this._waiting.values()) if (!one.sent) one.sent = this._send(one.frame);
   }
+  /** One that was taken for sent is not. */
+  unsent(id) {
+    const one = this._waiting.get(id);
+    if (one) one.sent = false;
+  }
   reply({ id, data, error }) {
     this._waiting.get(id)?.end(error ? new ImError("request", "the request was refused", error) : void 0, data);
   }
@@ -1042,6 +1150,7 @@ var ImClient = class {
       state: (change) => this._changed(change),
       error: (error) => this._error(error),
       broken: () => this._requests.fail(new ImError("lost", "the connection was lost before the reply")),
+      unsent: (id) => this._requests.unsent(id),
       tops: () => this._delivery.tops()
     };
     this._upstream = this._own = new Connection(connection, owner);
