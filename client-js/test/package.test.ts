@@ -69,9 +69,13 @@ describe("the package", () => {
     for (const name of ["types.mts", "types.cts"]) {
       writeFileSync(join(project, name), `import { ImClient } from "@imtier/client"; import { miniProgram, type MiniProgram } from "@imtier/client/mini";${use}`);
     }
-    for (const [module, resolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]] as const) {
+    writeFileSync(join(project, "types.ts"), readFileSync(join(project, "types.mts")));
+    for (const [module, resolution, ...files] of [
+      ["nodenext", "nodenext", "types.mts", "types.cts"], ["esnext", "bundler", "types.mts"],
+      ["esnext", "node10", "types.ts", "--ignoreDeprecations", "6.0"], // which looks into no exports
+    ] as const) {
       run(process.execPath, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--skipLibCheck", "--strict", "--exactOptionalPropertyTypes",
-        "--target", "es2020", "--lib", "es2022,dom", "--module", module, "--moduleResolution", resolution, "types.mts", ...(module === "nodenext" ? ["types.cts"] : []));
+        "--target", "es2020", "--lib", "es2022,dom", "--module", module, "--moduleResolution", resolution, ...files);
     }
   });
 
