@@ -168,8 +168,8 @@ export class ImClient<Data = any> {
    * @param data any JSON value; it may be changed after the call
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
    * @returns what the backend answered
-   * @throws {@link ImError} `timeout`, `lost` (perhaps carried out), `request` (the backend's error is its `cause`),
-   * `closed`; a TypeError, at once, for what JSON cannot hold
+   * @throws {@link ImError} `timeout`, `lost` (perhaps carried out; also what is larger than the server takes), `request` (the
+   * backend's error is its `cause`), `closed`; a TypeError, at once, for what JSON cannot hold
    */
   request<Reply = unknown>(data: unknown, { timeoutMs = REQUEST_MS }: { timeoutMs?: number } = {}): Promise<Reply> {
     if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));

@@ -27,6 +27,9 @@ export type CloseName = (typeof CLOSE_CODES)[keyof typeof CLOSE_CODES];
 /** The node is going away: its session is of no use there. */
 export const DRAINING = 4000;
 
+/** A frame was larger than the server takes. */
+export const TOO_BIG = 1009;
+
 /** A frame that the server does not take; before the start also that none came in time. */
 export const MISUSE = 4503;
 

@@ -1,6 +1,6 @@
 import { backoff, longestWait } from "./backoff.js";
 import { left } from "./clock.js";
-import { CLOSE_CODES, DRAINING, isFinal, MISUSE, type CloseName, type CloseReason } from "./closeCodes.js";
+import { CLOSE_CODES, DRAINING, isFinal, MISUSE, TOO_BIG, type CloseName, type CloseReason } from "./closeCodes.js";
 import { ImError, textOf } from "./errors.js";
 import type { ClientFrame, Positions, ServerFrame } from "./frames.js";
 import { Link, type LinkOwner } from "./link.js";
@@ -117,6 +117,7 @@ export class Connection implements Upstream, LinkOwner {
   lost(link: Link, code: number, text: string): void {
     // Before the start 4503 may say no more than that it came late: the page stood still, or its store did.
     if (isFinal(code) && (code !== MISUSE || link.started)) return this.close({ by: "server", code, name: (CLOSE_CODES as Record<number, CloseName>)[code], text });
+    if (code === TOO_BIG) this._owner.broken(); // a request was, perhaps: none that was sent then is sure of its reply
     if (link === this._next) this._next = undefined;
     else this._link = undefined;
     if (this._link) { // the replacement failed: one more, while there is time

@@ -1,6 +1,8 @@
 import { ImError } from "./errors.js";
 import type { ClientFrame, ReplyFrame } from "./frames.js";
 
+const LONGEST_MS = 2 ** 31 - 1; // a timer that is to wait for longer does not wait at all
+
 interface Waiting {
   frame: ClientFrame;
   sent: boolean;
@@ -25,7 +27,7 @@ export class Requests {
       const id = `${this._prefix}-${++this._next}`;
       // As the data is now. Throws for what JSON cannot hold.
       const frame: ClientFrame = JSON.parse(JSON.stringify({ type: "request", id, data }));
-      const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), Math.min(timeoutMs, LONGEST_MS));
       const one: Waiting = {
         frame,
         sent: false,

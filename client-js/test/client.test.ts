@@ -761,6 +761,30 @@ describe("receipts and requests", () => {
     await assert.rejects(im.request("z"), (e: ImError) => e.code === "closed");
   });
 
+  it("requests may wait for ever", async () => {
+    await open();
+    let id = "";
+    server.onFrame = (_, frame) => { if (frame.type === "request") id = frame.id; };
+    const reply = im.request("x", { timeoutMs: Infinity });
+    const ends: unknown[] = [];
+    reply.then((data) => ends.push(data), (error: ImError) => ends.push(error.code));
+    await advance(20_000);
+    assert.deepEqual(ends, []);
+    server.last.give({ type: "reply", id, data: 1 });
+    await settle();
+    assert.deepEqual(ends, [1]);
+  });
+
+  it("requests that the server finds too large are lost at once, with those beside them", async () => {
+    await open();
+    const ends: unknown[] = [];
+    for (const what of ["large", "small"]) im.request(what).catch((error: ImError) => ends.push(error.code));
+    await settle();
+    server.drop(1009);
+    await settle();
+    assert.deepEqual(ends, ["lost", "lost"]);
+  });
+
   it("replies come on the next connection when that continues the session, and else never", async () => {
     await open();
     let id = "";

@@ -107,6 +107,12 @@ describe("requests to a backend", () => {
     });
   });
 
+  it("are lost at once when they are larger than the server takes", async () => {
+    await assert.rejects(im.request("x".repeat(70_000)), (error: ImError) => error.code === "lost");
+    await im.connect();
+    assert.deepEqual(await im.request({ do: "double", n: 1 }), { doubled: 2, list: ["ä", null] });
+  });
+
   it("are answered on the next connection when the one that asked breaks, and asked once", async () => {
     const working = new Promise<() => void>((resolve) => (backend.hold = resolve));
     const reply = im.request({ do: "double", n: 4 }, { timeoutMs: 30_000 });

@@ -465,6 +465,7 @@ var CLOSE_CODES = {
   4504: "too much input"
 };
 var DRAINING = 4e3;
+var TOO_BIG = 1009;
 var MISUSE = 4503;
 function isFinal(code) {
   return code >= 4500 && code < 5e3;
@@ -674,6 +675,7 @@ var Connection = class {
   }
   lost(link, code, text) {
     if (isFinal(code) && (code !== MISUSE || link.started)) return this.close({ by: "server", code, name: CLOSE_CODES[code], text });
+    if (code === TOO_BIG) this._owner.broken();
     if (link === this._next) this._next = void 0;
     else this._link = void 0;
     if (this._link) {
@@ -1060,6 +1062,7 @@ function isName(name, most) {
 }
 
 // src/requests.ts
+var LONGEST_MS2 = 2 ** 31 - 1;
 var Requests = class {
   // no other client has it
   /** @param send sends a frame; false when there is no connection */
@@ -1074,7 +1077,7 @@ var Requests = class {
     return new Promise((resolve, reject) => {
       const id = `${this._prefix}-${++this._next}`;
       const frame = JSON.parse(JSON.stringify({ type: "request", id, data }));
-      const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => one.end(new ImError("timeout", `no reply within ${timeoutMs} ms`)), Math.min(timeoutMs, LONGEST_MS2));
       const one = {
         frame,
         sent: false,
@@ -1239,8 +1242,8 @@ var ImClient = class {
    * @param data any JSON value; it may be changed after the call
    * @param options `timeoutMs`, 10,000 unless given, counts from the call
    * @returns what the backend answered
-   * @throws {@link ImError} `timeout`, `lost` (perhaps carried out), `request` (the backend's error is its `cause`),
-   * `closed`; a TypeError, at once, for what JSON cannot hold
+   * @throws {@link ImError} `timeout`, `lost` (perhaps carried out; also what is larger than the server takes), `request` (the
+   * backend's error is its `cause`), `closed`; a TypeError, at once, for what JSON cannot hold
    */
   request(data, { timeoutMs = REQUEST_MS } = {}) {
     if (this.state === "closed") return Promise.reject(new ImError("closed", "the client is closed"));
