@@ -145,20 +145,26 @@ function tryOut(ref, method, path, params, request) {
     form.append(el("label", null, "Body", text));
   }
   const button = el("button", { type: "submit" }, `Send ${method.toUpperCase()}`);
+  const stop = el("button", { type: "button" }, "Stop"); // an event stream has no end
+  stop.hidden = true;
   const out = el("pre", { role: "status" });
   out.hidden = true;
-  form.append(button, out);
+  form.append(button, " ", stop, out);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
-    out.hidden = false;
-    out.textContent = await send(method, path, inputs, text?.value);
+    out.hidden = stop.hidden = false;
+    const stopping = new AbortController();
+    stop.onclick = () => stopping.abort();
+    await send(method, path, inputs, text?.value, stopping.signal, (answer) => { out.textContent = answer; });
     button.disabled = false;
+    stop.hidden = true;
   });
   return form;
 }
 
-async function send(method, path, inputs, body) {
+/** Sends the request and shows the answer, as much of it as has come. */
+async function send(method, path, inputs, body, signal, show) {
   const query = new URLSearchParams();
   for (const { name, in: where, input } of inputs) {
     if (where === "path") path = path.replace(`{${name}}`, encodeURIComponent(input.value));
@@ -167,12 +173,32 @@ async function send(method, path, inputs, body) {
   const headers = {};
   if (byId("key").value) headers.Authorization = `Bearer ${byId("key").value}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer = "";
+  show(answer);
   try {
-    const response = await fetch(path + (query.size ? `?${query}` : ""), { method: method.toUpperCase(), headers, body });
-    const text = await response.text();
-    return `${response.status} ${response.statusText}\n${pretty(text)}`;
+    const response = await fetch(path + (query.size ? `?${query}` : ""), { method: method.toUpperCase(), headers, body, signal });
+    const head = `${response.status} ${response.statusText}\n`;
+    show(answer = head);
+    const text = await read(response, (part) => show(answer = head + part));
+    show(head + pretty(text));
   } catch (error) {
-    return `No answer: ${error.message}`;
+    show(signal.aborted ? `${answer}Stopped.` : `${answer}No answer: ${error.message}`);
+  }
+}
+
+const MOST_EVENTS = 100_000; // characters of an event stream that stay, the last ones
+
+/** Reads the body and shows what has come until now. */
+async function read(response, show) {
+  if (!response.body) return "";
+  const most = response.headers.get("Content-Type")?.startsWith("text/event-stream") ? MOST_EVENTS : Infinity;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text;
+    text = (text + value).slice(-most);
+    show(text);
   }
 }
 
@@ -208,6 +234,9 @@ function show(doc) {
   ]));
   byId("filter").addEventListener("input", filter);
   addEventListener("hashchange", open);
+  byId("index").addEventListener("click", ({ target }) => { // no change, and yet the route may be folded by now
+    if (target instanceof HTMLAnchorElement && target.hash === location.hash) open();
+  });
   open();
 }
 
