@@ -83,6 +83,7 @@ func (v *view) walk() {
 			if err != nil {
 				v.report(Fork, e, "position %q", e.To)
 			}
+			v.alarmed(e, pos, to)
 			v.point(e, point{index: i, pos: pos, to: to, told: true})
 		case ledger.Message:
 			v.message(i, e, pos, last, seqs)

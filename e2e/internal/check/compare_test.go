@@ -155,6 +155,7 @@ func TestCompare(t *testing.T) {
 			b.send("a", "5-1")
 			b.inbox(1, "a", "5-1")
 			b.send("b", "5-2")
+			b.p.Lost(b.tick())
 			b.send("c", "9-1")
 			b.gap(1, "inbox", "5-1", "9-1")
 			b.inbox(1, "c", "9-1")
@@ -163,6 +164,7 @@ func TestCompare(t *testing.T) {
 			b.send("a", "5-1")
 			b.inbox(1, "a", "5-1")
 			b.send("b", "5-2")
+			b.p.Lost(b.tick())
 			b.close(b.alice, 1)
 			b.open(b.alice, 2, "5-1", "inbox")
 			b.send("c", "9-1")
@@ -170,6 +172,7 @@ func TestCompare(t *testing.T) {
 		}, nil},
 		{"lost at the end and told", func(b *book) {
 			b.send("a", "5-1")
+			b.p.Lost(b.tick())
 			b.close(b.alice, 1)
 			b.open(b.alice, 2, "0-0", "inbox")
 		}, nil},
@@ -237,11 +240,13 @@ func TestCompare(t *testing.T) {
 		}, []Rule{SilentGap}},
 		{"told too late", func(b *book) {
 			b.send("a", "5-1")
+			b.p.Lost(b.tick())
 			b.send("b", "9-1")
 			b.inbox(1, "b", "9-1")
 			b.gap(1, "inbox", "0-0", "9-1")
 		}, []Rule{SilentGap}},
 		{"told too early", func(b *book) {
+			b.p.Lost(b.tick())
 			b.gap(1, "inbox", "0-0", "9-1")
 			b.send("a", "5-1")
 			b.inbox(1, "a", "5-1")
@@ -251,12 +256,14 @@ func TestCompare(t *testing.T) {
 		}, []Rule{SilentGap}},
 		{"told of another stretch", func(b *book) {
 			b.send("a", "5-1")
+			b.p.Lost(b.tick())
 			b.gap(1, "inbox", "6-1", "9-1")
 			b.send("b", "9-1")
 			b.inbox(1, "b", "9-1")
 		}, []Rule{SilentGap}},
 		{"told of another stream", func(b *book) {
 			b.send("a", "5-1")
+			b.p.Lost(b.tick())
 			b.gap(1, "all", "0-0", "9-1")
 			b.send("b", "9-1")
 			b.inbox(1, "b", "9-1")

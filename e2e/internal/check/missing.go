@@ -104,5 +104,5 @@ func (v *view) forgotten(m *message, begin point) bool {
 }
 
 func (v *view) lost(r Rule, m *message, stream, text string) {
-	*v.out = append(*v.out, Violation{r, v.id, stream, m.Key, text + ", sent at " + m.Called.Format("15:04:05.000")})
+	*v.out = append(*v.out, Violation{r, v.id, stream, m.Key, text + ", sent at " + m.Called.Format(clock)})
 }

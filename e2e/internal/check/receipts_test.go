@@ -62,6 +62,7 @@ func TestCompareReceipts(t *testing.T) {
 		{"the receiver was told of a gap", func(b *book) {
 			b.ask("delivered", "a", "5-1")
 			b.inbox(1, "a", "5-1")
+			b.mayAlarm()
 			b.gap(1, "inbox", "5-1", "9-1")
 		}, nil},
 

@@ -11,6 +11,9 @@ import (
 // started adds a stream of a start. A client that says nothing about where it stopped goes on where it had acknowledged to
 // have come, or further back; beyond that it may begin only if the server could not know.
 func (v *view) started(i int, e ledger.Entry, pos protocol.Position) {
+	if !e.Recovered {
+		v.alarmed(e, pos, protocol.Position{})
+	}
 	p := point{index: i, pos: pos, begin: e.Asked == "", told: !e.Recovered}
 	if (e.Way == ledger.ByCursor || e.Way == ledger.ByNothing && e.Stream == "inbox") && v.knows(e, pos) {
 		p.begin = false

@@ -24,10 +24,12 @@ type sent struct {
 	byKey   map[string]*message
 	order   []*message
 	losses  []time.Time
-	calms   []time.Time // when everything that was acknowledged was stored
+	alarms  []ledger.Span // in which something happened that may have alarmed clients
+	calms   []time.Time   // when everything that was acknowledged was stored
 	changes []ledger.Change
 	members map[membership][]stretch
-	places  map[place]string // which message has a position
+	places  map[place]string     // which message has a position
+	written map[string][]writing // by stream: the positions that are known, and when they were given out
 	out     *[]Violation
 }
 
@@ -39,6 +41,7 @@ type place struct {
 
 func readSent(p *ledger.Publisher, out *[]Violation) *sent {
 	s := &sent{byKey: make(map[string]*message), losses: p.Losses(), calms: p.Calms(), places: make(map[place]string), out: out}
+	s.alarms, s.written = p.Alarms(), make(map[string][]writing)
 	s.changes = p.Changes()
 	s.members = readMembers(s.changes, s.losses)
 	for _, a := range p.Sends() {
@@ -51,6 +54,7 @@ func readSent(p *ledger.Publisher, out *[]Violation) *sent {
 		s.attempt(m, a)
 	}
 	s.awaited()
+	s.date()
 	return s
 }
 
@@ -73,6 +77,7 @@ func (s *sent) attempt(m *message, a ledger.Send) {
 			continue
 		}
 		s.claim(place{global(m.Kind, addr), pos}, m.Key, "")
+		s.write(m, a, addr, pos)
 		if slices.Contains(m.pos[addr], pos) {
 			continue
 		}

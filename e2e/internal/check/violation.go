@@ -15,6 +15,7 @@ const (
 	Stray       Rule = "stray"       // reached somebody who was not addressed, or was never sent
 	Fork        Rule = "fork"        // one position, two messages
 	Unfollowed  Rule = "unfollowed"  // a client is out of a group that it never left
+	FalseAlarm  Rule = "false alarm" // told that something may be missing, and nothing had happened that explains it
 	Receipt     Rule = "receipt"     // of what did not happen, not asked for, or missing
 	Alternation Rule = "alternation" // online twice, or offline twice
 	Untrue      Rule = "untrue"      // the last event is not how it is

@@ -67,7 +67,11 @@ func killSubscribers(l *rig.Load, s Step) {
 }
 
 func flushScripts(l *rig.Load, s Step) {
-	repeat(s.Length, flushEvery, func() { l.Redis.Do("SCRIPT", "FLUSH") })
+	repeat(s.Length, flushEvery, func() {
+		begin := time.Now()
+		l.Redis.Do("SCRIPT", "FLUSH")
+		l.Publisher.MayAlarm(begin, time.Now()) // it is what a new life of Redis looks like
+	})
 }
 
 // repeat calls f at once and then every so often.

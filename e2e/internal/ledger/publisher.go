@@ -61,7 +61,11 @@ type Publisher struct {
 	changes []Change
 	losses  []time.Time
 	calms   []time.Time
+	alarms  []Span
 }
+
+// Span is a time.
+type Span struct{ From, To time.Time }
 
 // Add writes down an attempt that is over.
 func (p *Publisher) Add(s Send) {
@@ -110,6 +114,21 @@ func (p *Publisher) Losses() []time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.losses)
+}
+
+// MayAlarm writes down that something happened between two moments after which clients may be told that loss cannot be
+// excluded, although nothing was lost.
+func (p *Publisher) MayAlarm(from, to time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alarms = append(p.alarms, Span{from, to})
+}
+
+// Alarms are the times that MayAlarm has written down.
+func (p *Publisher) Alarms() []Span {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.alarms)
 }
 
 // Sends are all attempts so far.

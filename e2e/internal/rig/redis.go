@@ -20,13 +20,15 @@ func (l *Load) KillRedis() {
 }
 
 // BounceRedis ends Redis at once and starts it again after a while. One with an append-only file loses nothing by it: the
-// operating system has what was written.
+// operating system has what was written. But nobody can know that: who comes back is told that loss cannot be excluded.
 func (l *Load) BounceRedis(down time.Duration) {
 	l.T.Helper()
 	l.Redis.Do("CONFIG", "SET", "appendfsync", "always") // otherwise it does not write while the disk is busy
+	begin := time.Now()
 	l.Redis.Kill()
 	<-time.After(down)
 	l.Redis.Restart()
+	l.Publisher.MayAlarm(begin, time.Now())
 }
 
 // RestartRedis starts Redis again with what its disk holds.
