@@ -28,10 +28,21 @@ type Options struct {
 type Program struct {
 	Options
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when cmd has ended
+	asked order         // of cmd
+	wrong []error       // with how it ended, over all its runs
 }
+
+// order is what a program was asked to do.
+type order int
+
+const (
+	goOn order = iota
+	stop       // end in order
+	die        // end at once
+)
 
 // New makes a program; nothing runs yet.
 func New(o Options) *Program { return &Program{Options: o} }
@@ -62,9 +73,33 @@ func (p *Program) Start() error {
 	go func() {
 		defer close(done)
 		_ = cmd.Wait() // how it ended is in its ProcessState
+		p.ended(cmd)
 	}()
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.asked = cmd, done, goOn
 	return nil
+}
+
+// ended judges how a run came to its end.
+func (p *Program) ended(cmd *exec.Cmd) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	how := cmd.ProcessState
+	status, _ := how.Sys().(syscall.WaitStatus)
+	killed := status.Signaled() && status.Signal() == syscall.SIGKILL
+	switch {
+	case p.asked == goOn, p.asked == die && !killed && how.ExitCode() != 0: // before it was killed
+		p.wrong = append(p.wrong, fmt.Errorf("%s ended by itself: %v", p.Name, how))
+	case p.asked == stop && how.ExitCode() != 0:
+		p.wrong = append(p.wrong, fmt.Errorf("%s was asked to stop, and ended with %v", p.Name, how))
+	}
+}
+
+// Err is what was wrong with how the program has ended, over all its runs: nobody had asked for it, or it was asked to stop and
+// ended otherwise than with exit code 0, or not in time.
+func (p *Program) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(p.wrong...)
 }
 
 // running tells whether a process exists. The caller holds mu.
@@ -101,8 +136,15 @@ func (p *Program) PID() int {
 func (p *Program) Signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.running() {
-		_ = p.cmd.Process.Signal(sig) // it may have ended already
+	if !p.running() {
+		return
+	}
+	_ = p.cmd.Process.Signal(sig) // it may have ended already, which is noticed where it is waited for
+	switch sig {
+	case syscall.SIGKILL:
+		p.asked = die
+	case syscall.SIGTERM, syscall.SIGINT:
+		p.asked = stop
 	}
 }
 
@@ -159,6 +201,9 @@ func (p *Program) End() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if _, _, err := p.Stop(ctx); err != nil {
+		p.mu.Lock()
+		p.wrong = append(p.wrong, fmt.Errorf("%s did not stop within %v", p.Name, stopTimeout))
+		p.mu.Unlock()
 		p.Kill()
 	}
 }

@@ -69,3 +69,41 @@ func TestStopReturnsTheExitCode(t *testing.T) {
 		t.Errorf("exit code %d, %v; want 3", code, err)
 	}
 }
+
+func TestErrTellsOfEndsThatNobodyAskedFor(t *testing.T) {
+	const obeys = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done"
+	for _, tt := range []struct {
+		name, line string
+		end        func(*Program) // when it has written ready
+		want       string
+	}{
+		{"it stops", obeys, func(p *Program) { p.End() }, ""},
+		{"it is killed", obeys, func(p *Program) { p.Kill() }, ""},
+		{"it is killed while it is frozen", obeys, func(p *Program) { p.Pause(); p.Kill() }, ""},
+		{"it is still there", obeys, func(*Program) {}, ""},
+		{"it ends", "echo ready", func(p *Program) { <-p.Ended() }, "ended by itself"},
+		{"it crashes", "echo ready; exit 2", func(p *Program) { <-p.Ended() }, "ended by itself"},
+		{"it has crashed when it is killed", "echo ready; exit 2", func(p *Program) { <-p.Ended(); p.Kill() }, "ended by itself"},
+		{"somebody else kills it", "echo ready; kill -KILL $$", func(p *Program) { <-p.Ended() }, "ended by itself"},
+		{"it stops with an error", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.02; done", func(p *Program) { p.End() }, "asked to stop"},
+		{"it crashes instead of stopping", "trap 'kill -ABRT $$' TERM; echo ready; while :; do sleep 0.02; done", func(p *Program) { p.End() }, "asked to stop"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := shell(t, tt.line)
+			start(t, p)
+			for !strings.Contains(p.Output(), "ready") {
+				<-time.After(5 * time.Millisecond)
+			}
+			tt.end(p)
+			if err := p.Err(); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			if !p.Running() && p.Start() == nil {
+				p.Kill()
+				if err := p.Err(); tt.want != "" && err == nil {
+					t.Error("it is forgotten after another run")
+				}
+			}
+		})
+	}
+}

@@ -98,6 +98,11 @@ func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
 func (r *Rig) StartRedis() {
 	r.T.Helper()
 	r.Redis = redistest.Start(r.T, append(r.options.Redis, redistest.At(r.at(redisPort)))...)
+	r.T.Cleanup(func() { // before Redis: a node that cannot sign off says so with its exit code
+		for _, n := range r.Nodes {
+			n.End()
+		}
+	})
 }
 
 // WaitReady waits until every program says that it is ready and every node is offered to clients.
@@ -107,8 +112,11 @@ func (r *Rig) WaitReady() {
 	defer cancel()
 	running := 0
 	for _, n := range r.Nodes {
+		if err := n.Err(); err != nil {
+			r.T.Fatal(err)
+		}
 		if !n.Running() {
-			continue
+			continue // the test has ended it
 		}
 		running++
 		if err := n.Ready(ctx); err != nil {
@@ -164,6 +172,9 @@ func (r *Rig) start(p *proc.Program) {
 	}
 	r.T.Cleanup(func() {
 		p.End()
+		if err := p.Err(); err != nil {
+			r.T.Error(err)
+		}
 		r.inspect(p)
 	})
 }

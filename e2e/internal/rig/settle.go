@@ -149,7 +149,7 @@ func (l *Load) letGo() []check.Violation {
 		found = nil
 		for i, n := range l.Nodes {
 			if i >= len(l.Before) || !n.Running() {
-				continue
+				continue // if it ended by itself, the end of the test tells
 			}
 			st, err := n.State(l.T.Context())
 			if err != nil {
