@@ -48,11 +48,16 @@ func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
 
 // Redis cuts the subscription of a node that does not read for long enough.
 func TestFaultsFreezeNode(t *testing.T) {
-	l := startLoadOn(t, rig.LoadOptions{Pad: 8 << 10, Clients: 30}, rig.Options{Nodes: 2, Redis: []redistest.Option{
+	l := startLoadOn(t, rig.LoadOptions{Pad: 16 << 10, Clients: 30}, rig.Options{Nodes: 2, Narrow: 32 << 10, Redis: []redistest.Option{
 		redistest.AOF(), redistest.Args("--client-output-buffer-limit", "pubsub 256kb 128kb 2"),
 	}})
 	inflict(l, "freeze-node", length(10*time.Second, 6*time.Second))
-	t.Logf("the node's subscription broke: %v", strings.Contains(l.Nodes[0].Output(), "subscription interrupted"))
+	if !strings.Contains(l.RedisLog(), "overcoming of output buffer limits") {
+		t.Error("the kernel has kept what Redis sent: the subscription was not cut")
+	}
+	if !strings.Contains(l.Nodes[0].Output(), "subscription interrupted") {
+		t.Error("the node did not notice that its subscription was cut")
+	}
 	l.Check()
 }
 

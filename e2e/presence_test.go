@@ -340,7 +340,7 @@ func wantMemoryBack(t *testing.T, r *rig.Rig, before int) {
 // redisKeys sums up what Redis holds, by the part of a key's name that tells its kind: how many keys, KiB, how many of
 // them expire and in how many seconds the last of them does.
 func redisKeys(r *rig.Rig) string {
-	return r.Redis.Do("EVAL", `local kinds, names = {}, {}
+	return r.Order("EVAL", `local kinds, names = {}, {}
 		for _, key in ipairs(redis.call("KEYS", "*")) do
 			local kind = string.match(key, "^im:{[^}]*}:([^:]+)") or string.match(key, "^im:(%a+)") or "?"
 			local k = kinds[kind]
@@ -363,7 +363,7 @@ func redisKeys(r *rig.Rig) string {
 // redisMemory is what Redis has allocated for data, in bytes.
 func redisMemory(t *testing.T, r *rig.Rig) int {
 	t.Helper()
-	text := r.Redis.Do("EVAL", `return string.match(redis.call("INFO", "memory"), "used_memory_dataset:(%d+)")`, "0")
+	text := r.Order("EVAL", `return string.match(redis.call("INFO", "memory"), "used_memory_dataset:(%d+)")`, "0")
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil {
 		t.Fatalf("used_memory_dataset: %q", text)

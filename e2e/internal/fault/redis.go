@@ -2,13 +2,17 @@ package fault
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/imtier/imtier/e2e/internal/ledger"
 	"github.com/imtier/imtier/e2e/internal/rig"
 )
 
 const (
 	killEvery  = 2 * time.Second
+	patience   = 20 * time.Second // for a fault to show, on a busy machine
 	flushEvery = 100 * time.Millisecond
 	// mostCut is how much of an append-only file's end is lost at most, in bytes: a few hundred messages.
 	mostCut = 200_000
@@ -51,25 +55,40 @@ func cutAOF(l *rig.Load, s Step) {
 
 // readonlyRedis makes Redis the replica of a master that does not exist.
 func readonlyRedis(l *rig.Load, s Step) {
-	l.Redis.Do("REPLICAOF", l.Host, "1")
-	wait(s.Length)
-	l.Redis.Do("REPLICAOF", "NO", "ONE")
+	l.Order("REPLICAOF", l.Host, "1")
+	refuse(l, s.Length)
+	l.Order("REPLICAOF", "NO", "ONE")
 }
 
 func fullRedis(l *rig.Load, s Step) {
-	l.Redis.Do("CONFIG", "SET", "maxmemory", "1mb") // less than an empty one needs
-	wait(s.Length)
-	l.Redis.Do("CONFIG", "SET", "maxmemory", "0")
+	l.Order("CONFIG", "SET", "maxmemory", "1mb") // less than an empty one needs
+	refuse(l, s.Length)
+	l.Order("CONFIG", "SET", "maxmemory", "0")
+}
+
+// refuse lets a fault last that makes Redis take nothing, and until a sender has been told so.
+func refuse(l *rig.Load, d time.Duration) {
+	l.T.Helper()
+	begin := time.Now()
+	wait(d)
+	rig.Eventually(l.T, patience, "a send was refused with 503", func() bool {
+		return slices.ContainsFunc(l.Publisher.Sends(), func(s ledger.Send) bool {
+			return s.Called.After(begin) && s.Outcome == ledger.Failed && strings.HasPrefix(s.Error, "503 ")
+		})
+	})
 }
 
 func killSubscribers(l *rig.Load, s Step) {
-	repeat(s.Length, killEvery, func() { l.Redis.Do("CLIENT", "KILL", "TYPE", "pubsub") })
+	kill := func() bool { return l.Order("CLIENT", "KILL", "TYPE", "pubsub") != ":0" }
+	rig.Eventually(l.T, patience, "a subscription was killed", kill) // after another fault there may be none yet
+	wait(min(killEvery, s.Length))
+	repeat(s.Length-killEvery, killEvery, func() { kill() })
 }
 
 func flushScripts(l *rig.Load, s Step) {
 	repeat(s.Length, flushEvery, func() {
 		begin := time.Now()
-		l.Redis.Do("SCRIPT", "FLUSH")
+		l.Order("SCRIPT", "FLUSH")
 		l.Publisher.MayAlarm(begin, time.Now()) // it is what a new life of Redis looks like
 	})
 }

@@ -34,6 +34,7 @@ type Proxy struct {
 	changed chan struct{} // closed when mode changes
 	conns   map[net.Conn]struct{}
 	closed  bool
+	buffer  int // bytes; see Narrow
 }
 
 // Listen opens a proxy on addr. Close ends it.
@@ -67,6 +68,14 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
+}
+
+// Narrow makes the kernel keep no more than about so many bytes of what the target sends, at each side of the proxy, on connections that
+// are made from now on.
+func (p *Proxy) Narrow(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.buffer = bytes
 }
 
 // Close ends all connections and waits for the proxy's goroutines.
@@ -140,10 +149,26 @@ func (p *Proxy) serve(down net.Conn) {
 		return
 	}
 	defer p.remove(up)
+	p.narrow(up, down)
 	var wg sync.WaitGroup
 	wg.Go(func() { p.copy(up, down) })
 	wg.Go(func() { p.copy(down, up) })
 	wg.Wait()
+}
+
+func (p *Proxy) narrow(up, down net.Conn) {
+	p.mu.Lock()
+	bytes := p.buffer
+	p.mu.Unlock()
+	if bytes == 0 {
+		return
+	}
+	if tcp, ok := up.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(bytes) // a wide one is merely slower to show
+	}
+	if tcp, ok := down.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(bytes)
+	}
 }
 
 // copy forwards one direction until it ends; then it ends the other one too. What was read when the proxy fell silent is

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -12,6 +13,26 @@ const (
 	aofDir   = "appendonlydir"
 	snapshot = "dump.rdb"
 )
+
+// Order gives Redis a command, past all proxies, and returns the first line of its answer, which must not be an error.
+func (r *Rig) Order(args ...string) string {
+	r.T.Helper()
+	answer := r.Redis.Do(args...)
+	if strings.HasPrefix(answer, "-") {
+		r.T.Fatalf("%s: %s", strings.Join(args, " "), answer)
+	}
+	return answer
+}
+
+// RedisLog is everything that Redis has logged.
+func (r *Rig) RedisLog() string {
+	r.T.Helper()
+	b, err := os.ReadFile(filepath.Join(r.Redis.DataDir(), "redis.log"))
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return string(b)
+}
 
 // KillRedis ends Redis at once (SIGKILL). What its disk does not hold is lost.
 func (l *Load) KillRedis() {
@@ -23,7 +44,7 @@ func (l *Load) KillRedis() {
 // operating system has what was written. But nobody can know that: who comes back is told that loss cannot be excluded.
 func (l *Load) BounceRedis(down time.Duration) {
 	l.T.Helper()
-	l.Redis.Do("CONFIG", "SET", "appendfsync", "always") // otherwise it does not write while the disk is busy
+	l.Order("CONFIG", "SET", "appendfsync", "always") // otherwise it does not write while the disk is busy
 	begin := time.Now()
 	l.Redis.Kill()
 	<-time.After(down)
@@ -49,7 +70,7 @@ func (l *Load) EmptyDisk() {
 func (l *Load) SaveDisk() (restore func()) {
 	l.T.Helper()
 	data, kept := l.Redis.DataDir(), l.T.TempDir()
-	l.Redis.Do("SAVE")
+	l.Order("SAVE")
 	copyFile(l, filepath.Join(data, snapshot), filepath.Join(kept, snapshot))
 	aof := filepath.Join(data, aofDir)
 	if _, err := os.Stat(aof); err == nil {

@@ -45,6 +45,7 @@ type Options struct {
 	Redis     []redistest.Option // how redis-server is started
 	NodeEnv   []string           // more settings of the imservers
 	WebAPIEnv []string           // more settings of webapi
+	Narrow    int                // bytes that the kernel keeps on each side of a proxy of what Redis sends; 0: its choice
 	NoRedis   bool               // do not start Redis, nor wait for anything: see StartRedis
 }
 
@@ -154,6 +155,7 @@ func (r *Rig) proxy(port int) *proxy.Proxy {
 		r.T.Fatal(err)
 	}
 	r.T.Cleanup(p.Close)
+	p.Narrow(r.options.Narrow)
 	return p
 }
 
