@@ -26,9 +26,19 @@ func TestFaultsCutOffWithResets(t *testing.T) {
 func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
 	l := startLoad(t, rig.LoadOptions{})
 	n := l.Nodes[0]
-	starts := make(map[string]int)
+	type socket struct {
+		node   string
+		starts int
+	}
+	before, own := make(map[string]socket), 0
 	for _, c := range l.Clients {
-		starts[c.ID()] = c.Starts()
+		before[c.ID()] = socket{c.Node(), c.Starts()}
+		if strings.HasPrefix(c.Node(), n.Name) {
+			own++
+		}
+	}
+	if own == 0 {
+		t.Fatal("nobody is on the node that is cut off")
 	}
 	begin, watch := time.Now(), rig.NewStopwatch()
 	n.Proxy.Set(m)
@@ -39,8 +49,8 @@ func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
 	within(t, caughtUp(l), 5*time.Second, "catching up")
 	rig.Eventually(t, patience, "the node is ready again", func() bool { return n.IsReady(t.Context()) })
 	for _, c := range l.Clients {
-		if strings.HasPrefix(c.Node(), n.Name) && c.Starts() != starts[c.ID()] {
-			t.Errorf("%s connected again", c.ID())
+		if was, is := before[c.ID()], (socket{c.Node(), c.Starts()}); is != was {
+			t.Errorf("%s was on %s and connected again: it is on %s, start %d", c.ID(), was.node, is.node, is.starts)
 		}
 	}
 	l.Check()
