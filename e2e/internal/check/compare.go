@@ -75,7 +75,7 @@ func (v *view) walk() {
 		case ledger.Joined:
 			last[e.Stream] = pos
 			delete(seqs, e.Stream)
-			v.point(e, point{index: i, pos: pos, begin: true})
+			v.point(e, point{index: i, pos: pos, begin: true, start: true})
 		case ledger.Left:
 			v.left(i, e)
 		case ledger.Gap:
@@ -162,8 +162,8 @@ func (v *view) once(e ledger.Entry, m *message, s sighting) {
 func (v *view) left(i int, e ledger.Entry) {
 	v.lefts[e.Stream]++
 	m := membership{v.id, strings.TrimPrefix(e.Stream, "group:")}
-	if v.lefts[e.Stream] > v.sent.leaves(m, e.At) && !slices.ContainsFunc(v.sent.losses, e.At.After) {
-		v.report(Unfollowed, e, "left, although Redis had lost nothing")
+	if v.lefts[e.Stream] > v.sent.leaves(m, e.At) && !v.sent.lost(v.begun(e.Stream, i), e.At) {
+		v.report(Unfollowed, e, "left, although Redis had lost nothing since it began to follow it")
 	}
 	v.point(e, point{index: i, end: true})
 }

@@ -40,6 +40,13 @@ func (b *book) open(c *ledger.Client, conn int, asked string, lost ...string) {
 	}
 }
 
+// startAt makes alice's second connection, which begins her inbox somewhere.
+func (b *book) startAt(asked, pos string, recovered bool) {
+	b.close(b.alice, 1)
+	b.alice.Add(ledger.Entry{At: b.tick(), Conn: 2, What: ledger.Opened})
+	b.alice.Add(ledger.Entry{At: b.tick(), Conn: 2, What: ledger.Started, Stream: "inbox", Asked: asked, Pos: pos, Recovered: recovered})
+}
+
 func groupStreams(c *ledger.Client) (out []string) {
 	for _, g := range c.Groups {
 		out = append(out, "group:"+g)
@@ -352,6 +359,34 @@ func TestCompare(t *testing.T) {
 			b.sendTo(ledger.Group, "room", "alice", "a", "5-1")
 			b.got(b.alice, 1, "group:room", "a", "5-1")
 		}, []Rule{Stray}},
+		{"begins before what it asked for", func(b *book) {
+			b.given("a", "5-1")
+			b.given("b", "5-2")
+			b.startAt("5-2", "5-1", true)
+			b.inbox(2, "b", "5-2")
+		}, []Rule{Duplicate}},
+		{"begins after what it asked for", func(b *book) {
+			b.given("a", "5-1")
+			b.given("b", "5-2")
+			b.startAt("5-1", "5-1", true)
+			b.inbox(2, "b", "5-2")
+		}, nil},
+		{"begins before what it asked for, for Redis has lost that", func(b *book) {
+			b.given("a", "5-1")
+			b.given("b", "5-2")
+			b.p.Lost(b.tick())
+			b.startAt("5-2", "5-1", false)
+		}, nil},
+		{"sent to two, and stored for one", func(b *book) {
+			b.with(func(s *ledger.Send) { s.To = append(s.To, "bob") }, func() { b.given("a", "5-1") })
+		}, []Rule{Loss}},
+		{"sent to two", func(b *book) {
+			b.with(func(s *ledger.Send) {
+				s.To = append(s.To, "bob")
+				s.Pos["bob"] = "6-1"
+			}, func() { b.given("a", "5-1") })
+			b.got(b.bob, 1, "inbox", "a", "6-1")
+		}, nil},
 		{"left for no reason", func(b *book) { b.left(1, "group:room") }, []Rule{Unfollowed}},
 	})
 }

@@ -91,9 +91,22 @@ func (s *sent) leaves(m membership, at time.Time) (n int) {
 
 // begunAgain tells whether a Redis that lost data made the client follow a stream anew since an entry.
 func (v *view) begunAgain(e ledger.Entry, since int) bool {
-	return v.sent.lost(time.Time{}, e.At) && slices.ContainsFunc(v.lines[e.Stream], func(p point) bool {
+	return v.sent.lost(v.begun(e.Stream, since), e.At) && slices.ContainsFunc(v.lines[e.Stream], func(p point) bool {
 		return p.begin && p.index > since
 	})
+}
+
+// hearsay is how much older than when a client hears of it what a server knows may be, on a busy machine.
+const hearsay = time.Second
+
+// begun is when the client began to follow a stream for the last time before an entry, as the server saw it; zero if it did not.
+func (v *view) begun(stream string, before int) (at time.Time) {
+	for _, p := range v.lines[stream] {
+		if p.index < before && p.start {
+			at = p.at.Add(-hearsay)
+		}
+	}
+	return at
 }
 
 // until is when the last attempt to send a message was over; zero if one may take place at any time. Whatever is tried again

@@ -11,6 +11,9 @@ func (b *book) move(join, ok bool) {
 	b.p.Changed(ledger.Change{Client: "alice", Group: "club", Join: join, Called: b.tick(), Returned: b.tick(), OK: ok})
 }
 
+// later lets so much time pass that what was before has no effect on what a server knows.
+func (b *book) later() { b.now = b.now.Add(2 * hearsay) }
+
 // toClub sends to the club, with success if there is a position.
 func (b *book) toClub(key, pos string) { b.sendTo(ledger.Group, "club", "", key, pos) }
 
@@ -87,6 +90,31 @@ func TestCompareMemberships(t *testing.T) {
 		{"left and joined while away, and says nothing of where it stopped", func(b *book) { b.awayFromClub(true) }, nil},
 
 		{"away, and says nothing of where it stopped", func(b *book) { b.awayFromClub(false) }, []Rule{SilentGap}},
+		{"left after a loss", func(b *book) {
+			b.inClub()
+			b.p.Lost(b.tick())
+			b.left(1, club)
+		}, nil},
+		{"left for no reason, long after a loss", func(b *book) {
+			b.p.Lost(b.tick())
+			b.later()
+			b.inClub()
+			b.left(1, club)
+			b.joined(1, club, "5-1")
+		}, []Rule{Unfollowed}},
+		{"given again after a loss", func(b *book) {
+			b.inClub()
+			b.p.Lost(b.tick())
+			b.joined(1, club, "5-0")
+			b.club("a", "5-1")
+		}, nil},
+		{"given again without a loss since", func(b *book) {
+			b.p.Lost(b.tick())
+			b.later()
+			b.inClub()
+			b.joined(1, club, "5-0")
+			b.club("a", "5-1")
+		}, []Rule{Duplicate}},
 		{"never let in", func(b *book) {
 			b.toClub("a", "5-1")
 			b.club("a", "5-1")

@@ -17,6 +17,7 @@ type point struct {
 	to      protocol.Position // where the gap ends
 	message bool
 	begin   bool // the stream is followed from after pos
+	start   bool // it is followed from now on, perhaps from an earlier position on
 	end     bool // it is followed no more
 	told    bool // something may be missing
 }

@@ -13,8 +13,10 @@ import (
 func (v *view) started(i int, e ledger.Entry, pos protocol.Position) {
 	if !e.Recovered {
 		v.alarmed(e, pos, protocol.Position{})
+	} else if asked, err := position(e.Asked); err == nil && pos.Less(asked) {
+		v.report(Duplicate, e, "it begins after %v, asked for was what comes after %v", pos, asked)
 	}
-	p := point{index: i, pos: pos, begin: e.Asked == "", told: !e.Recovered}
+	p := point{index: i, pos: pos, start: true, begin: e.Asked == "", told: !e.Recovered}
 	if (e.Way == ledger.ByCursor || e.Way == ledger.ByNothing && e.Stream == "inbox") && v.knows(e, pos) {
 		p.begin = false
 	}

@@ -70,6 +70,13 @@ func (s *sent) attempt(m *message, a ledger.Send) {
 		s.report(Duplicate, m, "", "the same id was sent with success before, and the answer does not say so")
 	}
 	m.ok = true
+	if m.Kind == ledger.Direct {
+		for _, to := range m.To {
+			if _, ok := a.Pos[to]; !ok {
+				s.report(Loss, m, to, "the send succeeded, and the answer has no position for it")
+			}
+		}
+	}
 	for addr, text := range a.Pos {
 		pos, err := protocol.ParsePosition(text)
 		if err != nil {
