@@ -40,7 +40,7 @@ func cutOff(t *testing.T, m proxy.Mode, d time.Duration) {
 	if own == 0 {
 		t.Fatal("nobody is on the node that is cut off")
 	}
-	begin, watch := time.Now(), rig.NewStopwatch()
+	begin, watch := time.Now(), l.NewStopwatch()
 	n.Proxy.Set(m)
 	noticed := rig.Eventually(t, patience, "the node is not ready", func() bool { return !n.IsReady(t.Context()) })
 	within(t, watch.Less(noticed), 6*time.Second, "noticing")
@@ -121,7 +121,7 @@ func TestFaultsCutOffWebAPI(t *testing.T) {
 func TestFaultsStopNode(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{})
 	for node := range l.Nodes {
-		watch := rig.NewStopwatch()
+		watch := l.NewStopwatch()
 		if code, took, err := l.Nodes[node].Stop(t.Context()); code != 0 || err != nil || watch.Less(took) > 10*time.Second {
 			t.Errorf("node %d ended with %d after %v, %v", node+1, code, took, err)
 		}
@@ -165,7 +165,7 @@ func TestFaultsStalledClients(t *testing.T) {
 	}
 	is, limit := time.Hour, time.Duration(0)
 	for tries := 0; tries < 4 && is > limit; tries++ { // a machine that stands still shows nothing
-		storm, watch := time.Now(), rig.NewStopwatch()
+		storm, watch := time.Now(), l.NewStopwatch()
 		l.Flood(phase, floodEvery, floodBytes)
 		others := l.Latencies(storm, time.Now())
 		// What is beyond the double is the noise of a busy machine: it may keep a program waiting for long, some times.

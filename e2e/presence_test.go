@@ -56,7 +56,7 @@ func killOneOfThree(t *testing.T, clients int) {
 	if len(back) == 0 || len(gone) == 0 {
 		t.Fatalf("%d of %d clients on the first node", len(victims), clients)
 	}
-	killed, watch := time.Now(), rig.NewStopwatch()
+	killed, watch := time.Now(), r.NewStopwatch()
 	r.Nodes[0].Kill()
 	crowd.Connect(back...)
 	t.Logf("%d clients are elsewhere %v after the kill", len(back), time.Since(killed).Round(10*time.Millisecond))
@@ -157,7 +157,7 @@ func TestFaultsGroupCountsAfterAKill(t *testing.T) {
 	victims := crowd.On(r.Nodes[0])
 	keep(t, r.DialVia(r.Nodes[1].Addr, victims[0], client.Raw)) // this one has a device elsewhere
 
-	pausing, watch := time.Now(), rig.NewStopwatch()
+	pausing, watch := time.Now(), r.NewStopwatch()
 	r.Nodes[0].Pause()
 	resumed := make(chan struct{})
 	time.AfterFunc(500*time.Millisecond, func() { r.Nodes[0].Resume(); close(resumed) })
@@ -181,7 +181,7 @@ func TestFaultsGroupCountsAfterAKill(t *testing.T) {
 	rig.Eventually(t, patience, "all are counted", func() bool { return online() == len(all) })
 
 	killed := time.Now()
-	watch = rig.NewStopwatch()
+	watch = r.NewStopwatch()
 	r.Nodes[0].Kill()
 	want := len(all) - len(victims) + 1
 	rig.Eventually(t, patience, "the count is right", func() bool { return online() == want })
@@ -249,7 +249,7 @@ func TestFaultsHalfOpen(t *testing.T) {
 	}
 	<-time.After(2 * (pingEvery + pongWithin)) // those that answer are left alone
 	w.Check(truth, patience)
-	cut, watch := time.Now(), rig.NewStopwatch()
+	cut, watch := time.Now(), r.NewStopwatch()
 	p.Set(proxy.Drop)
 	for id := range truth {
 		truth[id] = id == "direct"

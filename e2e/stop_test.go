@@ -39,7 +39,7 @@ func TestStoppedNodeSaysGoodbye(t *testing.T) {
 			codes[i] = client.CloseCode(err)
 		})
 	}
-	watch := rig.NewStopwatch()
+	watch := r.NewStopwatch()
 	code, took, err := r.Nodes[0].Stop(t.Context())
 	took = watch.Less(took)
 	wg.Wait()
@@ -171,7 +171,7 @@ func TestKilledNodesClientsGoOfflineOnce(t *testing.T) {
 	if len(gone) == 0 || len(stay) == 0 {
 		t.Fatalf("%d and %d clients on the two nodes", len(gone), len(stay))
 	}
-	watch := rig.NewStopwatch()
+	watch := r.NewStopwatch()
 	r.Nodes[0].Kill()
 	took := rig.Eventually(t, 3*offlineWithin, "the killed node's clients are offline", func() bool {
 		return nobodyOnline(t.Context(), r, gone)

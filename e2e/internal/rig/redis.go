@@ -12,6 +12,7 @@ import (
 const (
 	aofDir   = "appendonlydir"
 	snapshot = "dump.rdb"
+	redisLog = "redis.log"
 )
 
 // Order gives Redis a command, past all proxies, and returns the first line of its answer, which must not be an error.
@@ -27,7 +28,7 @@ func (r *Rig) Order(args ...string) string {
 // RedisLog is everything that Redis has logged.
 func (r *Rig) RedisLog() string {
 	r.T.Helper()
-	b, err := os.ReadFile(filepath.Join(r.Redis.DataDir(), "redis.log"))
+	b, err := os.ReadFile(filepath.Join(r.Redis.DataDir(), redisLog))
 	if err != nil {
 		r.T.Fatal(err)
 	}
