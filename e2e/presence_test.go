@@ -73,6 +73,13 @@ func killOneOfThree(t *testing.T, clients int) {
 	}
 	<-time.After(length(10*time.Second, time.Second)) // an event too many would come now
 	w.Check(truth, 0)
+	want := make(map[string][]string)
+	for id, is := range truth {
+		if want[id] = rig.OfflineOnce; is {
+			want[id] = rig.OnlineOnce
+		}
+	}
+	w.WantHistories(want)
 }
 
 // Redis is away for longer than a lease, and then everything stands still for as long, as when a machine is suspended. The clients
@@ -249,12 +256,20 @@ func TestFaultsHalfOpen(t *testing.T) {
 	}
 	<-time.After(2 * (pingEvery + pongWithin)) // those that answer are left alone
 	w.Check(truth, patience)
+	want := make(map[string][]string)
+	for id := range truth {
+		want[id] = rig.OnlineOnce
+	}
+	w.WantHistories(want)
 	cut, watch := time.Now(), r.NewStopwatch()
 	p.Set(proxy.Drop)
 	for id := range truth {
-		truth[id] = id == "direct"
+		if truth[id] = id == "direct"; !truth[id] {
+			want[id] = rig.OfflineOnce
+		}
 	}
 	w.Check(truth, patience)
+	w.WantHistories(want)
 	last := cut
 	for _, e := range w.Events.All() {
 		if e.Type == "offline" && e.At.After(last) {

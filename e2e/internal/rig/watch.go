@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -107,16 +108,47 @@ func (w *Watch) take(group string, e *imhelper.Event) error {
 }
 
 // of lists the types of a client's events about presence that a group of consumers got, repetitions left out.
-func (w *Watch) of(group, id string) (out []string) {
+func (w *Watch) of(group, id string) []string { return histories(w.Events.All(), group)[id] }
+
+// histories lists the same for all clients.
+func histories(events []ledger.Event, group string) map[string][]string {
 	seen := make(map[string]bool)
-	for _, e := range w.Events.All() {
-		if e.Group == group && e.Client == id && !seen[e.Key] && (e.Type == imhelper.EventOnline || e.Type == imhelper.EventOffline) {
+	out := make(map[string][]string)
+	for _, e := range events {
+		if e.Group == group && !seen[e.Key] && (e.Type == imhelper.EventOnline || e.Type == imhelper.EventOffline) {
 			seen[e.Key] = true
-			out = append(out, e.Type)
+			out[e.Client] = append(out[e.Client], e.Type)
 		}
 	}
 	return out
 }
+
+// WantHistories fails the test for each client whose events about presence are not those wanted: who was offline for a moment has the
+// right last event, and they alternate.
+func (w *Watch) WantHistories(want map[string][]string) {
+	w.r.T.Helper()
+	for _, problem := range wrongHistories(w.Events.All(), want) {
+		w.r.T.Error(problem)
+	}
+}
+
+func wrongHistories(events []ledger.Event, want map[string][]string) (out []string) {
+	for _, group := range WatchGroups {
+		got := histories(events, group)
+		for _, id := range slices.Sorted(maps.Keys(want)) {
+			if !slices.Equal(got[id], want[id]) {
+				out = append(out, fmt.Sprintf("events for %s say of %s %v, want %v", group, id, got[id], want[id]))
+			}
+		}
+	}
+	return out
+}
+
+// OnlineOnce and OfflineOnce are the histories of clients to whom nothing happened, and who went for good.
+var (
+	OnlineOnce  = []string{imhelper.EventOnline}
+	OfflineOnce = []string{imhelper.EventOnline, imhelper.EventOffline}
+)
 
 // History is what both groups of consumers agree on about a client: the types of its events about presence. It is nil while
 // they do not.
