@@ -165,13 +165,21 @@ func (l *Load) letGo() []check.Violation {
 	}
 }
 
-// Latencies are how long after the call of its send each message arrived that came between two moments and was not
+// firstCalls is when each message was sent for the first time: whoever waits for one that has to be tried again waits since then.
+func firstCalls(sends []ledger.Send) map[string]time.Time {
+	called := make(map[string]time.Time)
+	for _, s := range sends {
+		if _, again := called[s.Key]; !again {
+			called[s.Key] = s.Called
+		}
+	}
+	return called
+}
+
+// Latencies are how long after the first call of its send each message arrived that came between two moments and was not
 // replayed, in order; slow clients do not count.
 func (l *Load) Latencies(from, to time.Time) (all []time.Duration) {
-	called := make(map[string]time.Time)
-	for _, s := range l.Publisher.Sends() {
-		called[s.Key] = s.Called
-	}
+	called := firstCalls(l.Publisher.Sends())
 	for _, c := range l.Clients[:l.options.Clients] {
 		for _, e := range c.Ledger().Entries() {
 			at, ok := called[e.Key]
