@@ -1,9 +1,11 @@
 package rig
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -98,11 +100,23 @@ func (l *Load) CutDisk(bytes int64) {
 	if len(files) == 0 {
 		l.T.Fatal("there is no append-only file to cut")
 	}
-	slices.Sort(files)
-	last := files[len(files)-1]
+	last := latestFile(files)
 	info, err := os.Stat(last)
 	l.must(err)
 	l.must(os.Truncate(last, max(0, info.Size()-bytes)))
+}
+
+// latestFile is the one of append-only files that is written to: appendonly.aof.<number>.incr.aof with the largest number.
+func latestFile(files []string) string {
+	return slices.MaxFunc(files, func(a, b string) int { return cmp.Compare(aofNumber(a), aofNumber(b)) })
+}
+
+func aofNumber(file string) (n int) {
+	parts := strings.Split(filepath.Base(file), ".")
+	if len(parts) > 3 {
+		n, _ = strconv.Atoi(parts[len(parts)-3]) // what is no number is none of Redis' files
+	}
+	return n
 }
 
 func (l *Load) must(err error) {
