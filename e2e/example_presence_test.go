@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imtier/imtier/e2e/internal/proc"
 	"github.com/imtier/imtier/e2e/internal/rig"
 )
 
@@ -30,16 +31,20 @@ func TestABackendThatWasAwayCatchesUp(t *testing.T) {
 		t.Fatalf("build the example: %v\n%s", err, out)
 	}
 	addr := net.JoinHostPort(r.Host, "9090")
-	start := func() (kill func()) {
-		cmd := exec.Command(path, "-file", filepath.Join(dir, "log"), "-listen", addr)
-		cmd.Env = append(os.Environ(), "IM_REDIS_URL="+r.RedisURL())
-		cmd.Stderr = t.Output()
-		if err := cmd.Start(); err != nil {
+	backend := proc.New(proc.Options{
+		Name: "presence", Path: path, Args: []string{"-file", filepath.Join(dir, "log"), "-listen", addr},
+		Env: append(os.Environ(), "IM_REDIS_URL="+r.RedisURL()), Log: filepath.Join(dir, "presence.log"),
+	})
+	t.Cleanup(func() {
+		backend.Kill()
+		if err := backend.Err(); err != nil || t.Failed() {
+			t.Errorf("%v\n%s", err, backend.Output())
+		}
+	})
+	start := func() {
+		if err := backend.Start(); err != nil {
 			t.Fatal(err)
 		}
-		kill = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-		t.Cleanup(kill)
-		return kill
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	picture := func() (ids []string, err error) {
@@ -70,10 +75,10 @@ func TestABackendThatWasAwayCatchesUp(t *testing.T) {
 
 	churn := r.NewChurn(100, 1)
 	churn.Run(2*time.Second, 50, 1) // before the backend exists
-	kill := start()
+	start()
 	agrees("the first picture is right")
 	churn.Run(2*time.Second, 50, 2)
-	kill()
+	backend.Kill()
 	n := churn.Run(away, 50, 3)
 	var before []string
 	rig.Sure(t, func() (err error) {
