@@ -9,6 +9,7 @@ import (
 
 	"github.com/imtier/imtier/e2e/internal/api"
 	"github.com/imtier/imtier/e2e/internal/client"
+	"github.com/imtier/imtier/e2e/internal/fault"
 	"github.com/imtier/imtier/e2e/internal/proxy"
 	"github.com/imtier/imtier/e2e/internal/rig"
 	"github.com/imtier/imtier/pkg/store/redistest"
@@ -114,6 +115,24 @@ func TestFaultsCutOffWebAPI(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{})
 	for range 2 {
 		inflict(l, "cut-off-webapi", length(10*time.Second, 4*time.Second))
+	}
+	l.Check()
+}
+
+// All packets between a node and Redis take their time: what passes the node comes later, and nothing else happens.
+func TestFaultsSlowNetwork(t *testing.T) {
+	l := startLoad(t, rig.LoadOptions{Clients: 30, Groups: 3})
+	begin := time.Now()
+	fault.ByName("slow-network").Inflict(l, fault.Step{Length: length(20*time.Second, 3*time.Second)})
+	during := l.Latencies(begin, time.Now())
+	within(t, caughtUp(l), time.Second, "catching up")
+	if own := p99(during); own < fault.SlowDelay {
+		t.Errorf("p99 was %v: nothing was slow", own)
+	}
+	for _, c := range l.Clients {
+		if c.Starts() != 1 {
+			t.Errorf("%s connected %d times", c.ID(), c.Starts())
+		}
 	}
 	l.Check()
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/imtier/imtier/e2e/internal/rig"
 )
 
-// slowDelay is what each packet to or from Redis takes in a slow network.
-const slowDelay = 50 * time.Millisecond
+// SlowDelay is what each packet to or from Redis takes in a slow network.
+const SlowDelay = 50 * time.Millisecond
 
 func cutOffSilently(l *rig.Load, s Step) { cutOff(l, s, proxy.Drop) }
 
@@ -21,7 +21,7 @@ func cutOff(l *rig.Load, s Step, m proxy.Mode) {
 }
 
 func slowNetwork(l *rig.Load, s Step) {
-	l.Nodes[s.Node].Proxy.Delay(slowDelay)
+	l.Nodes[s.Node].Proxy.Delay(SlowDelay)
 	wait(s.Length)
 	l.Nodes[s.Node].Proxy.Delay(0)
 }
