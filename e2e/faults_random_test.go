@@ -15,7 +15,7 @@ import (
 const (
 	shortRandom = 15 * time.Second // of faults, in every run of the tests
 	shortSeed   = 321              // slow-network, stall-clients, cut-clients, stop-node twice: many come back, and Redis loses nothing
-	markEvery   = 8 // steps: so often everybody has to catch up, so that a run that is stuck does not go on
+	markEvery   = 8                // steps: so often everybody has to catch up, so that a run that is stuck does not go on
 )
 
 // TestFaultsRandom inflicts a random sequence of faults. RIG_MINUTES says for how long, RIG_SEED which one.
