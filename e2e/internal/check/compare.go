@@ -162,8 +162,11 @@ func (v *view) once(e ledger.Entry, m *message, s sighting) {
 func (v *view) left(i int, e ledger.Entry) {
 	v.lefts[e.Stream]++
 	m := membership{v.id, strings.TrimPrefix(e.Stream, "group:")}
-	if v.lefts[e.Stream] > v.sent.leaves(m, e.At) && !v.sent.lost(v.begun(e.Stream, i), e.At) {
-		v.report(Unfollowed, e, "left, although Redis had lost nothing since it began to follow it")
+	if leaves := v.sent.leaves(m, e.At); v.lefts[e.Stream] > leaves {
+		if !v.sent.lost(v.begun(e.Stream, i), e.At) {
+			v.report(Unfollowed, e, "left, although Redis had lost nothing since it began to follow it")
+		}
+		v.lefts[e.Stream] = leaves // each is explained, or reported, once
 	}
 	v.point(e, point{index: i, end: true})
 }

@@ -95,6 +95,17 @@ func TestCompareMemberships(t *testing.T) {
 			b.p.Lost(b.tick())
 			b.left(1, club)
 		}, nil},
+		{"left after a loss, and long after that because it was made to", func(b *book) {
+			b.inClub()
+			b.p.Lost(b.tick())
+			b.left(1, club)
+			b.later()
+			b.move(true, true)
+			b.joined(1, club, "5-1")
+			b.later()
+			b.move(false, true)
+			b.left(1, club)
+		}, nil},
 		{"left for no reason, long after a loss", func(b *book) {
 			b.p.Lost(b.tick())
 			b.later()
