@@ -55,6 +55,18 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+func TestLinesDiffer(t *testing.T) {
+	seen := make(map[string]int)
+	for i := range 3 * colours {
+		var s svg
+		s.polyline(i, nil)
+		if before, again := seen[s.b.String()]; again {
+			t.Errorf("lines %d and %d look the same", before, i)
+		}
+		seen[s.b.String()] = i
+	}
+}
+
 func TestCosts(t *testing.T) {
 	series := []report.Series{
 		{Name: "sockets", X: "sockets", Y: "µs", Points: []report.Point{{X: 1000, Y: 4}, {X: 4000, Y: 5}, {X: 18000, Y: 4.5}}},

@@ -64,9 +64,9 @@ func (s *svg) mark(i int, p point) {
 	fmt.Fprintf(&s.b, `<circle class="f%d" cx="%.1f" cy="%.1f" r="4"/>`+"\n", i%colours, p.x, p.y)
 }
 
-// dash tells lines apart for who does not see the colours.
+// dash tells lines apart for who does not see the colours, and those of the same colour.
 func dash(i int) string {
-	return []string{"", ` stroke-dasharray="8 3"`, ` stroke-dasharray="3 3"`}[i%3]
+	return []string{"", ` stroke-dasharray="8 3"`, ` stroke-dasharray="3 3"`}[(i+i/colours)%3]
 }
 
 func (s *svg) writeTo(w io.Writer) error {
