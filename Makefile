@@ -27,7 +27,7 @@ bench: build ## the benchmarks, a table on stdout; BENCH are further flags
 	@scripts/bench $(BENCH)
 
 million: build ## a million clients on 55 nodes, as many as this machine can hold; MILLION are further flags
-	@bin/imbench million $(MILLION)
+	@scripts/million $(MILLION)
 
 fmt: ## format the Go files
 	@gofmt -w $(GO_PACKAGES:/...=)
