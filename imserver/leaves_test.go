@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/imtier/imtier/pkg/store"
@@ -113,4 +114,23 @@ func TestNewsOfJoinsAndLeavesComeLate(t *testing.T) {
 			t.Errorf("of %s ann got %q, gap %v", g, ids, gap)
 		}
 	}
+}
+
+// A publisher of an earlier version does not tell where a leave ends. The node looks whether the client is a member.
+func TestALeaveWhoseEndIsNotTold(t *testing.T) {
+	redis := redistest.Start(t)
+	n, st := start(t, redis.URL()), open(t, redis.URL())
+	p := publisher{t, st}
+	k := n.connect(true, ticket.Claims{ClientID: "ann", Groups: []string{"chess", "go"}})
+	channel := st.ClientChannel(st.Partition("ann"))
+	if n := redis.Do("HDEL", strings.TrimSuffix(channel, "c")+"groups:ann", "chess"); !strings.HasPrefix(n, ":1") {
+		t.Fatalf("the membership is not there: %q", n)
+	}
+	for _, g := range []string{"go", "chess"} {
+		redis.Do("PUBLISH", channel, "L\nann\n"+g+"\n")
+	}
+	k.waitLeft("chess")
+	p.group("about ann", "chess")
+	p.group("for ann", "go")
+	k.expect("for ann")
 }

@@ -82,7 +82,10 @@ func newNode(cfg Config, keys ticket.Keys, st *store.Store, parker *tcp.Parker, 
 		PongTimeout:  cfg.PongTimeout,
 		StartTimeout: startTimeout,
 	})
-	n.roll = &registry.Roll{Store: st, Log: log, Sessions: n.sessions, Open: n.open, Node: func() string { return n.lease.ID() }, Struck: func(node string) { n.lease.StruckOff(node) }, Leave: n.leaver.Add, End: n.end}
+	n.roll = &registry.Roll{
+		Store: st, Log: log, Sessions: n.sessions, Open: n.open, Leave: n.leaver.Add, End: n.end,
+		Node: func() string { return n.lease.ID() }, Struck: func(node string) { n.lease.StruckOff(node) },
+	}
 	n.bus = bus.New(bus.Options{Store: st, Hub: n.hub, Policy: cfg.DevicePolicy, Rate: cfg.ClientRate, Log: log, Compare: n.roll.Compare})
 	n.metrics = metrics.New(metrics.Source{
 		Stats: n.hub.Stats, Counters: n.hub.Counters(), Channels: n.bus.Channels,

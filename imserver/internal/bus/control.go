@@ -86,15 +86,7 @@ func (c *control) queue(clientID string) chan task {
 func (c *control) act(ctx context.Context, t task) {
 	p := t.push
 	if t.leaving != nil { // who has registered since has read the membership after the leave
-		if p.Ends {
-			c.bus.o.Hub.Depart(ctx, t.leaving)
-			return
-		}
-		if err := c.bus.compareClient(ctx, p.ClientID); err != nil && ctx.Err() == nil {
-			c.bus.doubt()
-			c.bus.clients.ask()
-		}
-		c.bus.o.Hub.Left(t.leaving)
+		c.leave(ctx, t)
 		return
 	}
 	if p.Kind == protocol.PushRevoke {
@@ -122,6 +114,19 @@ func (c *control) act(ctx context.Context, t task) {
 			c.bus.clients.ask()
 		}
 	}
+}
+
+// leave acts on a leave. Where one ends whose publisher does not tell, a comparison finds out.
+func (c *control) leave(ctx context.Context, t task) {
+	if t.push.Ends {
+		c.bus.o.Hub.Depart(ctx, t.leaving)
+		return
+	}
+	if err := c.bus.compareClient(ctx, t.push.ClientID); err != nil && ctx.Err() == nil {
+		c.bus.doubt()
+		c.bus.clients.ask()
+	}
+	c.bus.o.Hub.Left(t.leaving)
 }
 
 func kick(conns []*hub.Conn, p *protocol.Push) {
