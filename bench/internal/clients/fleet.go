@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/imtier/imtier/bench/internal/measure"
+	"github.com/imtier/imtier/pkg/imhelper"
 	"github.com/imtier/imtier/pkg/ticket"
 )
 
@@ -61,8 +62,8 @@ const (
 	openTimeout = 5 * time.Minute
 	openPoll    = 5 * time.Millisecond
 	goneTimeout = time.Minute
-	tokenLife   = 60 * time.Second
-	madeBefore  = 20_000 // tokens made before the clock starts
+	tokenLife   = imhelper.DefaultConnectTTL // as webapi signs them
+	madeBefore  = 20_000                     // tokens made before the clock starts
 	// A server without time answers 503; a client comes again after retryPause, retryLimit times at most.
 	retryPause = 250 * time.Millisecond
 	retryLimit = 40

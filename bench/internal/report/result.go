@@ -148,6 +148,16 @@ type Cost struct {
 	Redis     *Redis    `json:"redis,omitempty"` // absent when Redis cannot be asked
 }
 
+// Cost is what a kind of work cost; nothing if it was not measured.
+func (r *Result) Cost(work string) *Cost {
+	for i := range r.Costs {
+		if r.Costs[i].Work == work {
+			return &r.Costs[i]
+		}
+	}
+	return &Cost{Work: work}
+}
+
 // Process is one process's part.
 type Process struct {
 	Name   string  `json:"name"`

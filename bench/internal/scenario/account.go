@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ type spender struct {
 // spent is what one kind of work cost so far.
 type spent struct {
 	cpu   []time.Duration // by spender
+	busy  time.Duration   // of all processors, whoever's
+	clock time.Duration
 	redis procs.RedisInfo // differences
 }
 
@@ -31,13 +34,15 @@ type account struct {
 	redisURL string
 	spenders []*spender
 	works    map[string]*spent
+	at       time.Time       // of the last look
+	busy     time.Duration   // at the last look
 	redis    procs.RedisInfo // at the last look
 	asks     bool            // Redis can be asked
 }
 
 // account begins one that counts imbench itself under this name, and Redis when the stage has started it.
 func (s *stage) account(self string) *account {
-	a := &account{redisURL: s.redis, works: make(map[string]*spent), asks: true}
+	a := &account{redisURL: s.redis, works: make(map[string]*spent), asks: s.redis != ""}
 	a.add(self, os.Getpid())
 	if s.ownRedis != nil {
 		a.add("redis", s.ownRedis.PID())
@@ -98,6 +103,13 @@ func (a *account) end(work string) error {
 		sum.cpu[i] += now - s.used
 		s.used = now
 	}
+	busy, err := measure.Busy()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	sum.busy, sum.clock = sum.busy+busy-a.busy, sum.clock+now.Sub(a.at)
+	a.busy, a.at = busy, now
 	a.askRedis(&sum.redis)
 	if work != "" {
 		a.works[work] = sum
@@ -121,6 +133,19 @@ func (a *account) askRedis(sum *procs.RedisInfo) {
 		sum.ByName[name] += calls - a.redis.ByName[name]
 	}
 	a.redis = now
+}
+
+// others is the part of the processors' time that was somebody else's during a kind of work, from 0 to 1.
+func (a *account) others(work string) float64 {
+	sum := a.works[work]
+	if sum == nil || sum.clock <= 0 {
+		return 0
+	}
+	rest := sum.busy
+	for _, own := range sum.cpu {
+		rest -= own
+	}
+	return max(0, float64(rest)/float64(sum.clock)/float64(runtime.NumCPU()))
 }
 
 // cost is what one of n pieces of a kind of work cost.

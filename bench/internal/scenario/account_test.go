@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"math"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -55,5 +57,30 @@ func TestAccountTellsKindsOfWorkApart(t *testing.T) {
 	step("more", func() {})
 	if c := a.cost("more", "piece", 1); c.Redis != nil {
 		t.Errorf("a Redis that is gone has done %+v", c.Redis)
+	}
+}
+
+func TestAccountTellsWhatOthersTook(t *testing.T) {
+	a := &account{works: map[string]*spent{
+		"work":  {cpu: []time.Duration{time.Second, 2 * time.Second}, busy: 5 * time.Second, clock: 10 * time.Second},
+		"alone": {cpu: []time.Duration{3 * time.Second}, busy: 2990 * time.Millisecond, clock: 10 * time.Second}, // ticks are coarse
+	}}
+	if got, want := a.others("work"), 0.2/float64(runtime.NumCPU()); math.Abs(got-want) > 1e-9 {
+		t.Errorf("others had %v, want %v", got, want)
+	}
+	if got := a.others("alone") + a.others("nothing"); got != 0 {
+		t.Errorf("others had %v of what they did not take part in", got)
+	}
+	r := &account{works: make(map[string]*spent)} // knows no process: what this one does is somebody else's
+	if err := r.begin(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	spin(t, 500*time.Millisecond)
+	if err := r.end("work"); err != nil {
+		t.Fatal(err)
+	}
+	if got, least := r.others("work"), 0.4/time.Since(began).Seconds()/float64(runtime.NumCPU()); got < least {
+		t.Errorf("others had %v of the processors, want %v at least", got, least)
 	}
 }

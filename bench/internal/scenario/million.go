@@ -146,10 +146,10 @@ func (o *Million) imtier(ctx context.Context, p *report.Progress, size machine.S
 	if err := o.settle(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
-	if last, frame, err = o.broadcasts(ctx, c, res); err != nil {
+	if err := o.direct(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
-	if err := o.direct(ctx, c, res); err != nil {
+	if last, frame, err = o.broadcasts(ctx, c, res); err != nil {
 		return nil, nil, err
 	}
 	if err := o.kill(ctx, c, res); err != nil {

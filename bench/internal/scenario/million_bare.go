@@ -30,7 +30,7 @@ func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Siz
 		return err
 	}
 	defer w.stop()
-	cpu := &account{works: make(map[string]*spent)}
+	cpu := s.account("driver")
 	loops, fleets := make([]bare.Fanout, 0, size.Nodes), make(clients.Crowd, 0, size.Nodes)
 	defer func() { killAll(loops, fleets) }()
 	p.Say("million: as many connections to bare loops …")
@@ -64,13 +64,15 @@ func (o *Million) bare(ctx context.Context, p *report.Progress, size machine.Siz
 		last = append(last, took)
 		p.Say("million: bare loops: the last client had it after %.2f s", took)
 	}
-	reportRounds(res, sideBare, last, size.Connections())
+	reportRounds(res, cpu, sideBare, last, size.Connections())
 	_, took, err := fleets.Took()
 	if err != nil {
 		return err
 	}
 	res.Took("broadcast, bare loops", took)
 	res.Costs = append(res.Costs, cpu.cost(sideBare, "delivery", int64(o.Rounds)*int64(size.Connections())))
+	mine, theirs := res.Cost(sideImtier), res.Cost(sideBare)
+	res.Add("processor time of a delivery, times the bare loops", mine.Micros()/theirs.Micros(), "", "all processes, clients too")
 	res.Check("broadcast to the last socket, times the bare loops", measure.Median(imtier)/measure.Median(last), "", report.AtMost(o.MaxRatio), "medians")
 	now := w.now()
 	res.Add("bare loops, all memory in use", inGB(now.unavailable), "GB", fmt.Sprintf("%.2f GB with all of the kernel's objects", inGB(now.used)))

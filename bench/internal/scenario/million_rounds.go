@@ -35,16 +35,16 @@ func (o *Million) broadcasts(ctx context.Context, c *cluster, res *report.Result
 	if err != nil {
 		return nil, nil, err
 	}
-	reportRounds(res, sideImtier, last, c.size.Connections())
+	reportRounds(res, c.cpu, sideImtier, last, c.size.Connections())
 	res.Took("broadcast", took)
 	res.Costs = append(res.Costs, c.cpu.cost(sideImtier, "delivery", int64(o.Rounds)*int64(c.size.Connections())))
 	return last, frame, nil
 }
 
-func reportRounds(res *report.Result, name string, last []float64, n int) {
+func reportRounds(res *report.Result, cpu *account, name string, last []float64, n int) {
 	median := measure.Median(last)
-	res.Add(name+", broadcast to the last socket, median", median, "s", fmt.Sprintf("best %.2f, worst %.2f; %.0f deliveries/s",
-		measure.Quantile(last, 0), measure.Quantile(last, 1), float64(n)/median))
+	res.Add(name+", broadcast to the last socket, median", median, "s", fmt.Sprintf("best %.2f, worst %.2f; %.0f deliveries/s; other programs had %.0f%% of the processors",
+		measure.Quantile(last, 0), measure.Quantile(last, 1), float64(n)/median, 100*cpu.others(name)))
 }
 
 // broadcast sends one message to everybody through webapi and waits until all have it.
