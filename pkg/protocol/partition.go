@@ -1,6 +1,9 @@
 package protocol
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 const (
 	// DefaultPartitions is how many partitions the address space has unless set otherwise.
@@ -40,6 +43,17 @@ func Tags(n int) []string {
 		}
 	}
 	return tags
+}
+
+// Slot returns the slot of a Redis Cluster that a key or a channel lies in: that of what stands between its first { and the
+// next }, if there is anything, else of the whole.
+func Slot(name string) int {
+	if _, rest, ok := strings.Cut(name, "{"); ok {
+		if tag, _, ok := strings.Cut(rest, "}"); ok && tag != "" {
+			name = tag
+		}
+	}
+	return int(crc16(name)) % slots
 }
 
 // crc16 is CRC-16/XMODEM, polynomial 0x1021, as the Redis Cluster specification prescribes for key slots.

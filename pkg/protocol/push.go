@@ -14,6 +14,7 @@ const (
 	PushEphemeral PushKind = 'E' // an envelope that is stored nowhere
 	PushJoin      PushKind = 'J' // a client became a member of a group
 	PushLeave     PushKind = 'L' // a client is no longer a member of a group
+	PushUnsure    PushKind = 'U' // a client may be no longer a member of a group: its own channel will tell
 	PushKick      PushKind = 'K' // close connections of a client
 	PushReply     PushKind = 'R' // the answer to a request of a client
 	PushRevoke    PushKind = 'V' // close the connections that go back to a connect URL
@@ -26,6 +27,7 @@ const (
 //	E n address×n envelope
 //	J clientId group position [+]      +: with all messages that are kept, not only those after position
 //	L clientId group [position]        position: where the group's stream ended when the client was no member any more
+//	U clientId group position          likewise
 //	K clientId connId device code by   connId and device may be empty: any; by may be absent
 //	V jti
 //	R clientId origin id frame         origin: the first connection of the session
@@ -35,9 +37,9 @@ type Push struct {
 	Targets  []Target // M, E
 	Envelope []byte   // M, E; refers to the decoded bytes
 
-	ClientID string   // J, L, K, R
-	Group    string   // J, L
-	Pos      Position // J, L: where the group's stream ended when the client became a member, or was none any more
+	ClientID string   // J, L, U, K, R
+	Group    string   // J, L, U
+	Pos      Position // J, L, U: where the group's stream ended when the client became a member, or was none any more
 	Ends     bool     // L: Pos is known; old publishers do not tell
 	History  bool     // J: what came before is for the client too
 	ConnID   string   // K
@@ -95,6 +97,10 @@ func (p *Push) Encode() []byte {
 		if p.Ends {
 			line(p.Pos.String())
 		}
+	case PushUnsure:
+		line(p.ClientID)
+		line(p.Group)
+		line(p.Pos.String())
 	case PushKick:
 		line(p.ClientID)
 		line(p.ConnID)
@@ -147,6 +153,8 @@ func (p *Push) Decode(b []byte) error {
 		if len(l.b) > 0 {
 			p.Pos, p.Ends = l.position(), true
 		}
+	case PushUnsure:
+		p.ClientID, p.Group, p.Pos = l.next(), l.next(), l.position()
 	case PushKick:
 		p.ClientID, p.ConnID, p.Device, p.Code = l.next(), l.next(), l.next(), int(l.uint())
 		if len(l.b) > 0 {

@@ -66,6 +66,7 @@ func pushVectors() map[string]*Push {
 		"join, with history":   {Kind: PushJoin, ClientID: "alice", Group: "room", Pos: pos, History: true},
 		"join, empty stream":   {Kind: PushJoin, ClientID: "alice", Group: "room"},
 		"leave":                {Kind: PushLeave, ClientID: "alice", Group: "room"},
+		"unsure":               {Kind: PushUnsure, ClientID: "alice", Group: "room", Pos: pos},
 		"leave, empty stream":  {Kind: PushLeave, ClientID: "alice", Group: "room", Ends: true},
 		"leave, with its end":  {Kind: PushLeave, ClientID: "alice", Group: "room", Pos: pos, Ends: true},
 		"kick a client":        {Kind: PushKick, ClientID: "alice", Code: 4500},

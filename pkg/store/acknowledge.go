@@ -16,7 +16,7 @@ import (
 //go:embed lua/acknowledge.lua
 var acknowledgeLua string
 
-var acknowledgeScript = newScript("acknowledge", preludeLua+receiptsLua+acknowledgeLua)
+var acknowledgeScript = newRoamingScript("acknowledge", preludeLua+receiptsLua+acknowledgeLua)
 
 const (
 	// rememberFor is how long a client's cursors, and when it was seen last, outlive their last change.

@@ -10,7 +10,7 @@ import (
 
 // Who only reads goes by fences too, and must not wait for somebody to publish.
 func TestConfirmBeginsALifeWhereScriptsAreForgotten(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		before := fences(t, s)
 		must(t, s.Confirm(ctxb))
 		if now := fences(t, s); !slices.Equal(now, before) {

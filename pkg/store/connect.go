@@ -23,7 +23,7 @@ var preludeLua string
 //go:embed lua/connect.lua
 var connectLua string
 
-var connectScript = newScript("connect", preludeLua+reapedLua+fmt.Sprintf("local REPLACED, HANDED_OVER, ENDED_FOR = '%d', '%d', '%s'\n",
+var connectScript = newRoamingScript("connect", preludeLua+reapedLua+fmt.Sprintf("local REPLACED, HANDED_OVER, ENDED_FOR = '%d', '%d', '%s'\n",
 	protocol.ReasonReplaced.Code(), protocol.ReasonHandedOver.Code(), seconds(endedFor))+connectLua)
 
 // Session is one connection as the URL and the node describe it.

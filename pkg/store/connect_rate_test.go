@@ -8,7 +8,7 @@ import (
 )
 
 func TestClientConnectsTooOften(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		limited := func(client string) Session {
 			se := session(s, client)
 			se.Rate = 3

@@ -13,7 +13,7 @@ import (
 )
 
 func TestConnectRegistersAndReports(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		se := session(s, "anna")
 		se.Meta = json.RawMessage(`{"n":12345678901234567890,"list":[],"x":"\",\"meta\":1"}`)
 		se.Since = time.UnixMilli(1700000000123)
@@ -43,7 +43,7 @@ func TestConnectRegistersAndReports(t *testing.T) {
 }
 
 func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		tail := send(t, s, "anna", "m1")
 		web, group := protocol.Position{Epoch: 7, Seq: 3}, protocol.Position{Epoch: 9, Seq: 1}
 		phone := protocol.Position{Epoch: 7, Seq: 12}
@@ -65,6 +65,7 @@ func TestConnectReturnsWhereTheInboxAndTheDeviceAre(t *testing.T) {
 	})
 }
 
+// In a Cluster that is another server's to know.
 func TestConnectReturnsWhereTheBroadcastsEnd(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		for _, groups := range [][]string{nil, {"g", "h"}} {
@@ -93,7 +94,7 @@ func saveCursors(s *Store, clientID, device string, pos map[string]protocol.Posi
 }
 
 func TestCursorsOnlyRise(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		save := func(epoch, seq uint64) {
 			must(t, saveCursors(s, "anna", "web", map[string]protocol.Position{"all": {Epoch: epoch, Seq: seq}}))
 		}
@@ -109,7 +110,7 @@ func TestCursorsOnlyRise(t *testing.T) {
 }
 
 func TestURLWorksOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		jti := protocol.NewID()
 		var wg sync.WaitGroup
 		var won, used atomic.Int32
@@ -160,7 +161,7 @@ func TestDevicePolicies(t *testing.T) {
 		{"max:2", []string{"web", "web", "phone", "pad"}, []int{2, 3}},
 		{"max:5", []string{"web", "web"}, []int{0, 1}},
 	}
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, test := range tests {
 			client := "client of " + string(test.policy)
 			heard := listen(t, s, client)
@@ -227,7 +228,7 @@ func TestBadDevicePolicies(t *testing.T) {
 }
 
 func TestRestoreIsQuietUnlessTheClientWasOffline(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		a, b := session(s, "anna"), session(s, "bob")
 		connect(t, s, a, AnyDevice)
 		a.Node = "n2" // a new incarnation
@@ -245,7 +246,7 @@ func TestRestoreIsQuietUnlessTheClientWasOffline(t *testing.T) {
 }
 
 func TestRestoreKeepsToThePolicy(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		heard := listen(t, s, "anna")
 		old, young := session(s, "anna"), session(s, "anna")
 		old.Since, young.Since = time.Now().Add(-time.Hour), time.Now()

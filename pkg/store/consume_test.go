@@ -438,7 +438,7 @@ func TestAPartitionTakenWithoutAnAnswerIsGivenBack(t *testing.T) {
 }
 
 func TestEventsTrimmedInHandAreToldLost(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
 			must(t, err)
 		}
@@ -471,7 +471,7 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 		read bool // the group has read something before
 	}{{"a group that read", true}, {"a group that never read", false}} {
 		t.Run(c.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Store) {
+			onAll(t, func(t *testing.T, s *Store) {
 				if s.opts.Embedded && !c.read {
 					t.Skip("miniredis does not count the entries that it trimmed")
 				}
@@ -520,7 +520,7 @@ func TestEventsTrimmedUnreadAreToldLost(t *testing.T) {
 
 // A consumer that holds its partition and is outrun is told as well.
 func TestAnOutrunConsumerIsTold(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, err := range s.createGroups(ctxb, s.eventFeed(), s.allPartitions(), "g", "$") {
 			must(t, err)
 		}

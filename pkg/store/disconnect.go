@@ -11,7 +11,7 @@ import (
 //go:embed lua/disconnect.lua
 var disconnectLua string
 
-var disconnectScript = newScript("disconnect", preludeLua+disconnectLua)
+var disconnectScript = newRoamingScript("disconnect", preludeLua+disconnectLua)
 
 // sessionTTL is how long after a connection ended its session can be resumed.
 const sessionTTL = 2 * time.Minute

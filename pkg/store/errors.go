@@ -77,6 +77,12 @@ func isNoScript(err error) bool {
 	return ok && re.IsNoScript()
 }
 
+// isMoving reports that a server of a Cluster has refused a command unseen: its slot is moving, or has no server for now.
+func isMoving(err error) bool {
+	re, ok := rueidis.IsRedisErr(err)
+	return ok && (re.IsTryAgain() || re.IsClusterDown())
+}
+
 // scriptError is an error that a script caught and returned as text.
 type scriptError string
 

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha1"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -67,31 +65,28 @@ type life struct {
 	append string // of append.lua
 }
 
-func lifeOf(fence uint64) *life {
-	return &life{fence: fence, sha: hashOf(copyFor(fence, publishLua)), append: hashOf(copyFor(fence, appendLua))}
+func lifeOf(fence uint64, cluster bool) *life {
+	return &life{fence: fence, sha: copyFor(fence, publishLua, cluster).sha, append: copyFor(fence, appendLua, cluster).sha}
 }
 
-func hashOf(script string) string {
-	sum := sha1.Sum([]byte(script))
-	return hex.EncodeToString(sum[:])
-}
-
-// copyFor is the text of a publishing script for a fence.
-func copyFor(fence uint64, script string) string {
-	return "local LIFE = '" + formatFence(fence) + "'\n" + script
+// copyFor is a publishing script for a fence.
+func copyFor(fence uint64, script string, cluster bool) scriptText {
+	return textOf("local LIFE = '"+formatFence(fence)+"'\n"+script, cluster)
 }
 
 // lives is what a Store knows about the fences: one life per partition, that of "all" at the end.
 type lives struct {
-	known []atomic.Pointer[life]
-	top   atomic.Uint64 // the highest fence that was ever met
-	turn  chan struct{} // held by the one who runs newLife
+	cluster bool
+	known   []atomic.Pointer[life]
+	top     atomic.Uint64 // the highest fence that was ever met
+	turn    chan struct{} // held by the one who runs newLife
 }
 
 // noLife is no life: its script is never loaded anywhere, so that calling it leads to newLife.
-var noLife = lifeOf(0)
+var noLife = lifeOf(0, false)
 
-func (l *lives) init(partitions int) {
+func (l *lives) init(partitions int, cluster bool) {
+	l.cluster = cluster
 	l.known = make([]atomic.Pointer[life], partitions+1)
 	for i := range l.known {
 		l.known[i].Store(noLife)
@@ -117,7 +112,7 @@ func (l *lives) learn(p int, fence uint64) {
 	case fence < l.top.Load():
 		at.Store(noLife)
 	case at.Load().fence != fence:
-		at.Store(lifeOf(fence))
+		at.Store(lifeOf(fence, l.cluster))
 	}
 }
 
@@ -224,7 +219,7 @@ func (s *Store) agreeOnFence(ctx context.Context, last uint64) (uint64, error) {
 // with the present millisecond. (Where clocks go back by more than a server is away, by a failover to a
 // server whose clock is late for example, a stream may have an epoch above the fence; see docs/operations.md.)
 func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
-	now, err := s.do(ctx, s.client.B().Time().Build()).AsStrSlice()
+	now, err := s.do(ctx, s.askTime()).AsStrSlice()
 	if err != nil {
 		return 0, wrap("read redis time", err)
 	}
@@ -244,8 +239,8 @@ func (s *Store) chooseFence(ctx context.Context) (uint64, error) {
 func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
 	return s.onMasters(ctx, "load publish script", func(ctx context.Context, node rueidis.Client) error {
 		return errors.Join(
-			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua)).Build()).Error(),
-			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua)).Build()).Error())
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, publishLua, s.cluster).text).Build()).Error(),
+			node.Do(ctx, node.B().ScriptLoad().Script(copyFor(fence, appendLua, s.cluster).text).Build()).Error())
 	})
 }
 

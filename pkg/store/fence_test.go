@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/redis/rueidis"
+
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
@@ -26,13 +28,19 @@ func fences(t testing.TB, s *Store) []uint64 {
 
 func flushScripts(t testing.TB, s *Store) {
 	t.Helper()
-	if err := s.do(context.Background(), s.client.B().ScriptFlush().Build()).Error(); err != nil {
-		t.Fatal(err)
+	onServers(t, s, func(node rueidis.Client) rueidis.Completed { return node.B().ScriptFlush().Build() })
+}
+
+// onServers carries a command out on every server.
+func onServers(t testing.TB, s *Store, command func(rueidis.Client) rueidis.Completed) {
+	t.Helper()
+	for _, node := range s.client.Nodes() {
+		must(t, node.Do(ctxb, command(node)).Error())
 	}
 }
 
 func TestFirstSendRaisesEveryFence(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		send(t, s, "x", "m")
 		fs := fences(t, s)
 		for _, f := range fs {
@@ -44,7 +52,7 @@ func TestFirstSendRaisesEveryFence(t *testing.T) {
 }
 
 func TestForgottenScriptBeginsAnEpoch(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		h := hear(t, s)
 		h.subscribe(t, s.ClientChannel(s.Partition("x")))
 		first := send(t, s, "x", "1")
@@ -187,7 +195,7 @@ func fallBack(t testing.TB, s *Store) (lost protocol.Position) {
 }
 
 func TestAFenceThatFellIsNotBelieved(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		lost := fallBack(t, s)
 		if after := send(t, s, "x", "after"); after.Epoch <= lost.Epoch {
 			t.Errorf("sent at %v after %v", after, lost)
@@ -202,7 +210,7 @@ func TestAFenceThatFellIsNotBelieved(t *testing.T) {
 
 // One partition's server may come back alone, in a Cluster.
 func TestAPartitionsFenceThatFellIsRaised(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		lost := fallBack(t, s)
 		low := s.Partition("x")
@@ -247,11 +255,9 @@ func TestRestartWithLostDataBeginsALargerEpoch(t *testing.T) {
 }
 
 func TestFlushedDatabaseBeginsALargerEpoch(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := send(t, s, "x", "1")
-		if err := s.do(context.Background(), s.client.B().Flushall().Build()).Error(); err != nil {
-			t.Fatal(err)
-		}
+		onServers(t, s, func(node rueidis.Client) rueidis.Completed { return node.B().Flushall().Build() })
 		if second := send(t, s, "x", "2"); second.Epoch <= first.Epoch {
 			t.Fatalf("%v, then %v", first, second)
 		}
@@ -347,7 +353,7 @@ func TestStoresThatOpenTogetherMakeOneFence(t *testing.T) {
 
 // A process that died after it had raised some fences: the next one raises the others to the same.
 func TestFencesThatAreHalfRaisedAreFinished(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		send(t, s, "x", "1")
 		flushScripts(t, s)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestJoinAndLeave(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		heard := listen(t, s, "anna", "bob")
 		added, err := s.Join(ctxb, "room", []string{"anna", "bob", "anna"}, JoinOptions{})
 		must(t, err)
@@ -46,7 +46,7 @@ func TestJoinAndLeave(t *testing.T) {
 }
 
 func TestOneClientInManyGroups(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		groups := names("g", 150)
 		added, err := s.JoinGroups(ctxb, "anna", groups, JoinOptions{})
 		must(t, err)
@@ -111,7 +111,7 @@ func TestMembershipModes(t *testing.T) {
 // What is published after Join returned comes after the position at which the membership starts, and the client's node
 // was told that position only after the index had the client.
 func TestMembershipStartsBeforeWhatFollowsJoin(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		old, err := s.PublishGroup(ctxb, message("before"), "room", false)
 		must(t, err)
 		heard := listen(t, s, "anna", "room")
@@ -163,35 +163,31 @@ func TestJoinIsAnnouncedAfterTheIndex(t *testing.T) {
 	})
 }
 
-// asCluster makes a Store write no more than one partition in a step, as it does on a Cluster.
-func asCluster(s *Store) *Store { s.cluster = true; return s }
-
+// In a Cluster a connect leaves to SyncGroups what lies in the partitions of the groups.
 func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
-		asCluster(s)
-		_, err := s.Join(ctxb, "old", []string{"anna"}, JoinOptions{})
-		must(t, err)
-		old, err := s.PublishGroup(ctxb, message("1"), "old", false)
-		must(t, err)
-		fresh, err := s.PublishGroup(ctxb, message("2"), "new", false)
-		must(t, err)
-		se := session(s, "anna")
-		se.Groups = []string{"new", "old"}
-		c := connect(t, s, se, AnyDevice)
-		if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced || len(c.Tails) != 0 {
-			t.Fatalf("groups at connect: %+v, tails %v", c.Groups, c.Tails)
-		}
-		tails, err := s.SyncGroups(ctxb, "anna", []string{"new", "old", "left meanwhile"})
-		must(t, err)
-		wantEqual(t, "tails", tails, map[string]protocol.Position{"new": fresh.Pos, "old": old.Pos})
-		wantEqual(t, "index", indexOf(t, s, "new"), []string{"anna"})
-		wantEqual(t, "marks", marks(t, s), 0)
-		groups, err := s.GroupsOf(ctxb, "anna")
-		must(t, err)
-		if !groups[0].Synced || groups[0].Pos != fresh.Pos {
-			t.Fatalf("groups afterwards: %+v", groups)
-		}
-	})
+	s := onCluster(t)
+	_, err := s.Join(ctxb, "old", []string{"anna"}, JoinOptions{})
+	must(t, err)
+	old, err := s.PublishGroup(ctxb, message("1"), "old", false)
+	must(t, err)
+	fresh, err := s.PublishGroup(ctxb, message("2"), "new", false)
+	must(t, err)
+	se := session(s, "anna")
+	se.Groups = []string{"new", "old"}
+	c := connect(t, s, se, AnyDevice)
+	if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced || len(c.Tails) != 0 {
+		t.Fatalf("groups at connect: %+v, tails %v", c.Groups, c.Tails)
+	}
+	tails, err := s.SyncGroups(ctxb, "anna", []string{"new", "old", "left meanwhile"})
+	must(t, err)
+	wantEqual(t, "tails", tails, map[string]protocol.Position{"new": fresh.Pos, "old": old.Pos})
+	wantEqual(t, "index", indexOf(t, s, "new"), []string{"anna"})
+	wantEqual(t, "marks", marks(t, s), 0)
+	groups, err := s.GroupsOf(ctxb, "anna")
+	must(t, err)
+	if !groups[0].Synced || groups[0].Pos != fresh.Pos {
+		t.Fatalf("groups afterwards: %+v", groups)
+	}
 }
 
 // On one server a connect leaves nothing to be done for the groups of its URL.
@@ -251,7 +247,7 @@ func TestConnectJoinsInOneStep(t *testing.T) {
 
 // A join that is under way is its owner's to finish, who knows where the membership begins.
 func TestConnectLeavesAJoinToItsOwner(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, truth := range []string{"o -", "o +"} {
 			token := newToken()
 			todo, _, err := s.writeTruth(ctxb, opJoin, truth, token, []pair{{"anna", "room"}})
@@ -276,7 +272,7 @@ func TestConnectLeavesAJoinToItsOwner(t *testing.T) {
 }
 
 func TestDissolve(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ids := names("c", 30)
 		_, err := s.Join(ctxb, "room", ids, JoinOptions{})
 		must(t, err)
@@ -302,7 +298,7 @@ func TestDissolve(t *testing.T) {
 }
 
 func TestPagesAreCompleteAndStable(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ids := append(names("c", 137), "übergröße", "a b")
 		for i, id := range ids {
 			connect(t, s, session(s, id), AnyDevice)

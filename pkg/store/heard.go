@@ -12,18 +12,36 @@ var errNotSubscribed = errors.New("the subscription is interrupted")
 // call. What is read on another connection is newer than what has been heard: who must not act on it too early waits here
 // after reading. It fails when the subscription is interrupted; Lost has then been called, or is about to be.
 //
-// On a Cluster it is not known what other nodes than the subscribed one have published.
+// Of the channels that every server of a Cluster publishes on it is not known what others than the followed one have published.
 func (b *Subscriber) Heard(ctx context.Context) error {
-	r := b.nextRound()
-	if r == nil {
-		return wrap("wait for the subscription", errNotSubscribed)
+	for _, r := range b.nextRounds() {
+		if r == nil {
+			return wrap("wait for the subscription", errNotSubscribed)
+		}
+		select {
+		case <-r.over:
+			if r.err != nil {
+				return wrap("wait for the subscription", r.err)
+			}
+		case <-ctx.Done():
+			return wrap("wait for the subscription", ctx.Err())
+		}
 	}
-	select {
-	case <-r.over:
-		return wrap("wait for the subscription", r.err)
-	case <-ctx.Done():
-		return wrap("wait for the subscription", ctx.Err())
+	return nil
+}
+
+// nextRounds joins the next round of every follower: what is nil is interrupted.
+func (b *Subscriber) nextRounds() []*round {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.followers) == 0 || b.s.cluster && len(b.troubles) > 0 {
+		return []*round{nil}
 	}
+	rounds := make([]*round, 0, len(b.followers))
+	for _, f := range b.followers {
+		rounds = append(rounds, f.nextRound())
+	}
+	return rounds
 }
 
 // Complete returns up to when the Receiver has been given everything that was published, interruptions aside: at most a
@@ -31,11 +49,23 @@ func (b *Subscriber) Heard(ctx context.Context) error {
 func (b *Subscriber) Complete() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.complete
+	var first time.Time
+	for _, f := range b.followers {
+		if at := f.completeAt(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+func (f *follower) completeAt() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.complete
 }
 
 // pings pairs the PINGs of one connection with their answers: Redis answers in order, and behind all that it had published
-// to this connection before. Guarded by Subscriber.mu.
+// to this connection before. Guarded by follower.mu.
 type pings struct {
 	sent, answered uint64
 	mark           uint64 // the last one whose time is known,
@@ -52,26 +82,26 @@ type round struct {
 }
 
 // nextRound joins the next round; it returns nil when there is no connection.
-func (b *Subscriber) nextRound() *round {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.conn == nil {
+func (f *follower) nextRound() *round {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conn == nil {
 		return nil
 	}
-	if b.pings.next == nil {
-		b.pings.next = &round{over: make(chan struct{})}
+	if f.pings.next == nil {
+		f.pings.next = &round{over: make(chan struct{})}
 	}
-	if b.pings.open == nil {
-		b.nudge()
+	if f.pings.open == nil {
+		f.nudge()
 	}
-	return b.pings.next
+	return f.pings.next
 }
 
 // ping appends a PING, which is also that of the next round if none is open.
-func (b *Subscriber) ping(out []byte) []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := &b.pings
+func (f *follower) ping(out []byte) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := &f.pings
 	p.sent++
 	if p.answered >= p.mark {
 		p.mark, p.at = p.sent, time.Now()
@@ -84,24 +114,24 @@ func (b *Subscriber) ping(out []byte) []byte {
 }
 
 // pingRound appends a PING if a round waits for one.
-func (b *Subscriber) pingRound(out []byte) []byte {
-	b.mu.Lock()
-	waits := b.pings.open == nil && b.pings.next != nil
-	b.mu.Unlock()
+func (f *follower) pingRound(out []byte) []byte {
+	f.mu.Lock()
+	waits := f.pings.open == nil && f.pings.next != nil
+	f.mu.Unlock()
 	if !waits {
 		return out
 	}
-	return b.ping(out)
+	return f.ping(out)
 }
 
 // ponged takes the answer to the oldest PING that has none.
-func (b *Subscriber) ponged() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := &b.pings
+func (f *follower) ponged() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := &f.pings
 	p.answered++
 	if p.answered == p.mark {
-		b.complete = p.at
+		f.complete = p.at
 	}
 	if p.open == nil || p.answered < p.open.ping {
 		return
@@ -109,7 +139,7 @@ func (b *Subscriber) ponged() {
 	close(p.open.over)
 	p.open = nil
 	if p.next != nil {
-		b.nudge()
+		f.nudge()
 	}
 }
 

@@ -108,18 +108,18 @@ func TestManyWaitForOnePing(t *testing.T) {
 	}
 	waits := func(r **round) func() bool {
 		return func() bool {
-			h.sub.mu.Lock()
-			defer h.sub.mu.Unlock()
+			h.only().mu.Lock()
+			defer h.only().mu.Unlock()
 			return *r != nil
 		}
 	}
 	wg.Go(wait)
-	eventually(t, "a ping is under way", waits(&h.sub.pings.open))
+	eventually(t, "a ping is under way", waits(&h.only().pings.open))
 	for range 100 {
 		wg.Go(wait)
 	}
 	eventually(t, "all have asked", func() bool { return asked.Load() == 101 })
-	eventually(t, "others wait for the next one", waits(&h.sub.pings.next))
+	eventually(t, "others wait for the next one", waits(&h.only().pings.next))
 	srv.Resume()
 	wg.Wait()
 	_, rest, _ := strings.Cut(srv.Do("INFO", "commandstats"), "cmdstat_ping:calls=")
@@ -158,4 +158,11 @@ func TestCompleteEndsWithTheSilence(t *testing.T) {
 	if at := h.sub.Complete(); at.Before(silent) {
 		t.Errorf("complete up to %v after it was restored", at)
 	}
+}
+
+// only is the ear's follower of the only server.
+func (e *ear) only() *follower {
+	e.sub.mu.Lock()
+	defer e.sub.mu.Unlock()
+	return e.sub.followers[anyServer]
 }

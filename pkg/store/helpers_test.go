@@ -15,7 +15,32 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	// rueidis closes connections to servers of a Cluster that it needs no more 5 s later.
+	goleak.VerifyTestMain(withCluster{m}, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+}
+
+// shared is the Cluster of all tests that need one for themselves.
+var shared redistest.Shared
+
+// withCluster ends it before leaks are looked for.
+type withCluster struct{ *testing.M }
+
+func (m withCluster) Run() int {
+	defer shared.Close()
+	return m.M.Run()
+}
+
+// onAll runs a test on a real Redis, on a Cluster and on the embedded one.
+func onAll(t *testing.T, test func(t *testing.T, s *Store)) {
+	t.Helper()
+	onBoth(t, test)
+	t.Run("cluster", func(t *testing.T) { test(t, onCluster(t)) })
+}
+
+// onCluster opens a Store on an empty Cluster.
+func onCluster(t testing.TB) *Store {
+	t.Helper()
+	return open(t, Options{URL: shared.Cluster(t).URL()})
 }
 
 // onBoth runs a test on a real Redis and on the embedded one.

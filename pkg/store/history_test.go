@@ -18,7 +18,7 @@ func positions(entries []Entry) []uint64 {
 }
 
 func TestPages(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		st := protocol.InboxOf("x")
 		var epoch uint64
@@ -63,7 +63,7 @@ func TestPages(t *testing.T) {
 
 // Entries that imtier did not write are passed over, and do not look like the end of the stream.
 func TestForeignEntriesAreSkipped(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		pos := send(t, s, "x", "1")
 		key := s.keys.stream(protocol.InboxOf("x"))
@@ -86,7 +86,7 @@ func TestForeignEntriesAreSkipped(t *testing.T) {
 }
 
 func TestTailsOfManyStreams(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		streams := []protocol.Stream{protocol.AllStream(), protocol.GroupOf("g")}
 		before, err := s.Tails(ctx, streams)

@@ -93,7 +93,7 @@ func (j *janitor) round(ctx context.Context) error {
 		err = j.s.reap(ctx, dead)
 	}
 	err = errors.Join(err, j.s.sweep(ctx)) // after reaping: whom a dead node held goes offline in the same round
-	err = errors.Join(err, j.s.expire(ctx))
+	err = errors.Join(err, j.s.expire(ctx), j.s.greet(ctx))
 	if now.Sub(j.repaired) >= repairEvery {
 		j.repaired = now
 		err = errors.Join(err, j.s.repair(ctx), j.s.retell(ctx))

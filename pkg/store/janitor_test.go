@@ -31,7 +31,7 @@ func runJanitor(t testing.TB, s *Store, onErr func(error)) (stop func()) {
 }
 
 func TestOneJanitorWorks(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		a, b := newTestJanitor(s), newTestJanitor(s)
 		must(t, a.round(ctxb))
 		must(t, b.round(ctxb))
@@ -53,7 +53,7 @@ func TestOneJanitorWorks(t *testing.T) {
 }
 
 func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, id := range []string{"n1", "n2"} {
 			_, err := s.RenewNode(ctxb, Node{ID: id})
 			must(t, err)

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"strings"
+
 	"github.com/imtier/imtier/pkg/protocol"
 )
 
@@ -193,6 +195,12 @@ func (k keyspace) janitor() string { return k.of(allPartition) + "janitor" }
 // probe is both a key and a channel.
 func (k keyspace) probe(node string) string { return k.of(allPartition) + "probe:" + node }
 
+// never names a key that does not exist, in the slot of a partition's key.
+func (k keyspace) never(key string) string {
+	tag, _, _ := strings.Cut(key, "}")
+	return tag + "}:never"
+}
+
 // Channels.
 
 func (k keyspace) clientChannel(p int) string { return k.part(p).clientChannel }
@@ -202,6 +210,12 @@ func (k keyspace) eventChannel() string       { return k.of(allPartition) + "e" 
 
 // waiter is where somebody hears what became of messages it waits for; names of waiters complete the prefix.
 func (k keyspace) waiterPrefix() string { return k.of(allPartition) + "w:" }
+
+// global tells of a channel of a Cluster that scripts of any partition publish on: by PUBLISH, which every server hears.
+// All others belong to a partition, whose server alone tells who follows them.
+func (k keyspace) global(channel string) bool {
+	return channel == k.eventChannel() || channel == k.requestChannel() || strings.HasPrefix(channel, k.waiterPrefix())
+}
 
 // ClientChannel carries what is addressed to the clients of partition p: inbox messages, membership changes and
 // orders to close connections.

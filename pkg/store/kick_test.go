@@ -8,7 +8,7 @@ import (
 )
 
 func TestKick(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		heard := listen(t, s, "anna")
 		web, phone := session(s, "anna"), session(s, "anna")
 		phone.Device = "phone"
@@ -42,7 +42,7 @@ func TestKick(t *testing.T) {
 }
 
 func TestKickConn(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, id := range []string{"n1", "n2"} {
 			_, err := s.RenewNode(ctxb, Node{ID: id})
 			must(t, err)

@@ -19,7 +19,7 @@ func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
 		}
 	}
 	t.Run("signed off before", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, s *Store) {
+		onAll(t, func(t *testing.T, s *Store) {
 			se := session(s, "anna")
 			ref := ConnRef{ClientID: "anna", ConnID: se.ConnID}
 			unsure := ref
@@ -39,7 +39,7 @@ func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
 		})
 	})
 	t.Run("unsure, and registered after all", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, s *Store) {
+		onAll(t, func(t *testing.T, s *Store) {
 			se := session(s, "anna")
 			connect(t, s, se, AnyDevice)
 			must(t, s.Disconnect(ctxb, "n", []ConnRef{{ClientID: "anna", ConnID: se.ConnID, Unsure: true}}))
@@ -56,7 +56,7 @@ func TestWhatRegistersTooLateDoesNotRegister(t *testing.T) {
 		})
 	})
 	t.Run("its node was struck off", func(t *testing.T) {
-		onBoth(t, func(t *testing.T, s *Store) {
+		onAll(t, func(t *testing.T, s *Store) {
 			se := session(s, "anna")
 			strikeOff(t, s, se.Node)
 			_, err := s.Connect(ctxb, se)

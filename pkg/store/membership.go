@@ -37,9 +37,9 @@ var indexLua string
 var settleLua string
 
 var (
-	truthScript  = newScript("truth", preludeLua+truthLua)
+	truthScript  = newRoamingScript("truth", preludeLua+truthLua)
 	indexScript  = newScript("index", indexLua)
-	settleScript = newScript("settle", preludeLua+settleLua)
+	settleScript = newRoamingScript("settle", preludeLua+settleLua)
 )
 
 // settleRounds bounds how often steps 2 and 3 are repeated while others change the same membership. After that the
@@ -197,9 +197,13 @@ func (s *Store) writeIndex(ctx context.Context, todo []change) ([]change, error)
 	var places [][]int
 	for group, all := range byGroup {
 		p := s.keys.partition(group)
+		channel := ""
+		if s.cluster {
+			channel = s.keys.groupChannel(p)
+		}
 		keys := []string{s.keys.members(group), s.keys.grouplist(p), s.keys.stream(protocol.GroupOf(group)), s.keys.epoch(p)}
 		for chunk := range slices.Chunk(all, scriptBatch) {
-			args := []string{group}
+			args := []string{group, channel}
 			for _, i := range chunk {
 				args = append(args, todo[i].client, bit(todo[i].member))
 			}

@@ -146,7 +146,7 @@ func (s *Store) readNodes(ctx context.Context) ([]Node, time.Time, error) {
 		return nil, time.Time{}, wrap("list nodes", err)
 	}
 	cmds := make([]rueidis.Completed, 0, 1+len(ids))
-	cmds = append(cmds, s.client.B().Time().Build())
+	cmds = append(cmds, s.askTime())
 	for _, id := range ids {
 		cmds = append(cmds, s.client.B().Hgetall().Key(s.keys.node(id)).Build())
 	}
@@ -183,6 +183,16 @@ func nodeOf(id string, f map[string]string) Node {
 		Conns:    int(number("conns")),
 		Draining: f["draining"] == "1" || f["drain"] == "1",
 	}
+}
+
+// askTime asks for Redis' clock: in a Cluster for that of the server with what belongs to no partition, since a command must be
+// for some slot to go along with others.
+func (s *Store) askTime() rueidis.Completed {
+	cmd := s.client.B().Time().Build()
+	if s.cluster {
+		cmd = cmd.SetSlot(s.keys.config())
+	}
+	return cmd
 }
 
 // redisTime reads the answer to TIME.

@@ -24,7 +24,7 @@ func nodeNames(nodes []Node) []string {
 }
 
 func TestLease(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		started := time.UnixMilli(1700000000000)
 		b := Node{ID: "b", URL: "ws://b/ws", Started: started, Conns: 7}
 		for _, n := range []Node{b, {ID: "a", URL: "ws://a/ws", Started: started}} {
@@ -118,7 +118,7 @@ func TestALeaseThatRanOut(t *testing.T) {
 
 // A failover may lose a claim while the connections are signed off. Then the node may be back.
 func TestWhatIsNotClaimedIsNotSignedOff(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		connect(t, s, session(s, "anna"), AnyDevice)
 		must(t, s.reapNode(ctxb, "n1"))
 		if len(clientOf(t, s, "anna").Connections) != 1 {

@@ -16,7 +16,7 @@ import (
 
 // Many goroutines send to the same streams at once: each finds its own messages in its own order, where it was told.
 func TestSendsAtTheSameTimeKeepTheirOrder(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		const senders, each = 16, 12
 		to := names("client", 3)
 		told := make([]map[string]protocol.Position, senders)
@@ -93,7 +93,7 @@ func TestFullGroupsAreAtRedisTogether(t *testing.T) {
 
 // Sends that need another script do not overtake, and are not overtaken, within one call.
 func TestOneCallKeepsItsOrderWhateverTheSends(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		var pubs []Publication
 		var want []string
 		for i := range 60 {
@@ -139,7 +139,7 @@ func TestStreamThatWentOnWithoutTheStore(t *testing.T) {
 
 // One stream that Redis refuses does not concern the others of the same call.
 func TestOneBadStreamFailsAlone(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		send(t, s, "warm", "up")
 		bad := s.keys.stream(protocol.InboxOf("c2"))

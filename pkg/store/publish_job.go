@@ -171,7 +171,7 @@ func (s *Store) channelFor(kind protocol.Kind, p int) string {
 
 // ephemeral makes the commands of an ephemeral job.
 func (s *Store) ephemeral(j *job) []rueidis.Completed {
-	publish := s.client.B().Publish().Channel(s.channelFor(j.pub.Kind, j.p)).Message(j.push).Build()
+	publish := s.announce(s.channelFor(j.pub.Kind, j.p), j.push)
 	if !j.online {
 		return []rueidis.Completed{publish}
 	}

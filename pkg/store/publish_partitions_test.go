@@ -5,7 +5,7 @@ import "testing"
 // What a goroutine learns in the middle of a round is for the next one: all jobs of a partition have the same life.
 func TestARoundReadsALifeOnce(t *testing.T) {
 	var l lives
-	l.init(4)
+	l.init(4, false)
 	l.learn(3, 7)
 	var ps partitions
 	for _, p := range []int{3, 1, 3, allPartition, 1, 3} {

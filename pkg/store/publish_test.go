@@ -15,7 +15,7 @@ import (
 )
 
 func TestPositionsAreConsecutiveFromOne(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		var last [3]protocol.Position
 		for n := uint64(1); n <= 20; n++ {
@@ -39,7 +39,7 @@ func TestPositionsAreConsecutiveFromOne(t *testing.T) {
 }
 
 func TestReceiptsAreInTheOrderOfReceivers(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		to := names("client-", 300)
 		for range 3 {
 			send(t, s, to[7], "before")
@@ -65,7 +65,7 @@ func TestReceiptsAreInTheOrderOfReceivers(t *testing.T) {
 }
 
 func TestNamesMayHoldAnything(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, name := range []string{
 			"with space", `quo"te'`, "{brace}", "}{", "{", "im:{5}:epoch", "ünïcode ✓ 日本", `back\slash`, "%d%s", "a:b:c", "$1",
 		} {
@@ -100,7 +100,7 @@ func TestKeysBeginWithTheirPartitionsTag(t *testing.T) {
 }
 
 func TestPushNamesEveryStream(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		h := hear(t, s)
 		var channels []string
 		for p := range s.Partitions() {
@@ -158,7 +158,7 @@ func TestPushNamesEveryStream(t *testing.T) {
 }
 
 func TestSameIDIsSentOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		h := hear(t, s)
 		h.subscribe(t, s.ClientChannel(s.Partition("bob")))
@@ -192,7 +192,7 @@ func TestSameIDIsSentOnce(t *testing.T) {
 }
 
 func TestRetryOfAMultipleSendCompletesIt(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		some, all := []string{"a", "c", "e"}, []string{"a", "b", "c", "d", "e"}
 		before, err := s.PublishInbox(ctx, message("id"), some, true)
@@ -294,7 +294,7 @@ func TestBatchKeepsOrderOfEphemeralMessages(t *testing.T) {
 }
 
 func TestEphemeralIsHeardAndNotStored(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		h := hear(t, s)
 		h.subscribe(t, s.ClientChannel(s.Partition("on")), s.GroupChannel(s.Partition("g")), s.AllChannel())
 		setOnline(t, s, "on")
@@ -341,7 +341,7 @@ func TestStreamsAreTrimmedAndExpire(t *testing.T) {
 
 // A stream that expired and begins again must not repeat positions.
 func TestRecreatedStreamHasANewEpoch(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := send(t, s, "x", "1")
 		key := s.keys.stream(protocol.InboxOf("x"))
 		eventually(t, "a later millisecond", func() bool { return uint64(time.Now().UnixMilli()) > first.Epoch })

@@ -13,14 +13,15 @@ import (
 	"time"
 )
 
-// dialPubSub opens a connection to a node that messages can be followed on: the server, the Sentinel set's master,
-// or any node of a Cluster, where PUBLISH reaches all. It logs in; nothing is subscribed yet.
-func (s *Store) dialPubSub(ctx context.Context) (net.Conn, error) {
+// dialPubSub opens a connection on which messages can be followed, to a server of a Cluster or, with anyServer, to the server,
+// the Sentinel set's master, or any server of a Cluster. It logs in; nothing is subscribed yet.
+func (s *Store) dialPubSub(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	addr := ""
-	for addr = range s.client.Nodes() {
-		break // the map's order is random: after a failure it will be another node
+	if addr == anyServer {
+		for addr = range s.client.Nodes() {
+			break // the map's order is random: after a failure it will be another one
+		}
 	}
 	conn, err := s.dial(ctx, addr)
 	if err != nil {
@@ -199,11 +200,11 @@ func (r *pubsubReader) array(n int) (pubsubEvent, error) {
 	}
 	e := pubsubEvent{kind: pubsubOther}
 	switch {
-	case kind == "message" && n == 3:
+	case (kind == "message" || kind == "smessage") && n == 3:
 		e.kind = pubsubMessage
-	case kind == "subscribe" && n == 3:
+	case (kind == "subscribe" || kind == "ssubscribe") && n == 3:
 		e.kind = pubsubSubscribed
-	case kind == "unsubscribe" && n == 3:
+	case (kind == "unsubscribe" || kind == "sunsubscribe") && n == 3:
 		e.kind = pubsubUnsubscribed
 	case kind == "pong":
 		e.kind = pubsubPong

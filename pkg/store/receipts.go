@@ -23,7 +23,7 @@ import (
 //go:embed lua/expire.lua
 var expireLua string
 
-var expireScript = newScript("expire", preludeLua+receiptsLua+expireLua)
+var expireScript = newRoamingScript("expire", preludeLua+receiptsLua+expireLua)
 
 const (
 	expireBatch = 200 // entries of expiry per run of expire.lua
@@ -140,7 +140,7 @@ func (s *Store) expireCall(p int) call {
 
 // expiring returns the partitions in which something is due: asking is cheaper than a script.
 func (s *Store) expiring(ctx context.Context) ([]int, error) {
-	cmds := []rueidis.Completed{s.client.B().Time().Build()}
+	cmds := []rueidis.Completed{s.askTime()}
 	for p := range s.Partitions() {
 		cmds = append(cmds, s.client.B().Zrange().Key(s.keys.expiry(p)).Min("0").Max("0").Withscores().Build())
 	}

@@ -86,7 +86,7 @@ func leftovers(t testing.TB, s *Store) int {
 }
 
 func TestDeliveredByAcknowledging(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		m1 := ask(t, s, "m1", protocol.ReceiptDelivered, 0, Await{}, false, "anna", "bob")
 		send(t, s, "anna", "ordinary")
 		m2 := ask(t, s, "m2", protocol.ReceiptDelivered, 0, Await{}, false, "anna")
@@ -115,7 +115,7 @@ func TestDeliveredByAcknowledging(t *testing.T) {
 }
 
 func TestReadAndDeliveredOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		r1 := ask(t, s, "r1", protocol.ReceiptRead, 0, Await{}, false, "anna")
 		ask(t, s, "r2", protocol.ReceiptRead, 0, Await{}, false, "anna")
 		d := ask(t, s, "d", protocol.ReceiptDelivered, 0, Await{}, false, "anna")
@@ -132,7 +132,7 @@ func TestReadAndDeliveredOnce(t *testing.T) {
 
 // Ids are the senders' own: two of them may use the same, also at the same receiver.
 func TestSameIDOfTwoSenders(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		var last protocol.Position
 		for i, from := range []string{"bob", "carl", ""} {
 			e := &protocol.Envelope{ID: "1", From: from, Time: 1, Data: []byte("1"), Receipt: protocol.Receipt(1 + i%2)}
@@ -154,7 +154,7 @@ func TestSameIDOfTwoSenders(t *testing.T) {
 
 // What is kept for a repetition of the send is over all the same, and others of the same id are not touched.
 func TestSettledStaysSettled(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		late := ask(t, s, "late", protocol.ReceiptDelivered, 60, Await{}, true, "anna")[0].Pos
 		due(t, s)
 		must(t, s.expire(ctxb))
@@ -174,7 +174,7 @@ func TestSettledStaysSettled(t *testing.T) {
 }
 
 func TestNamesAndIDsWithSpaces(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		from, to, id := "a b - c", "{x} y", `i "d" %s`
 		e := &protocol.Envelope{ID: id, From: from, Time: 1, Data: []byte("1"), Receipt: protocol.ReceiptRead, TTL: 60}
 		r := s.PublishMany(ctxb, []Publication{{Envelope: e, Kind: protocol.Inbox, To: []string{to}, Await: &Await{}}})[0]
@@ -187,7 +187,7 @@ func TestNamesAndIDsWithSpaces(t *testing.T) {
 
 // A raw connection cannot acknowledge: the node says what it took.
 func TestGivenToARawConnection(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		m1 := ask(t, s, "m1", protocol.ReceiptDelivered, 0, Await{}, false, "anna")
 		m2 := ask(t, s, "m2", protocol.ReceiptDelivered, 0, Await{}, false, "anna")
 		ordinary := send(t, s, "anna", "m3")
@@ -201,7 +201,7 @@ func TestGivenToARawConnection(t *testing.T) {
 
 // A device that was told of a gap does not acknowledge what lay in it.
 func TestGapsAreNotDelivered(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		m := make([]protocol.Position, 4)
 		for i := range m {
 			m[i] = ask(t, s, fmt.Sprint("m", i), protocol.ReceiptRead, 0, Await{}, false, "anna")[0].Pos
@@ -218,7 +218,7 @@ func TestGapsAreNotDelivered(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		var pubs []Publication
 		var ids []string
 		n := 2*awaitScan + 7
@@ -261,7 +261,7 @@ func due(t testing.TB, s *Store) {
 }
 
 func TestExpired(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		late := ask(t, s, "late", protocol.ReceiptDelivered, 60, Await{}, false, "anna")
 		ask(t, s, "late too", protocol.ReceiptRead, 60, Await{}, false, "anna")
 		ask(t, s, "for ever", protocol.ReceiptRead, 0, Await{}, false, "anna")
@@ -288,7 +288,7 @@ func TestExpired(t *testing.T) {
 }
 
 func TestExpiresByTheClock(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		begin := time.Now()
 		ask(t, s, "m", protocol.ReceiptDelivered, 1, Await{}, false, "anna")
 		eventually(t, "it expires", func() bool {
@@ -303,7 +303,7 @@ func TestExpiresByTheClock(t *testing.T) {
 }
 
 func TestManyExpire(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		const n = 2*expireBatch + 3
 		for i := range n {
 			ask(t, s, fmt.Sprint(i), protocol.ReceiptDelivered, 60, Await{}, false, "anna")
@@ -316,7 +316,7 @@ func TestManyExpire(t *testing.T) {
 }
 
 func TestRepeatedSendHasOneReceipt(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := ask(t, s, "m", protocol.ReceiptDelivered, 60, Await{}, true, "anna")
 		for range 2 {
 			again := ask(t, s, "m", protocol.ReceiptDelivered, 60, Await{}, true, "anna", "bob")
@@ -350,7 +350,7 @@ func TestRepeatedSendHasOneReceipt(t *testing.T) {
 
 // Whoever marks a receipt may die before, or after, it is in the sender's inbox.
 func TestJanitorTellsWhatOthersDidNot(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, published := range []bool{false, true} {
 			id := fmt.Sprint("m-", published)
 			pos := ask(t, s, id, protocol.ReceiptDelivered, 0, Await{}, false, "anna")[0].Pos
@@ -413,7 +413,7 @@ func (w *waiterEar) heard() []string {
 }
 
 func TestWaitersAreTold(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		ear := &waiterEar{}
 		sub := s.NewSubscriber(ear)
 		ctx, cancel := context.WithCancel(ctxb)
@@ -528,7 +528,7 @@ func TestAwaitedIsBounded(t *testing.T) {
 
 // An inbox that expired may start again below what is remembered as due, if the clock was set back.
 func TestDueStartsAgain(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		must(t, s.do(ctxb, s.client.B().Xadd().Key(s.keys.due("anna")).Id("99999999999999-1").FieldValue().FieldValue("i", "x").Build()).Error())
 		pos := ask(t, s, "m", protocol.ReceiptDelivered, 0, Await{}, false, "anna")[0].Pos
 		acked(t, s, upTo("anna", pos))

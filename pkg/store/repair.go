@@ -74,7 +74,7 @@ func (s *Store) oldMarks(ctx context.Context, key func(p int) string, age time.D
 
 // scanMarks reads a piece of the hash in each partition of cursors, moves the cursors on and drops those at their ends.
 func (s *Store) scanMarks(ctx context.Context, key func(p int) string, cursors map[int]uint64, age time.Duration, visit func(field, value string)) error {
-	cmds := []rueidis.Completed{s.client.B().Time().Build()}
+	cmds := []rueidis.Completed{s.askTime()}
 	var partitions []int
 	for p, at := range cursors {
 		cmds = append(cmds, s.client.B().Hscan().Key(key(p)).Cursor(at).Count(repairScan).Build())

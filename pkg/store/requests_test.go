@@ -59,7 +59,7 @@ func keptReplies(t testing.TB, s *Store, client string) map[string]string {
 func echo(_ context.Context, r Request) []byte { return []byte("re " + r.ID) }
 
 func TestRequestNeedsAHandler(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		if err := putRequest(t, s, request("ann", "1")); !errors.Is(err, ErrNoHandler) {
 			t.Fatalf("got %v", err)
 		}
@@ -71,7 +71,7 @@ func TestRequestNeedsAHandler(t *testing.T) {
 
 // A consumer that died with requests in hand is replaced before their clients give up.
 func TestRequestsOfADeadConsumerAreTakenOver(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		f := s.requestFeed()
 		for _, err := range s.createGroups(ctxb, f, s.allPartitions(), "g", "$") {
 			must(t, err)
@@ -128,7 +128,7 @@ func TestAStoppedConsumerLeavesItsRequests(t *testing.T) {
 }
 
 func TestRequestsAreBounded(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, err := range s.createGroups(ctxb, s.requestFeed(), s.allPartitions(), "g", "$") {
 			must(t, err)
 		}
@@ -150,7 +150,7 @@ func TestRequestsAreBounded(t *testing.T) {
 
 // A session that goes on asking keeps its last answers only, and those are the ones it may have missed.
 func TestKeptRepliesAreBounded(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for i := range 3 * maxReplies {
 			r := request("ann", fmt.Sprint(i))
 			must(t, s.answer(ctxb, s.Partition("ann"), "g", putDirectly(t, s, r), &r, []byte("re "+r.ID)))

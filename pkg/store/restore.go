@@ -17,7 +17,7 @@ import (
 //go:embed lua/compare.lua
 var compareLua string
 
-var compareScript = newScript("compare", preludeLua+compareLua)
+var compareScript = newRoamingScript("compare", preludeLua+compareLua)
 
 // endedFor is how long it is remembered that a connection was ended, for a node that could not be told. Nodes clear the
 // marks of what they close; what remains is of nodes that died. A node that is away from Redis for longer and comes back

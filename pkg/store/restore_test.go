@@ -69,7 +69,7 @@ func TestEndedConnectionsAreFoundByNodesThatWereAway(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Store) {
+			onAll(t, func(t *testing.T, s *Store) {
 				se := session(s, "anna")
 				se.Meta = []byte(`{"a":1}`)
 				connect(t, s, se, AnyDevice)
@@ -93,7 +93,7 @@ func TestEndedConnectionsAreFoundByNodesThatWereAway(t *testing.T) {
 }
 
 func TestCompareFindsWhatRedisLost(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		known, lost := session(s, "anna"), session(s, "bob")
 		connect(t, s, known, AnyDevice)
 		ended, unknown, err := s.Compare(ctxb, known.Node, []Session{known, lost})
@@ -105,7 +105,7 @@ func TestCompareFindsWhatRedisLost(t *testing.T) {
 
 // Redis may have gone back to a time at which the node had another name, under which somebody will strike it off.
 func TestCompareFindsWhatIsRegisteredUnderAnotherName(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
 		ended, unknown, err := s.Compare(ctxb, "n1-2", []Session{se})
@@ -118,7 +118,7 @@ func TestCompareFindsWhatIsRegisteredUnderAnotherName(t *testing.T) {
 // The claim on a node may be lost, and a janitor of an older version makes none: then a node may have taken its lease again
 // although its connections were signed off.
 func TestCompareFindsThatTheNodeWasStruckOff(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		se := session(s, "anna")
 		connect(t, s, se, AnyDevice)
 		strikeOff(t, s, se.Node)
@@ -132,7 +132,7 @@ func TestCompareFindsThatTheNodeWasStruckOff(t *testing.T) {
 }
 
 func TestRegisteredListsWhatANodeHas(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		se, other := session(s, "anna"), session(s, "bob")
 		other.Node = "n2"
 		connect(t, s, se, AnyDevice)
@@ -145,7 +145,7 @@ func TestRegisteredListsWhatANodeHas(t *testing.T) {
 
 // The order to close may come when the peer has closed already, and the node calls it resumable.
 func TestKickedSessionIsOver(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, signedOff := range []bool{false, true} {
 			se := session(s, "anna")
 			connect(t, s, se, AnyDevice)
@@ -163,7 +163,7 @@ func TestKickedSessionIsOver(t *testing.T) {
 
 // Its place is free: it must not cost another one that is open.
 func TestKickedConnectionsDoNotCountForThePolicy(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		stays, kicked := session(s, "anna"), session(s, "anna")
 		stays.Since, kicked.Since = time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)
 		connect(t, s, stays, AnyDevice)
@@ -193,7 +193,7 @@ func TestRestoreReplaysThePolicies(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Store) {
+			onAll(t, func(t *testing.T, s *Store) {
 				old, young := session(s, "anna"), session(s, "anna")
 				old.Device, young.Device = "web", "phone"
 				old.Since, young.Since = time.Now().Add(-time.Hour), time.Now()

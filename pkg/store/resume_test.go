@@ -15,7 +15,7 @@ func successor(s *Store, of Session) Session {
 }
 
 func TestResumeAfterTheConnectionClosed(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := session(s, "anna")
 		connect(t, s, first, AnyDevice)
 		disconnect(t, s, first)
@@ -31,7 +31,7 @@ func TestResumeAfterTheConnectionClosed(t *testing.T) {
 
 // The node of the old connection may be dead, or the network: the client is back before anybody noticed.
 func TestResumeReplacesAConnectionThatIsStillRegistered(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := session(s, "anna")
 		connect(t, s, first, AnyDevice)
 		next := successor(s, first)
@@ -50,7 +50,7 @@ func TestResumeReplacesAConnectionThatIsStillRegistered(t *testing.T) {
 }
 
 func TestFinalConnectionsCannotBeResumed(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		first := session(s, "anna")
 		connect(t, s, first, AnyDevice)
 		must(t, s.Disconnect(ctxb, "n1", []ConnRef{{ClientID: "anna", ConnID: first.ConnID, Final: true}}))
@@ -66,7 +66,7 @@ func TestFinalConnectionsCannotBeResumed(t *testing.T) {
 // A node that stood still for longer than its lease is taken for dead, and comes back with connections whose sessions could be
 // resumed meanwhile. Each session is good for one connection all the same.
 func TestSessionsOfANodeThatComesBack(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		back := func(client string) Session {
 			se := session(s, client)
 			se.Node = "still-" + client

@@ -49,5 +49,5 @@ func (s *Store) Revoke(ctx context.Context, clientID, jti string, life time.Dura
 		channel = s.keys.clientChannel(partitions[0])
 	}
 	push := (&protocol.Push{Kind: protocol.PushRevoke, JTI: jti}).Encode()
-	return wrap("revoke", s.do(ctx, s.client.B().Publish().Channel(channel).Message(rueidis.BinaryString(push)).Build()).Error())
+	return wrap("revoke", s.do(ctx, s.announce(channel, rueidis.BinaryString(push))).Error())
 }

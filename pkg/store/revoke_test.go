@@ -17,7 +17,7 @@ func wantRevoked(t *testing.T, s *Store, what string, se Session) {
 }
 
 func TestRevokedClientIsKeptOut(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		heard := listen(t, s, "anna")
 		open, closed := session(s, "anna"), session(s, "anna")
 		connect(t, s, open, AnyDevice)
@@ -44,7 +44,7 @@ func TestRevokedClientIsKeptOut(t *testing.T) {
 
 func TestRevokedURLIsKeptOut(t *testing.T) {
 	for _, known := range []bool{true, false} {
-		onBoth(t, func(t *testing.T, s *Store) {
+		onAll(t, func(t *testing.T, s *Store) {
 			heard := listenTo(t, s, s.ClientChannel(s.Partition("anna")), s.AllChannel())
 			first := session(s, "anna")
 			connect(t, s, first, AnyDevice)

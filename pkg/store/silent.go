@@ -58,7 +58,7 @@ func (s *Store) lastRenewals(ctx context.Context, ids []string) (last map[string
 	for _, id := range ids {
 		cmds = append(cmds, s.client.B().Hget().Key(s.keys.node(id)).Field("renewed").Build())
 	}
-	rs := s.doMulti(ctx, append(cmds, s.client.B().Time().Build())...)
+	rs := s.doMulti(ctx, append(cmds, s.askTime())...)
 	clock, err := redisTime(rs[len(ids)])
 	if err != nil {
 		return nil, 0, err

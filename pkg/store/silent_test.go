@@ -58,7 +58,7 @@ func TestCountsLeaveOutWhoIsOnDeadNodes(t *testing.T) {
 		{"its lease is over", func(t *testing.T, s *Store) { must(t, s.RemoveNode(ctxb, "b")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Store) {
+			onAll(t, func(t *testing.T, s *Store) {
 				renew(t, s, "a")
 				renew(t, s, "b")
 				on(t, s, "b", "ann")

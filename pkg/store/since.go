@@ -81,7 +81,7 @@ func (r Read) readable() bool { return r.Limit > 0 && r.After != lastPosition }
 func (s *Store) sinceCommands(calls []call, reads []Read) []rueidis.Completed {
 	cmds := make([]rueidis.Completed, 0, len(calls)+len(reads))
 	for _, c := range calls {
-		cmds = append(cmds, s.evalsha(tailsScript.sha, c))
+		cmds = append(cmds, s.evalsha(s.of(tailsScript).sha, c))
 	}
 	for _, r := range reads {
 		if r.readable() {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestSinceIsTailsAndAfter(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		x, y, none := protocol.InboxOf("x"), protocol.GroupOf("y"), protocol.InboxOf("none")
 		var epoch uint64
 		for i := range 6 {

@@ -117,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Embedded {
 		s.timeout = embeddedTimeout
 	}
-	s.lives.init(o.Partitions)
+	s.lives.init(o.Partitions, s.cluster)
 	if err := s.check(ctx); err != nil {
 		client.Close()
 		return nil, err
@@ -225,6 +225,13 @@ func (s *Store) doMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidi
 		return failed(len(cmds), ctx.Err())
 	}
 	defer func() { <-s.flight }()
+	if s.cluster {
+		return s.doUntilStill(ctx, cmds)
+	}
+	return s.doAll(ctx, cmds)
+}
+
+func (s *Store) doAll(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
 	if len(cmds) == 1 {
 		return []rueidis.RedisResult{s.client.Do(ctx, cmds[0])}
 	}

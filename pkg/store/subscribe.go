@@ -2,23 +2,18 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"sync"
-	"time"
-
-	"github.com/imtier/imtier/pkg/beat"
 )
 
-// Receiver gets what a Subscriber hears. Its methods are called one at a time from the goroutine of Run and must
-// not block: nothing else is heard meanwhile, and Redis cuts a subscriber that lags too far behind.
+// Receiver gets what a Subscriber hears. Its methods are called one at a time and must not block: nothing else is heard
+// meanwhile, and Redis cuts a subscriber that lags too far behind.
 type Receiver interface {
 	// Message is one message of a subscribed channel, in the order in which Redis got them. payload is the
 	// Receiver's to keep.
 	Message(channel string, payload []byte)
-	// Lost says that messages are missed from now on: the connection broke, or could not be made.
+	// Lost says that messages are missed from now on: a connection broke, or could not be made, or a channel has moved to
+	// another server of a Cluster.
 	Lost(err error)
 	// Restored says, after Lost, that every channel is subscribed again. What was sent in between has to be
 	// read from the streams. Messages of channels that came back earlier may precede it.
@@ -31,90 +26,87 @@ type Pauser interface {
 	Pause()
 }
 
-// Subscriber follows channels on a connection of its own, which it makes again whenever it breaks. It never hides a
-// gap: between two messages of a channel none is missing unless Lost and Restored came between them.
-//
-// The connection is a plain RESP2 one and not rueidis', whose subscriptions survive reconnects silently.
+// Subscriber follows channels on connections of its own, which it makes again whenever they break: one, or in a Cluster one
+// to each server that has channels, see route.go. It never hides a gap: between two messages of a channel none is missing
+// unless Lost and Restored came between them.
 type Subscriber struct {
 	s     *Store
 	r     Receiver
-	waits func() // called before each wait for Redis; nil: nobody wants to know
+	waits func()        // called before each wait for Redis; nil: nobody wants to know
+	look  chan struct{} // capacity 1: the Cluster may have changed
 
-	mu       sync.Mutex
-	channels map[string]*subscription
-	conn     net.Conn      // nil while there is none
-	pings    pings         // of conn
-	complete time.Time     // see Complete
-	wake     chan struct{} // capacity 1: channels changed or somebody waits for a ping, the writer should look
+	// tells is held while the Receiver is called, and goes before mu. Changing what follows from Lost and Restored while
+	// holding it keeps messages back that belong behind them.
+	tells sync.Mutex
+
+	mu        sync.Mutex
+	channels  map[string]*follower // who follows a wanted channel; nil: its server is not known yet
+	followers map[string]*follower // by address; that of anyServer is empty
+	slots     slots                // of the Cluster, when it was last looked at
+	placed    chan struct{}        // closed and made anew when channels get another follower
+	spawn     func(*follower)      // starts one; nil while Run does not run
+	lost      bool                 // what the Receiver was told last
+	troubles  map[any]bool         // what has to be over before it is told Restored: broken followers, channels that have moved
 }
 
-// subscription is the state of one channel, guarded by Subscriber.mu.
-type subscription struct {
-	name    string
-	wanted  bool          // the caller wants it
-	asked   bool          // the last command sent about it was SUBSCRIBE
-	pending int           // commands about it which Redis has not answered
-	live    bool          // Redis confirmed it and was not told otherwise since
-	ready   chan struct{} // closed while live
-}
-
-const (
-	subPingGap    = time.Second             // between pings, which also prove that the channel is quiet, not dead
-	subSilence    = 2200 * time.Millisecond // without a byte from Redis, and then
-	subLastLook   = 300 * time.Millisecond  // without one that was late: the connection is dead
-	subWrite      = 2 * time.Second         // one write
-	subChunk      = 100                     // channels in one SUBSCRIBE
-	backoffFirst  = 50 * time.Millisecond
-	backoffLast   = time.Second
-	subReadBuffer = 64 << 10 // bytes
-)
+// anyServer is the address of the only server, or of whichever server of a Cluster: all hear what PUBLISH sends.
+const anyServer = ""
 
 // NewSubscriber makes a Subscriber; Run starts it. r may be a Pauser.
 func (s *Store) NewSubscriber(r Receiver) *Subscriber {
-	b := &Subscriber{s: s, r: r, channels: make(map[string]*subscription), wake: make(chan struct{}, 1)}
+	b := &Subscriber{
+		s: s, r: r, look: make(chan struct{}, 1), placed: make(chan struct{}),
+		channels: make(map[string]*follower), followers: make(map[string]*follower), troubles: make(map[any]bool),
+	}
 	if p, ok := r.(Pauser); ok {
-		b.waits = p.Pause
+		b.waits = func() {
+			b.tells.Lock()
+			defer b.tells.Unlock()
+			p.Pause()
+		}
+	}
+	if !s.cluster {
+		b.follower(anyServer)
 	}
 	return b
 }
 
-// Run keeps the connection until ctx ends, and returns its error. Lost and Restored alternate, Lost first; a first
+// Run keeps the connections until ctx ends, and returns its error. Lost and Restored alternate, Lost first; a first
 // connection that succeeds at once causes neither.
 func (b *Subscriber) Run(ctx context.Context) error {
-	lost, wait := false, backoffFirst
-	for {
-		err := b.session(ctx, func() {
-			wait = backoffFirst
-			if lost {
-				lost = false
-				b.r.Restored()
-			}
-		})
-		b.drop()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !lost {
-			lost = true
-			b.r.Lost(wrap("subscribe", err))
-		}
-		if !pause(ctx, wait/2+rand.N(wait/2+1)) {
-			return ctx.Err()
-		}
-		wait = min(2*wait, backoffLast)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	b.mu.Lock()
+	b.spawn = func(f *follower) {
+		ctx, cancel := context.WithCancel(ctx)
+		f.cancel = cancel
+		wg.Go(func() { f.run(ctx) })
 	}
+	for _, f := range b.followers {
+		b.spawn(f)
+	}
+	b.mu.Unlock()
+	if b.s.cluster {
+		b.route(ctx)
+	}
+	<-ctx.Done()
+	b.mu.Lock()
+	b.spawn = nil
+	b.mu.Unlock()
+	return ctx.Err()
 }
 
-// pause waits and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+// follower returns the one for an address, new if need be. The caller holds mu, or is the only one who knows b.
+func (b *Subscriber) follower(addr string) *follower {
+	f := b.followers[addr]
+	if f == nil {
+		f = newFollower(b, addr)
+		b.followers[addr] = f
+		if b.spawn != nil {
+			b.spawn(f)
+		}
 	}
+	return f
 }
 
 // Subscribe follows channels until Unsubscribe; following one twice is the same as once. It returns when Redis has
@@ -122,15 +114,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (b *Subscriber) Subscribe(ctx context.Context, channels ...string) error {
 	b.mu.Lock()
 	for _, name := range channels {
-		sub, ok := b.channels[name]
-		if !ok {
-			sub = &subscription{name: name, ready: make(chan struct{})}
-			b.channels[name] = sub
+		if b.channels[name] == nil {
+			b.channels[name] = b.place(name)
 		}
-		sub.wanted = true
 	}
 	b.mu.Unlock()
-	b.nudge()
 	for {
 		ready := b.notReady(channels)
 		if ready == nil {
@@ -144,14 +132,32 @@ func (b *Subscriber) Subscribe(ctx context.Context, channels ...string) error {
 	}
 }
 
+// place has a channel followed on the server where it is, if that is known. The caller holds mu.
+func (b *Subscriber) place(name string) *follower {
+	addr, ok := b.server(name)
+	if !ok {
+		return nil
+	}
+	f := b.follower(addr)
+	f.want(name)
+	return f
+}
+
 // notReady returns what to wait for before looking again, or nil when all channels are live. A channel that somebody
 // unsubscribed meanwhile is not waited for.
 func (b *Subscriber) notReady(channels []string) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, name := range channels {
-		if sub := b.channels[name]; sub != nil && sub.wanted && !sub.live {
-			return sub.ready
+		f, wanted := b.channels[name]
+		if !wanted {
+			continue
+		}
+		if f == nil {
+			return b.placed
+		}
+		if ready := f.notReady(name); ready != nil {
+			return ready
 		}
 	}
 	return nil
@@ -160,197 +166,69 @@ func (b *Subscriber) notReady(channels []string) <-chan struct{} {
 // Unsubscribe stops following channels. It does not wait: messages that are under way still arrive.
 func (b *Subscriber) Unsubscribe(channels ...string) {
 	b.mu.Lock()
+	troubles := make([]moved, 0, len(channels))
 	for _, name := range channels {
-		if sub := b.channels[name]; sub != nil {
-			sub.wanted = false
-			if !sub.live {
-				close(sub.ready) // nobody should wait for it any more
-				sub.ready = make(chan struct{})
-			}
-			b.forget(sub)
+		f := b.channels[name]
+		if f != nil {
+			f.leave(name)
 		}
+		delete(b.channels, name)
+		troubles = append(troubles, moved{name, f})
 	}
 	b.mu.Unlock()
-	b.nudge()
+	if b.s.cluster {
+		for _, t := range troubles {
+			b.over(t)
+		}
+	}
 }
 
-// Reset breaks the connection, for a caller who has found that nothing arrives on it any more.
+// Reset breaks the connections, for a caller who has found that nothing arrives on them any more.
 func (b *Subscriber) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.conn != nil {
-		b.conn.Close()
+	for _, f := range b.followers {
+		f.reset()
 	}
 }
 
-func (b *Subscriber) nudge() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+// message passes one on.
+func (b *Subscriber) message(channel string, payload []byte) {
+	b.tells.Lock()
+	defer b.tells.Unlock()
+	b.r.Message(channel, payload)
 }
 
-// forget removes a channel that is neither wanted nor known to Redis. The caller holds mu.
-func (b *Subscriber) forget(sub *subscription) {
-	if !sub.wanted && !sub.asked && sub.pending == 0 {
-		delete(b.channels, sub.name)
-	}
-}
-
-// session makes one connection and reads it until it ends. up is called when everything wanted at its start is
-// subscribed.
-func (b *Subscriber) session(ctx context.Context, up func()) error {
-	conn, err := b.s.dialPubSub(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+// trouble says that messages are missed from now on, until over is called for the same what.
+func (b *Subscriber) trouble(what any, err error) {
+	b.tells.Lock()
+	defer b.tells.Unlock()
 	b.mu.Lock()
-	b.conn = conn
+	if f, ok := what.(*follower); ok && b.followers[f.addr] != f { // retired
+		b.mu.Unlock()
+		return
+	}
+	b.troubles[what] = true
+	first := !b.lost
+	b.lost = true
 	b.mu.Unlock()
-
-	quit := make(chan struct{})
-	var writer sync.WaitGroup
-	writer.Go(func() { b.write(conn, quit) })
-	err = b.read(conn, up)
-	close(quit)
-	conn.Close()
-	writer.Wait()
-	return err
+	if first {
+		b.r.Lost(wrap("subscribe", err))
+	}
 }
 
-// drop forgets what the ended connection had confirmed.
-func (b *Subscriber) drop() {
+// over ends a trouble, if it is one.
+func (b *Subscriber) over(what any) {
+	b.tells.Lock()
+	defer b.tells.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.conn = nil
-	b.pings.end()
-	for _, sub := range b.channels {
-		sub.asked, sub.pending = false, 0
-		b.setLive(sub, false)
-		b.forget(sub)
+	delete(b.troubles, what)
+	last := b.lost && len(b.troubles) == 0
+	if last {
+		b.lost = false
 	}
-}
-
-// write sends what the channels' states ask for, and pings. It ends by quit; when it cannot write it closes the
-// connection, which the reader notices.
-func (b *Subscriber) write(conn net.Conn, quit <-chan struct{}) {
-	ping := time.NewTimer(beat.Until(subPingGap))
-	defer ping.Stop()
-	out := b.commands(nil)
-	out = b.ping(out) // its answer comes after the confirmations
-	for {
-		if len(out) > 0 {
-			if err := conn.SetWriteDeadline(time.Now().Add(subWrite)); err != nil {
-				conn.Close()
-				return
-			}
-			if _, err := conn.Write(out); err != nil {
-				conn.Close()
-				return
-			}
-		}
-		out = out[:0]
-		select {
-		case <-b.wake:
-			out = b.pingRound(b.commands(out))
-		case <-ping.C:
-			ping.Reset(beat.Until(subPingGap))
-			out = b.ping(out)
-		case <-quit:
-			return
-		}
-	}
-}
-
-// commands appends the SUBSCRIBE and UNSUBSCRIBE commands that bring Redis to what is wanted.
-func (b *Subscriber) commands(out []byte) []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var on, off []string
-	for name, sub := range b.channels {
-		switch {
-		case sub.wanted && !sub.asked:
-			on = append(on, name)
-		case !sub.wanted && sub.asked:
-			off = append(off, name)
-			b.setLive(sub, false)
-		default:
-			continue
-		}
-		sub.asked = sub.wanted
-		sub.pending++
-	}
-	out = appendChunks(out, "UNSUBSCRIBE", off)
-	return appendChunks(out, "SUBSCRIBE", on)
-}
-
-func appendChunks(out []byte, command string, names []string) []byte {
-	for len(names) > 0 {
-		n := min(len(names), subChunk)
-		out = appendCommand(out, append([]string{command}, names[:n]...)...)
-		names = names[n:]
-	}
-	return out
-}
-
-// read hands messages to the Receiver until the connection ends.
-func (b *Subscriber) read(conn net.Conn, up func()) error {
-	r := newPubSubReader(conn, b.waits)
-	started := false
-	for {
-		m, err := r.next()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				err = errors.New("connection closed")
-			}
-			return err
-		}
-		switch m.kind {
-		case pubsubMessage:
-			b.r.Message(m.channel, m.payload)
-		case pubsubSubscribed, pubsubUnsubscribed:
-			b.answered(m.channel, m.kind == pubsubSubscribed)
-		case pubsubPong:
-			b.ponged()
-			if !started {
-				started = true
-				up()
-			}
-		}
-	}
-}
-
-// answered takes a confirmation. A channel is live when the last command about it was the one confirmed.
-func (b *Subscriber) answered(channel string, on bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sub := b.channels[channel]
-	if sub == nil {
-		return
-	}
-	if sub.pending > 0 {
-		sub.pending--
-	}
-	b.setLive(sub, on && sub.pending == 0)
-	if !on && sub.asked && sub.pending == 0 {
-		sub.asked = false // Redis dropped it of its own accord (slot migration): ask again
-		b.nudge()
-	}
-	b.forget(sub)
-}
-
-// setLive changes a channel's state and releases those who wait for it. The caller holds mu.
-func (b *Subscriber) setLive(sub *subscription, live bool) {
-	if sub.live == live {
-		return
-	}
-	sub.live = live
-	if live {
-		close(sub.ready)
-	} else {
-		sub.ready = make(chan struct{})
+	b.mu.Unlock()
+	if last {
+		b.r.Restored()
 	}
 }

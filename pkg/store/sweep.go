@@ -20,8 +20,8 @@ var reapLua string
 const reapedLua = "local REAPED = 'reaped'\n"
 
 var (
-	sweepScript = newScript("sweep", preludeLua+sweepLua)
-	reapScript  = newScript("reap", preludeLua+reapedLua+reapLua)
+	sweepScript = newRoamingScript("sweep", preludeLua+sweepLua)
+	reapScript  = newRoamingScript("reap", preludeLua+reapedLua+reapLua)
 )
 
 const (

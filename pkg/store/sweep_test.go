@@ -192,7 +192,7 @@ func TestUnknownConnectionsAreSkipped(t *testing.T) {
 }
 
 func TestReapTakesOnlyWhatTheDeadNodeHeld(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for i := range 20 {
 			se := session(s, fmt.Sprint("c", i))
 			se.Node = "dead"

@@ -3,7 +3,7 @@ package store
 import "testing"
 
 func TestTotals(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Store) {
+	onAll(t, func(t *testing.T, s *Store) {
 		for _, id := range []string{"anna", "ben", "cleo"} {
 			connect(t, s, session(s, id), AnyDevice)
 		}

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -47,6 +48,7 @@ type Options struct {
 	WebAPIEnv []string           // more settings of webapi
 	Narrow    int                // bytes that the kernel keeps on each side of a proxy of what Redis sends; 0: its choice
 	NoRedis   bool               // do not start Redis, nor wait for anything: see StartRedis
+	RedisURL  string             // a Cluster or Sentinels that the test has started, in place of a Redis behind proxies
 }
 
 // Rig is one installation.
@@ -77,7 +79,7 @@ func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
 	host, first := freePlace(t)
 	r := &Rig{T: t, Host: host, first: first, Dir: t.TempDir(), bin: bin, options: o}
 	t.Cleanup(r.keepFailed)
-	if !o.NoRedis {
+	if !o.NoRedis && o.RedisURL == "" {
 		r.StartRedis()
 	}
 	r.API = api.New("http://"+r.at(webapiPort), APIKey)
@@ -86,7 +88,7 @@ func Start(t testing.TB, bin proc.Binaries, o Options) *Rig {
 		r.AddNode()
 	}
 	r.Proxy = r.proxy(webapiProxy)
-	r.WebAPI = r.program("webapi", bin.WebAPI, r.at(webapiPort), r.at(webapiAdmin), "redis://"+r.Proxy.Addr(), o.WebAPIEnv,
+	r.WebAPI = r.program("webapi", bin.WebAPI, r.at(webapiPort), r.at(webapiAdmin), r.redisBy(r.Proxy), o.WebAPIEnv,
 		"IM_API_KEYS="+APIKey)
 	r.start(r.WebAPI)
 	if !o.NoRedis {
@@ -140,7 +142,7 @@ func (r *Rig) AddNode() *Node {
 	p := r.proxy(proxyPort + 10*i)
 	name := fmt.Sprintf("node%d", i+1)
 	n := &Node{Proxy: p, Addr: r.at(nodePort + 10*i)}
-	n.Program = r.program(name, r.bin.IMServer, n.Addr, r.at(adminPort+10*i), "redis://"+p.Addr(), r.options.NodeEnv,
+	n.Program = r.program(name, r.bin.IMServer, n.Addr, r.at(adminPort+10*i), r.redisBy(p), r.options.NodeEnv,
 		"IM_NODE_ID="+name, "IM_DRAIN_TIMEOUT=5s", "IM_OFFLINE_GRACE=2s")
 	r.Nodes = append(r.Nodes, n)
 	r.start(n.Program)
@@ -189,7 +191,10 @@ func (r *Rig) keepFailed() {
 }
 
 // RedisURL is Redis without a proxy.
-func (r *Rig) RedisURL() string { return "redis://" + r.at(redisPort) }
+func (r *Rig) RedisURL() string { return cmp.Or(r.options.RedisURL, "redis://"+r.at(redisPort)) }
+
+// redisBy is Redis as a program finds it that has a proxy of its own.
+func (r *Rig) redisBy(p *proxy.Proxy) string { return cmp.Or(r.options.RedisURL, "redis://"+p.Addr()) }
 
 func (r *Rig) at(port int) string { return net.JoinHostPort(r.Host, fmt.Sprint(r.first+port)) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -30,7 +31,8 @@ type control struct {
 // task is one thing to do for a client: what a push says, or comparing its memberships with Redis.
 type task struct {
 	push    *protocol.Push
-	leaving *hub.Departure // of a leave: from it on the group is withheld
+	leaving *hub.Departure // of a leave, or what may be one: from it on the group is withheld
+	heard   bool           // of what may be a leave: if it is one, that has been heard
 	compare string         // clientId, when push is nil
 	done    chan<- error   // gets the result of comparing
 }
@@ -65,16 +67,21 @@ func (c *control) start(ctx context.Context, wg *sync.WaitGroup) {
 // add queues a push; it never blocks.
 func (c *control) add(p *protocol.Push) {
 	t := task{push: p}
-	if p.Kind == protocol.PushLeave {
+	if p.Kind == protocol.PushLeave || p.Kind == protocol.PushUnsure {
 		t.leaving = c.bus.o.Hub.Leaving(p.ClientID, p.Group, p.Pos)
 	}
+	c.put(t)
+}
+
+// put queues a task, or has all clients compared with Redis instead.
+func (c *control) put(t task) {
 	select {
-	case c.queue(p.ClientID) <- t:
+	case c.queue(t.push.ClientID) <- t:
 	default:
 		c.bus.doubt()
 		c.bus.clients.ask()
 		if t.leaving != nil {
-			c.bus.o.Hub.Left(t.leaving)
+			c.bus.o.Hub.Stay(t.leaving) // the messages of groups are withheld from everybody
 		}
 	}
 }
@@ -85,6 +92,10 @@ func (c *control) queue(clientID string) chan task {
 
 func (c *control) act(ctx context.Context, t task) {
 	p := t.push
+	if p.Kind == protocol.PushUnsure {
+		c.unsure(ctx, t)
+		return
+	}
 	if t.leaving != nil { // who has registered since has read the membership after the leave
 		c.leave(ctx, t)
 		return
@@ -127,6 +138,28 @@ func (c *control) leave(ctx context.Context, t task) {
 		c.bus.clients.ask()
 	}
 	c.bus.o.Hub.Left(t.leaving)
+}
+
+// unsureWait is how long a server of a Cluster may take to tell whether somebody has left.
+const unsureWait = time.Second
+
+// unsure finds out whether a client has left a group. In a Cluster the server with the group's messages says that it may have, and
+// another one, which has the client, that it has: a message that was sent after the leave may come before the word of it. So the
+// group is withheld from the client until everything has been heard that was published before. Then that word is in this client's
+// queue, if there is one, and after it all is as it has to be.
+func (c *control) unsure(ctx context.Context, t task) {
+	if t.heard {
+		c.bus.o.Hub.Stay(t.leaving)
+		return
+	}
+	t.heard = true
+	wait, cancel := context.WithTimeout(ctx, unsureWait)
+	defer cancel()
+	if c.bus.Heard(wait) != nil && ctx.Err() == nil {
+		c.bus.doubt()
+		c.bus.clients.ask()
+	}
+	c.put(t)
 }
 
 func kick(conns []*hub.Conn, p *protocol.Push) {

@@ -128,6 +128,34 @@ func (h *Hub) Left(d *Departure) {
 	}
 }
 
+// Stay ends what Leaving began, for those who are members still or again: what was withheld from them is given from the log.
+func (h *Hub) Stay(d *Departure) {
+	h.Left(d)
+	s := h.shard(d.stream)
+	for _, c := range d.conns {
+		c.mu.Lock()
+		f := c.find(d.stream)
+		c.mu.Unlock()
+		if f != nil {
+			s.goOn(f)
+		}
+	}
+}
+
+// goOn has a follow take what it has not been given.
+func (s *shard) goOn(f *follow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.slot < 0 || f.mode == held {
+		return
+	}
+	if f.mode == live {
+		s.resume(f)
+		return
+	}
+	s.hub.catch.conn(f.conn)
+}
+
 // withholds reports whether a message comes after a departure, if there is one.
 func (d *Departure) withholds(pos protocol.Position) bool {
 	return d != nil && (d.until.Less(pos) || pos.IsZero())

@@ -11,8 +11,8 @@
 --         or, having done nothing, the fences as a list, when one of them is not this script's.
 --
 -- LIFE, the fence this copy of the script belongs to, is defined in a line that the loader puts in front; see
--- fence.go. XADD comes before PUBLISH: on a read-only replica and out of memory XADD fails, while PUBLISH would
--- answer 0 without an error.
+-- fence.go. ANNOUNCE stands for 'PUBLISH' or, in a Cluster, 'SPUBLISH', see script.go. XADD comes before it: on a read-only replica
+-- and out of memory XADD fails, while they would answer 0 without an error.
 
 local call, try = redis.call, redis.pcall
 local keys, argv = KEYS, ARGV
@@ -90,7 +90,7 @@ while argv[a] do
         push[p + 1], push[p + 2] = addr, pos
         p = p + 2
       else
-        call('PUBLISH', channel, to_one .. addr .. '\n' .. pos .. '\n' .. envelope)
+        call(ANNOUNCE, channel, to_one .. addr .. '\n' .. pos .. '\n' .. envelope)
       end
     else
       out[o] = '!' .. pos.err
@@ -101,7 +101,7 @@ while argv[a] do
   if p > 3 then
     push[3] = (p - 3) / 2
     push[p + 1] = envelope
-    call('PUBLISH', channel, table.concat(push, '\n'))
+    call(ANNOUNCE, channel, table.concat(push, '\n'))
   end
 end
 return table.concat(out, '\n')

@@ -14,6 +14,7 @@
 --       19 1 to learn where the broadcasts end, else 0  20… groups to join
 -- Globals of the text: REPLACED, HANDED_OVER close codes, ENDED_FOR life of marks of ended connections in s, REAPED what
 --         the mark of a connection holds whose node is thought dead
+-- ANNOUNCE stands for 'PUBLISH' or, in a Cluster, 'SPUBLISH': see script.go.
 -- Returns {0} when the URL or the session was used before, {2} when the client or the URL is revoked, {3, why} when a
 --         connection that is to be restored was ended, {4} when the client connects too often, {5} when this comes too late:
 --         the connection was signed off, {6} when its node was struck off, and nobody would take it off the register again; else
@@ -40,7 +41,7 @@ local function expel(id, node, code, by)
   if by ~= '' then
     by = by .. '\n'
   end
-  redis.call('PUBLISH', ARGV[11], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
+  redis.call(ANNOUNCE, ARGV[11], 'K\n' .. client .. '\n' .. id .. '\n\n' .. code .. '\n' .. by)
 end
 
 -- tooMany counts a connect that would be let in. The second begins with the first of them.
@@ -190,10 +191,10 @@ for i = 20, #ARGV do
     if tail then
       -- As in settle.lua, also for who has left and is only now joining again.
       if redis.call('HDEL', KEYS[16], client .. '\n' .. group) == 1 then
-        redis.call('PUBLISH', ARGV[11], 'L\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
+        redis.call(ANNOUNCE, ARGV[11], 'L\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
         emit(KEYS[6], ARGV[14], {type = 'leave', clientId = client, group = group, time = time})
       end
-      redis.call('PUBLISH', ARGV[11], 'J\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
+      redis.call(ANNOUNCE, ARGV[11], 'J\n' .. client .. '\n' .. group .. '\n' .. tail .. '\n')
       emit(KEYS[6], ARGV[14], {type = 'join', clientId = client, group = group, time = time})
       reported = true
     else

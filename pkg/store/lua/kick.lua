@@ -2,6 +2,7 @@
 -- that they are over, for a node that cannot hear it now.
 -- KEYS  1 conns
 -- ARGV  1 clientId  2 connId or empty  3 device or empty  4 close code  5 client channel
+-- ANNOUNCE stands for 'PUBLISH' or, in a Cluster, 'SPUBLISH': see script.go.
 -- Returns how many registered connections match.
 local n = 0
 local all = redis.call('HGETALL', KEYS[1])
@@ -15,7 +16,7 @@ for i = 1, #all, 2 do
   end
 end
 if n > 0 then
-  redis.call('PUBLISH', ARGV[5],
+  redis.call(ANNOUNCE, ARGV[5],
     'K\n' .. ARGV[1] .. '\n' .. ARGV[2] .. '\n' .. ARGV[3] .. '\n' .. ARGV[4] .. '\n')
 end
 return n

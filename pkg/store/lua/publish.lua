@@ -13,8 +13,8 @@
 --         or, having done nothing, the partition's fence as a string when this is not the script of that fence.
 --
 -- LIFE, the fence this copy of the script belongs to, is defined in a line that the loader puts in front; see
--- fence.go. XADD comes before PUBLISH: on a read-only replica and out of memory XADD fails, while PUBLISH would
--- answer 0 without an error.
+-- fence.go. ANNOUNCE stands for 'PUBLISH' or, in a Cluster, 'SPUBLISH', see script.go. XADD comes before it: on a read-only replica
+-- and out of memory XADD fails, while they would answer 0 without an error.
 
 local fence = redis.call('GET', KEYS[1]) or '0'
 if fence ~= LIFE then
@@ -105,6 +105,6 @@ end
 if appended > 0 then
   push[3] = appended
   push[#push + 1] = envelope
-  redis.call('PUBLISH', ARGV[2], table.concat(push, '\n'))
+  redis.call(ANNOUNCE, ARGV[2], table.concat(push, '\n'))
 end
 return out

@@ -4,6 +4,7 @@
 -- ARGV  1 prefix of groups keys  2 client channel  3 token of the caller  4 hint channel  5 partition  6 length of events
 --       then four each: clientId, group, what was written to the index (1 member, 0 not),
 --       the position that step 2 returned
+-- ANNOUNCE stands for 'PUBLISH' or, in a Cluster, 'SPUBLISH': see script.go.
 -- Returns for each 1, or 0 when the truth changed meanwhile: the caller repeats step 2 with the opposite.
 local result = {}
 local reported = false
@@ -15,7 +16,7 @@ end
 
 -- follow tells the client's nodes; suffix is for a membership with history.
 local function follow(client, group, pos, suffix)
-  redis.call('PUBLISH', ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n' .. suffix)
+  redis.call(ANNOUNCE, ARGV[2], 'J\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n' .. suffix)
 end
 
 for i = 7, #ARGV, 4 do
@@ -26,7 +27,7 @@ for i = 7, #ARGV, 4 do
     redis.call('HDEL', KEYS[1], pair .. '\n' .. ARGV[3], pair .. '\n')
     local left = redis.call('HDEL', KEYS[2], pair) == 1
     if left or not truth then -- not a member, or again: then what lies between is not for it
-      redis.call('PUBLISH', ARGV[2], 'L\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n')
+      redis.call(ANNOUNCE, ARGV[2], 'L\n' .. client .. '\n' .. group .. '\n' .. pos .. '\n')
     end
     if left then
       report('leave', client, group)

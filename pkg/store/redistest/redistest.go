@@ -8,6 +8,7 @@ package redistest
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -44,6 +45,7 @@ type Server struct {
 	dir   string
 	args  []string
 	fixed bool // Addr was given
+	kept  bool // it does not end with the test
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -69,6 +71,9 @@ func At(addr string) Option {
 	return func(s *Server) { s.Addr, s.fixed = addr, true }
 }
 
+// kept leaves the server running when the test ends.
+func kept() Option { return func(s *Server) { s.kept = true } }
+
 // Start runs a redis-server on a free port of the loopback interface, with its data in a temporary folder, and
 // stops it when the test ends. It fails the test when there is no redis-server.
 func Start(t testing.TB, opts ...Option) *Server {
@@ -84,7 +89,9 @@ func Start(t testing.TB, opts ...Option) *Server {
 	if s.dir == "" {
 		s.dir = t.TempDir()
 	}
-	t.Cleanup(s.Stop)
+	if !s.kept {
+		t.Cleanup(s.Stop)
+	}
 	var err error
 	for range portAttempts {
 		if !s.fixed {
@@ -253,14 +260,51 @@ func freeAddr(t testing.TB) string {
 }
 
 // roundTrip sends a command and returns the first line of the answer; of a bulk string, the string.
-func roundTrip(addr string, args ...string) (string, error) {
+func roundTrip(addr string, args ...string) (answer string, err error) {
+	err = ask(addr, args, func(r *bufio.Reader) error {
+		answer, err = readAnswer(r)
+		return err
+	})
+	return answer, err
+}
+
+// List sends one command that is answered by an array of strings, as Do does.
+func (s *Server) List(args ...string) []string {
+	s.t.Helper()
+	var list []string
+	err := ask(s.Addr, args, func(r *bufio.Reader) error {
+		head, err := readAnswer(r)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(head, "*"))
+		if err != nil {
+			return fmt.Errorf("%v: %s", args, head)
+		}
+		for range n {
+			s, err := readAnswer(r)
+			if err != nil {
+				return err
+			}
+			list = append(list, s)
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+	return list
+}
+
+// ask sends a command on a connection of its own and has the answer read.
+func ask(addr string, args []string, read func(*bufio.Reader) error) error {
 	c, err := net.DialTimeout("tcp", addr, dialTimeout)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(startTimeout)); err != nil {
-		return "", err
+		return err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -268,24 +312,24 @@ func roundTrip(addr string, args ...string) (string, error) {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
 	}
 	if _, err := c.Write([]byte(b.String())); err != nil {
-		return "", err
+		return err
 	}
-	r := bufio.NewReader(c)
+	return read(bufio.NewReader(c))
+}
+
+// readAnswer reads a line, or a bulk string.
+func readAnswer(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		return "", err
 	}
 	line = strings.TrimSuffix(line, "\r\n")
 	if n, err := strconv.Atoi(strings.TrimPrefix(line, "$")); err == nil && line[0] == '$' && n >= 0 {
-		body := make([]byte, n)
-		for read := 0; read < n; {
-			m, err := r.Read(body[read:])
-			if err != nil {
-				return "", err
-			}
-			read += m
+		body := make([]byte, n+2)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return "", err
 		}
-		return string(body), nil
+		return string(body[:n]), nil
 	}
 	return line, nil
 }
