@@ -56,8 +56,15 @@ func connect(raw json.RawMessage) (rueidis.Client, error) {
 		return nil, err
 	}
 	o.DisableCache = true
-	return rueidis.NewClient(o)
+	c, err := rueidis.NewClient(o)
+	if err == nil && c.Mode() == rueidis.ClientModeCluster {
+		c.Close()
+		return nil, errCluster
+	}
+	return c, err
 }
+
+var errCluster = errors.New("it works with one server, and this is a Cluster: leave it out with -baseline=false")
 
 // message keeps and announces a send, and answers as webapi does.
 func (p *publisher) message(w http.ResponseWriter, r *http.Request) {
