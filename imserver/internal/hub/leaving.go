@@ -130,30 +130,27 @@ func (h *Hub) Left(d *Departure) {
 
 // Stay ends what Leaving began, for those who are members still or again: what was withheld from them is given from the log.
 func (h *Hub) Stay(d *Departure) {
-	h.Left(d)
 	s := h.shard(d.stream)
 	for _, c := range d.conns {
 		c.mu.Lock()
-		f := c.find(d.stream)
+		s.stay(c, c.find(d.stream), d)
 		c.mu.Unlock()
-		if f != nil {
-			s.goOn(f)
-		}
 	}
 }
 
-// goOn has a follow take what it has not been given.
-func (s *shard) goOn(f *follow) {
+// stay is Stay for one connection, and its follow if there is one. Both parts of it are one step: a message that is given between
+// them would pass over what was withheld. The caller holds c.mu.
+func (s *shard) stay(c *Conn, f *follow, d *Departure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.slot < 0 || f.mode == held {
-		return
-	}
-	if f.mode == live {
+	c.leaving.end(d)
+	switch {
+	case f == nil || f.slot < 0 || f.mode == held:
+	case f.mode == live:
 		s.resume(f)
-		return
+	default:
+		s.hub.catch.conn(c)
 	}
-	s.hub.catch.conn(f.conn)
 }
 
 // withholds reports whether a message comes after a departure, if there is one.

@@ -255,6 +255,97 @@ func TestLeavingTwice(t *testing.T) {
 	}
 }
 
+// Who turns out to stay is given what was withheld, in order and once.
+func TestWhoStaysIsGivenWhatWasWithheld(t *testing.T) {
+	r := newRig(t)
+	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
+	late := r.admit(Info{ClientID: "ann", ID: "late"}, "chess")
+	r.publish(chess, message("before"))
+	k.expect("group:chess", "before")
+	leave := r.hub.Leaving("ann", "chess", r.tail(chess))
+	r.publish(chess, message("a"))
+	r.publish(chess, message("b"))
+	behind := r.dial(late, true).read() // it reads from the log, and comes to an end there
+	behind.send(`{"type":"start"}`)
+	behind.expect("group:chess", "before")
+	other.expect("group:chess", "before", "a", "b")
+	r.publish(ann, message("direct"))
+	for _, c := range []*client{k, behind} {
+		c.expect("inbox", "direct")
+		c.expect("group:chess", "before")
+	}
+	r.hub.Stay(leave)
+	for _, c := range []*client{k, behind} {
+		c.expect("group:chess", "before", "a", "b")
+	}
+	r.publish(chess, message("c"))
+	for _, c := range []*client{k, behind, other} {
+		c.expect("group:chess", "before", "a", "b", "c")
+	}
+}
+
+// Messages go on meanwhile: none of them may pass over those that were withheld.
+func TestWhoStaysMissesNothingMeanwhile(t *testing.T) {
+	r := newRig(t)
+	k := r.connect("ann", true, "chess")
+	var want []string
+	for round := range 300 {
+		leave := r.hub.Leaving("ann", "chess", r.tail(chess))
+		ids := numbers(fmt.Sprint("m", round, "-"), 0, 6)
+		want = append(want, ids...)
+		r.publish(chess, message(ids[0]))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, id := range ids[1:] {
+				r.publish(chess, message(id))
+			}
+		})
+		wg.Go(func() { r.hub.Stay(leave) })
+		wg.Wait()
+	}
+	k.expect("group:chess", want...)
+}
+
+// Two may be in doubt at once, and the one that was first be the one that is real.
+func TestWhoStaysAfterLeavingIsGivenNothing(t *testing.T) {
+	r := newRig(t)
+	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
+	r.publish(chess, message("before"))
+	k.expect("group:chess", "before")
+	unsure := r.hub.Leaving("ann", "chess", r.tail(chess))
+	r.publish(chess, message("after"))
+	leave := r.hub.Leaving("ann", "chess", unsure.until)
+	r.publish(chess, message("later"))
+	r.hub.Depart(t.Context(), leave)
+	k.waitLast("left")
+	r.hub.Stay(unsure)
+	other.expect("group:chess", "before", "after", "later")
+	r.publish(ann, message("direct"))
+	k.expect("inbox", "direct")
+	k.expect("group:chess", "before")
+	if k.conn.leaving.any.Load() != 0 {
+		t.Error("something is still withheld")
+	}
+}
+
+// One doubt ends while another one, of a later end, goes on: what is between the two is given.
+func TestWhoStaysIsWithheldFromTheNextLeave(t *testing.T) {
+	r := newRig(t)
+	k, other := r.connect("ann", true, "chess"), r.connect("bob", true, "chess")
+	first := r.hub.Leaving("ann", "chess", r.tail(chess))
+	r.publish(chess, message("between"))
+	second := r.hub.Leaving("ann", "chess", r.tail(chess))
+	r.publish(chess, message("after"))
+	other.expect("group:chess", "between", "after")
+	r.hub.Stay(first)
+	k.expect("group:chess", "between")
+	r.hub.Depart(t.Context(), second)
+	k.waitLast("left")
+	r.publish(ann, message("direct"))
+	k.expect("inbox", "direct")
+	k.expect("group:chess", "between")
+}
+
 func TestHeldGroupsAreReadAfterwards(t *testing.T) {
 	r := newRig(t)
 	k, late := r.connect("ann", true, "chess"), r.admit(Info{ClientID: "bob", ID: "conn-bob"}, "chess")
