@@ -137,28 +137,37 @@ func (c *control) leave(ctx context.Context, t task) {
 		c.bus.doubt()
 		c.bus.clients.ask()
 	}
-	c.bus.o.Hub.Left(t.leaving)
+	c.bus.o.Hub.Stay(t.leaving)
 }
 
 // unsureWait is how long a server of a Cluster may take to tell whether somebody has left.
 const unsureWait = time.Second
 
 // unsure finds out whether a client has left a group. In a Cluster the server with the group's messages says that it may have, and
-// another one, which has the client, that it has: a message that was sent after the leave may come before the word of it. So the
-// group is withheld from the client until everything has been heard that was published before. Then that word is in this client's
-// queue, if there is one, and after it all is as it has to be.
+// another one, which has the client, that it has: a message that was sent after the leave may come before the word of it, and that
+// may not even have been said yet. So Redis is asked whether the client is a member. If it is not, this is the leave, and the word
+// of it will find nothing to do. If it is one still, or again, the group is withheld from it until everything has been heard that
+// was published before: words of a leave and of a join that came after it are in this client's queue then.
 func (c *control) unsure(ctx context.Context, t task) {
-	if t.heard {
+	if t.heard || len(c.bus.o.Hub.ConnsOf(t.push.ClientID)) == 0 {
 		c.bus.o.Hub.Stay(t.leaving)
 		return
 	}
-	t.heard = true
 	wait, cancel := context.WithTimeout(ctx, unsureWait)
 	defer cancel()
-	if c.bus.Heard(wait) != nil && ctx.Err() == nil {
+	member, err := c.bus.isMember(wait, t.push.ClientID, t.push.Group)
+	if err == nil && !member {
+		c.bus.o.Hub.Depart(ctx, t.leaving)
+		return
+	}
+	if err == nil {
+		err = c.bus.Heard(wait)
+	}
+	if err != nil && ctx.Err() == nil {
 		c.bus.doubt()
 		c.bus.clients.ask()
 	}
+	t.heard = true
 	c.put(t)
 }
 

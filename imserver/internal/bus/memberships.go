@@ -116,6 +116,12 @@ func (b *Bus) leave(ctx context.Context, c *hub.Conn, groups []string) error {
 	return nil
 }
 
+// isMember tells whether a client is in a group. One whose membership is under way is not: that it begins will be announced.
+func (b *Bus) isMember(ctx context.Context, id, group string) (bool, error) {
+	truth, err := b.o.Store.GroupsOf(ctx, id)
+	return byGroup(truth)[group].Synced, err
+}
+
 // tails reads where the groups' streams end.
 func (b *Bus) tails(ctx context.Context, groups []string) ([]store.Tail, error) {
 	if len(groups) == 0 {
