@@ -275,7 +275,7 @@ func (f *follower) read(conn net.Conn, up func()) error {
 		}
 		switch m.kind {
 		case pubsubMessage:
-			f.b.message(m.channel, m.payload)
+			f.b.message(f, m.channel, m.payload)
 		case pubsubSubscribed, pubsubUnsubscribed:
 			f.answered(m.channel, m.kind == pubsubSubscribed)
 		case pubsubPong:

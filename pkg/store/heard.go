@@ -14,7 +14,8 @@ var errNotSubscribed = errors.New("the subscription is interrupted")
 //
 // Of the channels that every server of a Cluster publishes on it is not known what others than the followed one have published.
 func (b *Subscriber) Heard(ctx context.Context) error {
-	for _, r := range b.nextRounds() {
+	rounds, before := b.nextRounds()
+	for _, r := range rounds {
 		if r == nil {
 			return wrap("wait for the subscription", errNotSubscribed)
 		}
@@ -27,21 +28,31 @@ func (b *Subscriber) Heard(ctx context.Context) error {
 			return wrap("wait for the subscription", ctx.Err())
 		}
 	}
+	if b.s.cluster && b.misses() != before { // a channel has moved, and what was published there has not been heard
+		return wrap("wait for the subscription", errNotSubscribed)
+	}
 	return nil
 }
 
-// nextRounds joins the next round of every follower: what is nil is interrupted.
-func (b *Subscriber) nextRounds() []*round {
+// misses is how many troubles there have been.
+func (b *Subscriber) misses() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.missed
+}
+
+// nextRounds joins the next round of every follower: what is nil is interrupted. It also returns how many troubles there have been.
+func (b *Subscriber) nextRounds() (rounds []*round, missed int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.followers) == 0 || b.s.cluster && len(b.troubles) > 0 {
-		return []*round{nil}
+		return []*round{nil}, b.missed
 	}
-	rounds := make([]*round, 0, len(b.followers))
+	rounds = make([]*round, 0, len(b.followers))
 	for _, f := range b.followers {
 		rounds = append(rounds, f.nextRound())
 	}
-	return rounds
+	return rounds, b.missed
 }
 
 // Complete returns up to when the Receiver has been given everything that was published, interruptions aside: at most a

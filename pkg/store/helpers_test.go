@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// rueidis closes connections to servers of a Cluster that it needs no more 5 s later.
+	// The client closes connections to servers that it does not use any more after 5 s, which may be after the last test.
 	goleak.VerifyTestMain(withCluster{m}, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 

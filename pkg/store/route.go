@@ -69,27 +69,30 @@ func (b *Subscriber) assign(now slots) {
 	defer b.tells.Unlock()
 	b.mu.Lock()
 	b.slots = now
+	first := false
 	for name, f := range b.channels {
 		addr, known := b.server(name)
 		if !known || f != nil && f.addr == addr {
 			continue
 		}
-		missed := f != nil || b.troubles[moved{name, nil}]
+		missed := f != nil || b.lost // who has been told Lost is told Restored when this one is followed, too
 		if f != nil {
 			f.leave(name)
 		}
 		delete(b.troubles, moved{name, f})
-		f = b.place(name)
-		b.channels[name] = f
-		if missed {
-			b.troubles[moved{name, f}] = true
+		to := b.place(name)
+		b.channels[name] = to
+		if !missed {
+			continue
+		}
+		first = b.miss(moved{name, to}) || first
+		if to.notReady(name) == nil { // it has come back before its server was told anything
+			delete(b.troubles, moved{name, to})
 		}
 	}
 	b.retire()
 	close(b.placed)
 	b.placed = make(chan struct{})
-	first := !b.lost && len(b.troubles) > 0
-	b.lost = b.lost || first
 	b.mu.Unlock()
 	if first {
 		b.r.Lost(wrap("subscribe", errMoved))
@@ -126,15 +129,20 @@ func (b *Subscriber) followed(f *follower, channel string) {
 
 // dropped says that a server has left a channel of its own accord.
 func (b *Subscriber) dropped(f *follower, channel string) {
+	b.tells.Lock()
+	defer b.tells.Unlock()
 	b.mu.Lock()
-	mine := b.channels[channel] == f
-	if mine {
+	mine, first := b.channels[channel] == f, false
+	if mine { // all at once: a trouble that is noted after the channel has got another follower would never be over
 		f.leave(channel)
 		b.channels[channel] = nil
+		first = b.miss(moved{channel, nil})
 	}
 	b.mu.Unlock()
+	if first {
+		b.r.Lost(wrap("subscribe", errMoved))
+	}
 	if mine {
-		b.trouble(moved{channel, nil}, errMoved)
 		b.lookAgain()
 	}
 }

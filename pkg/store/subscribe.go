@@ -47,6 +47,7 @@ type Subscriber struct {
 	spawn     func(*follower)      // starts one; nil while Run does not run
 	lost      bool                 // what the Receiver was told last
 	troubles  map[any]bool         // what has to be over before it is told Restored: broken followers, channels that have moved
+	missed    int64                // how many troubles there have been
 }
 
 // anyServer is the address of the only server, or of whichever server of a Cluster: all hear what PUBLISH sends.
@@ -192,11 +193,22 @@ func (b *Subscriber) Reset() {
 	}
 }
 
-// message passes one on.
-func (b *Subscriber) message(channel string, payload []byte) {
+// message passes one on, unless its channel is followed elsewhere by now: what a slow connection still brings of it belongs before
+// what the other one has brought.
+func (b *Subscriber) message(f *follower, channel string, payload []byte) {
 	b.tells.Lock()
 	defer b.tells.Unlock()
+	if b.s.cluster && !b.has(f, channel) {
+		return
+	}
 	b.r.Message(channel, payload)
+}
+
+// has tells whether a follower is the one of a channel.
+func (b *Subscriber) has(f *follower, channel string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.channels[channel] == f
 }
 
 // trouble says that messages are missed from now on, until over is called for the same what.
@@ -208,13 +220,20 @@ func (b *Subscriber) trouble(what any, err error) {
 		b.mu.Unlock()
 		return
 	}
-	b.troubles[what] = true
-	first := !b.lost
-	b.lost = true
+	first := b.miss(what)
 	b.mu.Unlock()
 	if first {
 		b.r.Lost(wrap("subscribe", err))
 	}
+}
+
+// miss notes a trouble, and reports whether the Receiver has to be told. The caller holds tells and mu.
+func (b *Subscriber) miss(what any) (first bool) {
+	b.troubles[what] = true
+	b.missed++
+	first = !b.lost
+	b.lost = true
+	return first
 }
 
 // over ends a trouble, if it is one.
