@@ -14,7 +14,7 @@ import (
 const stillPause = 5 * time.Millisecond
 
 // doUntilStill runs commands, those that Redis refused because their slots move or have no server again and again: it has not begun
-// with them. Of a partition that moves, what comes later may so be done earlier.
+// with them. Of a partition that moves, what comes later may so be done earlier. Others may run commands in the pauses.
 func (s *Store) doUntilStill(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
 	for i := range cmds {
 		cmds[i] = cmds[i].Pin() // may be needed again

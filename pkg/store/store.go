@@ -219,19 +219,20 @@ func (s *Store) doMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidi
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	select {
-	case s.flight <- struct{}{}:
-	case <-ctx.Done():
-		return failed(len(cmds), ctx.Err())
-	}
-	defer func() { <-s.flight }()
 	if s.cluster {
 		return s.doUntilStill(ctx, cmds)
 	}
 	return s.doAll(ctx, cmds)
 }
 
+// doAll runs commands when it is their turn.
 func (s *Store) doAll(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
+	select {
+	case s.flight <- struct{}{}:
+	case <-ctx.Done():
+		return failed(len(cmds), ctx.Err())
+	}
+	defer func() { <-s.flight }()
 	if len(cmds) == 1 {
 		return []rueidis.RedisResult{s.client.Do(ctx, cmds[0])}
 	}

@@ -93,29 +93,45 @@ func (c *Cluster) Move(t testing.TB, slot int, to *Server) {
 	if from == to {
 		return
 	}
-	ok := func(s *Server, args ...string) {
-		t.Helper()
-		if answer := s.Do(args...); answer != "+OK" && answer != "+NOKEY" {
-			t.Fatalf("%v: %s", args, answer)
-		}
-	}
-	fromID, toID := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
-	ok(to, "CLUSTER", "SETSLOT", name, "IMPORTING", fromID)
-	ok(from, "CLUSTER", "SETSLOT", name, "MIGRATING", toID)
+	toID := to.Do("CLUSTER", "MYID")
+	c.Begin(t, slot, to)
 	host, port, _ := net.SplitHostPort(to.Addr)
 	for {
 		keys := from.List("CLUSTER", "GETKEYSINSLOT", name, "100")
 		if len(keys) == 0 {
 			break
 		}
-		ok(from, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, keys...)...)
+		c.ok(t, from, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, keys...)...)
 	}
-	ok(to, "CLUSTER", "SETSLOT", name, "NODE", toID)
-	ok(from, "CLUSTER", "SETSLOT", name, "NODE", toID)
+	c.ok(t, to, "CLUSTER", "SETSLOT", name, "NODE", toID)
+	c.ok(t, from, "CLUSTER", "SETSLOT", name, "NODE", toID)
 	for _, s := range c.Masters {
 		if s != to && s != from {
-			ok(s, "CLUSTER", "SETSLOT", name, "NODE", toID)
+			c.ok(t, s, "CLUSTER", "SETSLOT", name, "NODE", toID)
 		}
+	}
+}
+
+// Begin has a slot move to another master, and nothing of it moved yet; Abort ends that.
+func (c *Cluster) Begin(t testing.TB, slot int, to *Server) {
+	t.Helper()
+	from, name := c.Owner(t, slot), strconv.Itoa(slot)
+	c.ok(t, to, "CLUSTER", "SETSLOT", name, "IMPORTING", from.Do("CLUSTER", "MYID"))
+	c.ok(t, from, "CLUSTER", "SETSLOT", name, "MIGRATING", to.Do("CLUSTER", "MYID"))
+}
+
+// Abort has a slot stay where it is.
+func (c *Cluster) Abort(t testing.TB, slot int, to *Server) {
+	t.Helper()
+	for _, s := range []*Server{to, c.Owner(t, slot)} {
+		c.ok(t, s, "CLUSTER", "SETSLOT", strconv.Itoa(slot), "STABLE")
+	}
+}
+
+func (c *Cluster) ok(t testing.TB, s *Server, args ...string) {
+	t.Helper()
+	if answer := s.Do(args...); answer != "+OK" && answer != "+NOKEY" {
+		t.Fatalf("%v: %s", args, answer)
 	}
 }
 
