@@ -266,15 +266,18 @@ func (s *Store) onMasters(ctx context.Context, what string, do func(context.Cont
 	return nil
 }
 
-func isMaster(ctx context.Context, node rueidis.Client) bool {
+func isMaster(ctx context.Context, node rueidis.Client) bool { return role(ctx, node) == "master" }
+
+// role is what a server says that it is; empty when it does not.
+func role(ctx context.Context, node rueidis.Client) string {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
 	if err != nil || len(role) == 0 {
-		return false
+		return ""
 	}
 	name, _ := role[0].ToString()
-	return strings.EqualFold(name, "master")
+	return strings.ToLower(name)
 }
 
 // raiseFences raises the fence of every partition that has a lower one and remembers what holds then.

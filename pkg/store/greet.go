@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -60,10 +61,19 @@ func clusterNodes(text string) (nodes []clusterNode) {
 		if len(f) < slots {
 			continue
 		}
-		addr, _, _ := strings.Cut(f[address], "@")
-		nodes = append(nodes, clusterNode{addr, strings.Split(f[flags], ","), len(f) - slots})
+		nodes = append(nodes, clusterNode{addressOf(f[address]), strings.Split(f[flags], ","), len(f) - slots})
 	}
 	return nodes
+}
+
+// addressOf reads host:port@bus,name; the host of an IPv6 address stands in no brackets there.
+func addressOf(text string) string {
+	addr, _, _ := strings.Cut(text, "@")
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return addr
+	}
+	return net.JoinHostPort(addr[:i], addr[i+1:])
 }
 
 func (n clusterNode) is(flag string) bool { return slices.Contains(n.flags, flag) }
@@ -126,7 +136,7 @@ func (s *Store) forget(ctx context.Context, life *life) error {
 func (s *Store) forgetAt(ctx context.Context, node rueidis.Client, life *life) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if isMaster(ctx, node) {
+	if role(ctx, node) != "slave" { // a master that does not say so now must keep them
 		return nil
 	}
 	known, err := node.Do(ctx, node.B().ScriptExists().Sha1(life.sha, life.append).Build()).AsIntSlice()

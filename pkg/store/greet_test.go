@@ -92,3 +92,30 @@ func replicaState(srv *redistest.Server) string {
 	_, rest, _ := strings.Cut(srv.Do("INFO", "replication"), "role:")
 	return "role:" + rest
 }
+
+// A master that is too busy to say what it is must keep the scripts: without them everybody is told of a loss.
+func TestAMasterThatDoesNotAnswerKeepsTheScripts(t *testing.T) {
+	c := shared.Cluster(t)
+	s := open(t, Options{URL: c.URL()})
+	send(t, s, "ann", "before")
+	srv := c.Owner(t, slotOf(s, "ann"))
+	srv.Do("ACL", "SETUSER", "default", "-role")
+	t.Cleanup(func() { srv.Do("ACL", "SETUSER", "default", "+role") })
+	must(t, s.greet(ctxb))
+	if !knows(t, srv, s) {
+		t.Error("it has forgotten the scripts")
+	}
+}
+
+func TestAddressesOfServers(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:7000@17000":     "127.0.0.1:7000",
+		"127.0.0.1:7000@17000,one": "127.0.0.1:7000",
+		"2001:db8::1:7000@17000":   "[2001:db8::1]:7000",
+		"127.0.0.1:7000":           "127.0.0.1:7000",
+	} {
+		if got := addressOf(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
