@@ -71,7 +71,11 @@ func lifeOf(fence uint64, cluster bool) *life {
 
 // copyFor is a publishing script for a fence.
 func copyFor(fence uint64, script string, cluster bool) scriptText {
-	return textOf("local LIFE = '"+formatFence(fence)+"'\n"+script, cluster)
+	text := "local LIFE = '" + formatFence(fence) + "'\n" + script
+	if cluster {
+		text = dropLastKey + text
+	}
+	return textOf(text, cluster)
 }
 
 // lives is what a Store knows about the fences: one life per partition, that of "all" at the end.

@@ -13,7 +13,7 @@ import (
 //go:embed lua/kick.lua
 var kickLua string
 
-var kickScript = newScript("kick", preludeLua+kickLua)
+var kickScript = newRoamingScript("kick", preludeLua+kickLua)
 
 // Kick orders the nodes to close connections of a client with a close code: all of them, or those of a device, or
 // one. It returns how many registered connections match; with none, nothing is ordered. They count as connected until

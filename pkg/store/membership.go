@@ -38,7 +38,7 @@ var settleLua string
 
 var (
 	truthScript  = newRoamingScript("truth", preludeLua+truthLua)
-	indexScript  = newScript("index", indexLua)
+	indexScript  = newRoamingScript("index", indexLua)
 	settleScript = newRoamingScript("settle", preludeLua+settleLua)
 )
 

@@ -9,7 +9,7 @@ import (
 //go:embed lua/probe.lua
 var probeLua string
 
-var probeScript = newScript("probe", probeLua)
+var probeScript = newRoamingScript("probe", probeLua)
 
 // probeTTL removes the probes of nodes that are gone.
 const probeTTL = time.Minute

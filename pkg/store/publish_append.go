@@ -78,7 +78,7 @@ func (s *Store) appendCommand(c *appending) rueidis.Completed {
 			args = append(args, j.result.Receipts[i].Addr, hint.text)
 		}
 	}
-	return s.evalsha(c.life.append, call{keys, args})
+	return s.evalsha(c.life.append, s.whileStill(call{keys, args}))
 }
 
 // kindText is a kind as scripts take it.

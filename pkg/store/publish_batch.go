@@ -124,7 +124,7 @@ func (s *Store) round(ctx context.Context, jobs []*job) (again []*job) {
 			plain = append(plain, j)
 			continue
 		}
-		cmds = append(cmds, s.evalsha(l.sha, j.call))
+		cmds = append(cmds, s.evalsha(l.sha, s.whileStill(j.call)))
 	}
 	appends := s.appendings(plain, &parts)
 	for _, c := range appends {

@@ -14,7 +14,7 @@ import (
 //go:embed lua/reply.lua
 var replyLua string
 
-var replyScript = newScript("reply", replyLua)
+var replyScript = newRoamingScript("reply", replyLua)
 
 const (
 	requestScan      = time.Second

@@ -25,15 +25,19 @@ func newScript(name, text string) *script {
 	return &script{name: name, single: textOf(text, false), cluster: textOf(text, true)}
 }
 
-// newRoamingScript is a script that completes names of keys by itself, from a prefix. In a Cluster it runs only while its slot
-// stands still: Redis looks before where its KEYS are, but where the others are only when they are touched, and half of a script
-// may have taken effect by then. So there it gets one key more, which never exists: while a slot moves, a script that has keys here
-// and none there has to try again (TRYAGAIN).
+// newRoamingScript is a script that completes names of keys by itself, from a prefix, or announces something. In a Cluster it runs
+// only while its slot stands still. Redis looks before where its KEYS are, but where the others are only when they are touched, and
+// half of a script may have taken effect by then. And what a server announces to which a slot is only moving nobody hears, since all
+// follow it on the other one; the publishing scripts are so for that reason. So there it gets one key more, which never exists:
+// while a slot moves, a script that has keys here and none there has to try again (TRYAGAIN).
 func newRoamingScript(name, text string) *script {
 	sc := newScript(name, text)
-	sc.roams, sc.cluster = true, textOf("table.remove(KEYS)\n"+text, true)
+	sc.roams, sc.cluster = true, textOf(dropLastKey+text, true)
 	return sc
 }
+
+// dropLastKey takes from a script that is to stand still the key that it has for that alone.
+const dropLastKey = "table.remove(KEYS)\n"
 
 // textOf puts in for ANNOUNCE the command that tells those who are subscribed to the channel of a partition: in a Cluster they are
 // told by the server of that partition, and no other one has to know. Channels of no partition are told by PUBLISH.
@@ -97,9 +101,17 @@ func (s *Store) runMany(ctx context.Context, sc *script, calls []call) []rueidis
 	return results
 }
 
-// still adds the key that keeps a script from running while its slot moves.
+// still adds, if need be, the key that keeps a script from running while its slot moves.
 func (s *Store) still(sc *script, c call) call {
-	if !s.cluster || !sc.roams {
+	if !sc.roams {
+		return c
+	}
+	return s.whileStill(c)
+}
+
+// whileStill is still for a script that is known to need it.
+func (s *Store) whileStill(c call) call {
+	if !s.cluster {
 		return c
 	}
 	return call{append(slices.Clip(c.keys), s.keys.never(c.keys[0])), c.args}

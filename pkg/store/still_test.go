@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -46,6 +47,52 @@ func TestAMovingSlotKeepsNobodyElseWaiting(t *testing.T) {
 	}
 	c.Abort(t, slot, to)
 	wg.Wait()
+}
+
+// All that is in a slot has moved, and the slot itself not yet: what the other server publishes nobody would hear.
+func TestWhatIsPublishedWhileItsSlotMovesIsHeard(t *testing.T) {
+	c := shared.Cluster(t)
+	s := open(t, Options{URL: c.URL()})
+	_, err := s.Join(ctxb, "chess", []string{"ann"}, JoinOptions{})
+	must(t, err)
+	h := hear(t, s)
+	h.subscribe(t, allChannels(s)...)
+	send(t, s, "ann", "before")
+	_, err = s.PublishGroup(ctxb, message("before"), "ann", false)
+	must(t, err)
+	must(t, h.sub.Heard(ctxb))
+	slot := slotOf(s, "ann")
+	to := other(t, c, slot)
+	c.Begin(t, slot, to)
+	c.Carry(t, slot, to)
+	for what, do := range map[string]func(ctx context.Context) error{
+		"inbox": func(ctx context.Context) error {
+			_, err := s.PublishInbox(ctx, message("during"), []string{"ann"}, false)
+			return err
+		},
+		"inbox, idempotent": func(ctx context.Context) error {
+			_, err := s.PublishInbox(ctx, message("during"), []string{"ann"}, true)
+			return err
+		},
+		"group": func(ctx context.Context) error {
+			_, err := s.PublishGroup(ctx, message("during"), "ann", false)
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(ctxb, 300*time.Millisecond)
+		heard := h.count()
+		err := do(ctx)
+		cancel()
+		must(t, h.sub.Heard(ctxb))
+		if err == nil && h.count() == heard {
+			t.Errorf("%s: accepted, and not heard", what)
+		}
+	}
+	c.Move(t, slot, to)
+	send(t, s, "ann", "after")
+	h.waitStory(t, "lost", "restored")
+	send(t, s, "ann", "at last")
+	h.waitFor(t, "at last")
 }
 
 // namesake is one of the addresses in a slot.

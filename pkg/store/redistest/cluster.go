@@ -95,14 +95,7 @@ func (c *Cluster) Move(t testing.TB, slot int, to *Server) {
 	}
 	toID := to.Do("CLUSTER", "MYID")
 	c.Begin(t, slot, to)
-	host, port, _ := net.SplitHostPort(to.Addr)
-	for {
-		keys := from.List("CLUSTER", "GETKEYSINSLOT", name, "100")
-		if len(keys) == 0 {
-			break
-		}
-		c.ok(t, from, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, keys...)...)
-	}
+	c.Carry(t, slot, to)
 	c.ok(t, to, "CLUSTER", "SETSLOT", name, "NODE", toID)
 	c.ok(t, from, "CLUSTER", "SETSLOT", name, "NODE", toID)
 	for _, s := range c.Masters {
@@ -118,6 +111,20 @@ func (c *Cluster) Begin(t testing.TB, slot int, to *Server) {
 	from, name := c.Owner(t, slot), strconv.Itoa(slot)
 	c.ok(t, to, "CLUSTER", "SETSLOT", name, "IMPORTING", from.Do("CLUSTER", "MYID"))
 	c.ok(t, from, "CLUSTER", "SETSLOT", name, "MIGRATING", to.Do("CLUSTER", "MYID"))
+}
+
+// Carry moves what is in a slot that is moving.
+func (c *Cluster) Carry(t testing.TB, slot int, to *Server) {
+	t.Helper()
+	from, name := c.Owner(t, slot), strconv.Itoa(slot)
+	host, port, _ := net.SplitHostPort(to.Addr)
+	for {
+		keys := from.List("CLUSTER", "GETKEYSINSLOT", name, "100")
+		if len(keys) == 0 {
+			break
+		}
+		c.ok(t, from, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, keys...)...)
+	}
 }
 
 // Abort has a slot stay where it is.
