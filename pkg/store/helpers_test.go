@@ -15,8 +15,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The client closes connections to servers that it does not use any more after 5 s, which may be after the last test.
-	goleak.VerifyTestMain(withCluster{m}, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	// The client closes connections that it does not use any more after 5 s, and looks at the Cluster again after up to one:
+	// that may be after the last test.
+	goleak.VerifyTestMain(withCluster{m},
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient).redirectOrNew.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // shared is the Cluster of all tests that need one for themselves.
