@@ -24,9 +24,12 @@ import (
 
 // greet does both.
 func (s *Store) greet(ctx context.Context) error {
-	life := s.lives.of(allPartition)
-	if !s.cluster || life == noLife {
+	if !s.cluster {
 		return nil
+	}
+	life, err := s.presentLife(ctx)
+	if err != nil || life == noLife {
+		return wrap("look which life it is", err)
 	}
 	text, err := s.do(ctx, s.client.B().ClusterNodes().Build()).ToString()
 	if err != nil {
@@ -42,6 +45,16 @@ func (s *Store) greet(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs, s.forget(ctx, life))
+}
+
+// presentLife asks which life it is: another process may have begun one, and who does not publish does not find out.
+func (s *Store) presentLife(ctx context.Context) (*life, error) {
+	fence, err := s.do(ctx, s.client.B().Get().Key(s.keys.epoch(allPartition)).Build()).ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return nil, err
+	}
+	s.lives.learn(allPartition, parseFence(fence))
+	return s.lives.of(allPartition), nil
 }
 
 // clusterNode is what CLUSTER NODES says about one server.

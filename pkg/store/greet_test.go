@@ -56,6 +56,22 @@ func TestAServerThatHasJoinedIsToldTheScriptsBeforeItHasASlot(t *testing.T) {
 	h.waitFor(t, "at last")
 }
 
+// Another process has begun the present life.
+func TestAServerThatHasJoinedIsToldTheScriptsOfThePresentLife(t *testing.T) {
+	c := redistest.StartCluster(t, 3, 0)
+	s := open(t, Options{URL: c.URL()})
+	publisher := open(t, Options{URL: c.URL()})
+	send(t, s, "ann", "before")
+	c.Owner(t, slotOf(s, "ann")).Do("SCRIPT", "FLUSH")
+	send(t, publisher, "ann", "of a new life")
+	joined := redistest.StartNode(t)
+	c.Join(t, joined)
+	must(t, s.greet(ctxb))
+	if !knows(t, joined, publisher) {
+		t.Error("it does not know the publish script")
+	}
+}
+
 // A master that was away passes for one without slots while its place has been taken and it does not know that yet.
 func TestAServerThatBelievesToHaveSlotsIsNotGreeted(t *testing.T) {
 	c := shared.Cluster(t)
