@@ -248,12 +248,13 @@ func (s *Store) loadPublish(ctx context.Context, fence uint64) error {
 	})
 }
 
-// onMasters does something on every master.
+// onMasters does something on every master. The only server of somebody who has neither a Cluster nor Sentinels is not asked: then
+// it decides nothing what it says, and it may not be allowed to ask.
 func (s *Store) onMasters(ctx context.Context, what string, do func(context.Context, rueidis.Client) error) error {
 	nodes := s.client.Nodes()
 	done := 0
 	for addr, node := range nodes {
-		if len(nodes) > 1 && !isMaster(ctx, node) {
+		if (len(nodes) > 1 || s.sentinel) && !isMaster(ctx, node) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, s.timeout)

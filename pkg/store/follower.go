@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -23,6 +24,8 @@ type follower struct {
 	mu       sync.Mutex
 	channels map[string]*subscription
 	conn     net.Conn      // nil while there is none
+	at       string        // address that conn leads to
+	why      error         // why conn was closed here; nil: it was not
 	pings    pings         // of conn
 	complete time.Time     // see Subscriber.Complete
 	wake     chan struct{} // capacity 1: channels changed or somebody waits for a ping, the writer should look
@@ -143,8 +146,16 @@ func (f *follower) leave(name string) {
 func (f *follower) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.close(errClosed)
+}
+
+var errClosed = errors.New("connection closed")
+
+// close breaks the connection, if there is one. The caller holds mu.
+func (f *follower) close(why error) {
 	if f.conn != nil {
 		f.conn.Close()
+		f.why = why
 	}
 }
 
@@ -165,7 +176,11 @@ func (f *follower) forget(sub *subscription) {
 // session makes one connection and reads it until it ends. up is called when everything wanted at its start is
 // subscribed.
 func (f *follower) session(ctx context.Context, up func()) error {
-	conn, err := f.b.s.dialPubSub(ctx, f.addr)
+	addr := f.addr
+	if addr == anyServer {
+		addr = f.b.s.anyServer()
+	}
+	conn, err := f.b.s.dialPubSub(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -173,7 +188,7 @@ func (f *follower) session(ctx context.Context, up func()) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	f.mu.Lock()
-	f.conn = conn
+	f.conn, f.at, f.why = conn, addr, nil
 	f.mu.Unlock()
 
 	quit := make(chan struct{})
@@ -269,7 +284,7 @@ func (f *follower) read(conn net.Conn, up func()) error {
 		m, err := r.next()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
-				err = errors.New("connection closed")
+				err = f.closed()
 			}
 			return err
 		}
@@ -286,6 +301,13 @@ func (f *follower) read(conn net.Conn, up func()) error {
 			}
 		}
 	}
+}
+
+// closed is why the connection was closed here.
+func (f *follower) closed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return cmp.Or(f.why, errClosed)
 }
 
 // answered takes a confirmation. A channel is live when the last command about it was the one confirmed.

@@ -92,11 +92,12 @@ type round struct {
 	err  error // set before over is closed
 }
 
-// nextRound joins the next round; it returns nil when there is no connection.
+// nextRound joins the next round; it returns nil when there is no connection, or one to a server that is no master any more: what is
+// read comes from the new one already, and is ahead of what this one can bring.
 func (f *follower) nextRound() *round {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.conn == nil {
+	if f.conn == nil || !f.atMaster() {
 		return nil
 	}
 	if f.pings.next == nil {

@@ -13,16 +13,10 @@ import (
 	"time"
 )
 
-// dialPubSub opens a connection on which messages can be followed, to a server of a Cluster or, with anyServer, to the server,
-// the Sentinel set's master, or any server of a Cluster. It logs in; nothing is subscribed yet.
+// dialPubSub opens a connection on which messages can be followed. It logs in; nothing is subscribed yet.
 func (s *Store) dialPubSub(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if addr == anyServer {
-		for addr = range s.client.Nodes() {
-			break // the map's order is random: after a failure it will be another one
-		}
-	}
 	conn, err := s.dial(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -75,6 +69,11 @@ func (s *Store) login(ctx context.Context, conn net.Conn) error {
 		}
 		if line != "+OK" {
 			return fmt.Errorf("redis answered %q", line)
+		}
+	}
+	if s.sentinel {
+		if err := wantMaster(conn); err != nil {
+			return err
 		}
 	}
 	return conn.SetDeadline(time.Time{})

@@ -83,6 +83,7 @@ type Store struct {
 	suspects suspects // nodes that may be dead
 
 	cluster                 bool   // more than one server: a script touches one partition
+	sentinel                bool   // the server may become another one, see master.go
 	historySize, historyTTL string // as scripts take them
 	eventsSize              string
 }
@@ -110,6 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		timeout: commandTimeout,
 	}
 	s.cluster = client.Mode() == rueidis.ClientModeCluster
+	s.sentinel = client.Mode() == rueidis.ClientModeSentinel
 	s.historySize = strconv.Itoa(o.HistorySize)
 	s.eventsSize = strconv.Itoa(o.EventsSize)
 	s.hints.renewAfter = o.HistoryTTL / renewals

@@ -12,8 +12,8 @@ type Receiver interface {
 	// Message is one message of a subscribed channel, in the order in which Redis got them. payload is the
 	// Receiver's to keep.
 	Message(channel string, payload []byte)
-	// Lost says that messages are missed from now on: a connection broke, or could not be made, or a channel has moved to
-	// another server of a Cluster.
+	// Lost says that messages are missed from now on, or have been for a moment: a connection broke, or could not be made, or a channel
+	// has moved to another server of a Cluster, or another server of a Sentinel set has become the master.
 	Lost(err error)
 	// Restored says, after Lost, that every channel is subscribed again. What was sent in between has to be
 	// read from the streams. Messages of channels that came back earlier may precede it.
@@ -50,7 +50,8 @@ type Subscriber struct {
 	missed    int64                // how many troubles there have been
 }
 
-// anyServer is the address of the only server, or of whichever server of a Cluster: all hear what PUBLISH sends.
+// anyServer stands for the address of the only server, of the Sentinel set's master, or of whichever server of a Cluster: all hear
+// what PUBLISH sends.
 const anyServer = ""
 
 // NewSubscriber makes a Subscriber; Run starts it. r may be a Pauser.
@@ -87,8 +88,11 @@ func (b *Subscriber) Run(ctx context.Context) error {
 		b.spawn(f)
 	}
 	b.mu.Unlock()
-	if b.s.cluster {
+	switch {
+	case b.s.cluster:
 		b.route(ctx)
+	case b.s.sentinel:
+		b.followMaster(ctx)
 	}
 	<-ctx.Done()
 	b.mu.Lock()

@@ -27,6 +27,7 @@ type ear struct {
 	messages []heard
 	taken    int
 	story    []string // "lost" and "restored" as they came
+	restored []int    // how many messages had come before each "restored"
 	lostAt   time.Time
 }
 
@@ -50,6 +51,7 @@ func (e *ear) Restored() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.story = append(e.story, "restored")
+	e.restored = append(e.restored, len(e.messages))
 }
 
 func hear(t testing.TB, s *Store) *ear {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	slots          = 16384
-	clusterTimeout = 30 * time.Second // until it is one, on a busy machine; a master alone waits for 2 s
+	slots        = 16384
+	awaitTimeout = time.Minute // for servers to agree, on a busy machine; a Cluster's master waits for 2 s, sentinels for 10 s
 	// nodeTimeout is how long a server of a Cluster may be silent until the others take it for dead, in ms.
 	nodeTimeout = "1500"
 )
@@ -234,7 +234,7 @@ func await(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(clusterTimeout); !cond(); <-tick.C {
+	for end := time.Now().Add(awaitTimeout); !cond(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatalf("still not so: %s", what)
 		}

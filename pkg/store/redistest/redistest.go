@@ -238,6 +238,13 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
+// Running tells whether the process is there, frozen or not.
+func (s *Server) Running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd != nil
+}
+
 func (s *Server) log() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "redis.log"))
 	return string(b)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,8 @@ const (
 	masterName    = "mymaster"
 	// downAfter is how long the master may be silent until a sentinel takes it for dead, in ms.
 	downAfter = "1000"
+	// failoverTimeout bounds a failover, and after twice that another one may be tried, in ms.
+	failoverTimeout = "5000"
 )
 
 // StartSentinels runs a master, replicas of it, and three sentinels, and returns when they know one another. They end with the
@@ -34,18 +37,13 @@ func StartSentinels(t testing.TB, replicas int, opts ...Option) *Sentinels {
 	}
 	master := set.Servers[0]
 	for _, r := range set.Servers[1:] {
-		set.follow(t, r, master)
+		r.Do("REPLICAOF", "127.0.0.1", master.Port())
 	}
+	set.copied(t, master)
 	for range sentinelCount {
 		set.sentinels = append(set.sentinels, startSentinel(t, master))
 	}
-	for _, addr := range set.sentinels {
-		await(t, "the sentinels know one another and the replicas", func() bool {
-			info, err := roundTrip(addr, "INFO", "sentinel")
-			return err == nil && strings.Contains(info, "status=ok") && strings.Contains(info, "slaves="+strconv.Itoa(replicas)) &&
-				strings.Contains(info, "sentinels="+strconv.Itoa(sentinelCount))
-		})
-	}
+	set.settled(t, master)
 	return set
 }
 
@@ -54,45 +52,116 @@ func (set *Sentinels) URL() string {
 	return "redis://" + set.sentinels[0] + "?addr=" + set.sentinels[1] + "&addr=" + set.sentinels[2] + "&master_set=" + masterName
 }
 
-// Master is the server that the sentinels say is the master.
-func (set *Sentinels) Master(t testing.TB) *Server {
+// Promoted waits until all sentinels agree on another master than the one that was, and returns it.
+func (set *Sentinels) Promoted(t testing.TB, was *Server) (now *Server) {
 	t.Helper()
-	var at *Server
-	await(t, "a sentinel names the master", func() bool {
-		for _, s := range set.Servers {
-			info, err := roundTrip(set.sentinels[0], "INFO", "sentinel")
-			if err == nil && strings.Contains(info, "address="+s.Addr) {
-				at = s
-				return true
-			}
-		}
-		return false
+	await(t, "the sentinels agree on another master", func() bool {
+		now = set.master()
+		return now != nil && now != was && isMaster(now)
 	})
-	return at
+	return now
 }
 
-// follow makes a server a replica, and returns when it has copied its master.
-func (set *Sentinels) follow(t testing.TB, replica, master *Server) {
+// Failover has the sentinels give the place of a master that lives to a replica, and returns that one.
+func (set *Sentinels) Failover(t testing.TB) *Server {
 	t.Helper()
-	host, port, _ := net.SplitHostPort(master.Addr)
-	replica.Do("REPLICAOF", host, port)
-	await(t, "a replica has copied its master", func() bool {
-		return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
+	was := set.master()
+	await(t, "a sentinel begins with a failover", func() bool { // it refuses while another one is not over
+		answer, err := roundTrip(set.sentinels[0], "SENTINEL", "FAILOVER", masterName)
+		return err == nil && answer == "+OK"
 	})
+	return set.Promoted(t, was)
+}
+
+// Settled waits until a server is the master in everybody's eyes, and all others that run are replicas that have copied it.
+func (set *Sentinels) Settled(t testing.TB, master *Server) {
+	t.Helper()
+	set.copied(t, master)
+	set.settled(t, master)
+}
+
+// CutOff keeps a replica from what its master takes from now on, until the master is gone or Resume is called. To freeze it is
+// not enough: then it finds what the master has sent in its socket, even after the master's death.
+func (set *Sentinels) CutOff(t testing.TB, replica, master *Server) {
+	t.Helper()
+	replica.Pause()
+	host, port := "127.0.0.1", replica.Port()
+	await(t, "the master has no replica", func() bool {
+		master.Do("CLIENT", "KILL", "TYPE", "replica")
+		return !strings.Contains(master.Do("INFO", "replication"), "ip="+host+",port="+port+",")
+	})
+}
+
+// master is the server that all sentinels say is the master; nil while they do not agree.
+func (set *Sentinels) master() *Server {
+	i := slices.IndexFunc(set.Servers, func(s *Server) bool {
+		return !slices.ContainsFunc(set.sentinels, func(addr string) bool { return !strings.Contains(sentinelInfo(addr), "address="+s.Addr+",") })
+	})
+	if i < 0 {
+		return nil
+	}
+	return set.Servers[i]
+}
+
+// copied returns when all servers that run, but for the master, have copied what it has.
+func (set *Sentinels) copied(t testing.TB, master *Server) {
+	t.Helper()
+	for _, r := range set.Servers {
+		if r == master || !r.Running() {
+			continue
+		}
+		await(t, "a replica has copied its master", func() bool {
+			info := r.Do("INFO", "replication")
+			return strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
+				offset(info, "slave_repl_offset") >= offset(master.Do("INFO", "replication"), "master_repl_offset")
+		})
+	}
+}
+
+// settled returns when all sentinels know one another and the replicas, and think well of the master.
+func (set *Sentinels) settled(t testing.TB, master *Server) {
+	t.Helper()
+	for _, addr := range set.sentinels {
+		await(t, "the sentinels know one another and the replicas", func() bool {
+			return strings.Contains(sentinelInfo(addr), "status=ok,address="+master.Addr+
+				",slaves="+strconv.Itoa(len(set.Servers)-1)+",sentinels="+strconv.Itoa(sentinelCount))
+		})
+	}
+}
+
+func sentinelInfo(addr string) string {
+	info, _ := roundTrip(addr, "INFO", "sentinel") // without an answer it says nothing
+	return info
+}
+
+// isMaster tells whether a server runs and says that it is a master.
+func isMaster(s *Server) bool {
+	info, err := roundTrip(s.Addr, "INFO", "replication")
+	return err == nil && strings.Contains(info, "role:master")
+}
+
+// offset reads a number of INFO replication; -1 if it has none.
+func offset(info, field string) int {
+	_, rest, _ := strings.Cut(info, field+":")
+	text, _, _ := strings.Cut(rest, "\r\n")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 func startSentinel(t testing.TB, master *Server) (addr string) {
 	t.Helper()
-	host, port, _ := net.SplitHostPort(master.Addr)
 	for range portAttempts {
 		dir := t.TempDir()
 		addr = freeAddr(t)
-		_, own, _ := net.SplitHostPort(addr)
+		host, own, _ := net.SplitHostPort(addr)
 		conf := filepath.Join(dir, "sentinel.conf")
-		text := "port " + own + "\nbind 127.0.0.1\ndir " + dir + "\n" +
-			"sentinel monitor " + masterName + " " + host + " " + port + " 2\n" +
+		text := "port " + own + "\nbind " + host + "\ndir " + dir + "\n" +
+			"sentinel monitor " + masterName + " 127.0.0.1 " + master.Port() + " 2\n" +
 			"sentinel down-after-milliseconds " + masterName + " " + downAfter + "\n" +
-			"sentinel failover-timeout " + masterName + " 5000\n"
+			"sentinel failover-timeout " + masterName + " " + failoverTimeout + "\n"
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
