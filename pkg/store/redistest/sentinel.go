@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,6 +17,7 @@ import (
 type Sentinels struct {
 	Servers   []*Server // the first was the master in the beginning
 	sentinels []string  // addresses
+	ends      []func()  // of the sentinels
 }
 
 const (
@@ -41,7 +43,8 @@ func StartSentinels(t testing.TB, replicas int, opts ...Option) *Sentinels {
 	}
 	set.copied(t, master)
 	for range sentinelCount {
-		set.sentinels = append(set.sentinels, startSentinel(t, master))
+		addr, end := startSentinel(t, master)
+		set.sentinels, set.ends = append(set.sentinels, addr), append(set.ends, end)
 	}
 	set.settled(t, master)
 	return set
@@ -62,15 +65,13 @@ func (set *Sentinels) Promoted(t testing.TB, was *Server) (now *Server) {
 	return now
 }
 
-// Failover has the sentinels give the place of a master that lives to a replica, and returns that one.
-func (set *Sentinels) Failover(t testing.TB) *Server {
+// Failover has the sentinels give the place of a master that lives to a replica; Promoted waits for it.
+func (set *Sentinels) Failover(t testing.TB) {
 	t.Helper()
-	was := set.master()
 	await(t, "a sentinel begins with a failover", func() bool { // it refuses while another one is not over
 		answer, err := roundTrip(set.sentinels[0], "SENTINEL", "FAILOVER", masterName)
 		return err == nil && answer == "+OK"
 	})
-	return set.Promoted(t, was)
 }
 
 // Settled waits until a server is the master in everybody's eyes, and all others that run are replicas that have copied it.
@@ -90,6 +91,13 @@ func (set *Sentinels) CutOff(t testing.TB, replica, master *Server) {
 		master.Do("CLIENT", "KILL", "TYPE", "replica")
 		return !strings.Contains(master.Do("INFO", "replication"), "ip="+host+",port="+port+",")
 	})
+}
+
+// Blind ends all sentinels: from then on nobody says who the master is.
+func (set *Sentinels) Blind() {
+	for _, end := range set.ends {
+		end()
+	}
 }
 
 // master is the server that all sentinels say is the master; nil while they do not agree.
@@ -151,7 +159,7 @@ func offset(info, field string) int {
 	return n
 }
 
-func startSentinel(t testing.TB, master *Server) (addr string) {
+func startSentinel(t testing.TB, master *Server) (addr string, end func()) {
 	t.Helper()
 	for range portAttempts {
 		dir := t.TempDir()
@@ -170,16 +178,17 @@ func startSentinel(t testing.TB, master *Server) (addr string) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
+		end = sync.OnceFunc(func() {
 			_ = cmd.Process.Kill() // it may have ended already
 			_ = cmd.Wait()         // how it ended does not matter
 		})
+		t.Cleanup(end)
 		if answers(addr) {
-			return addr
+			return addr, end
 		}
 	}
 	t.Fatal("no sentinel has started")
-	return ""
+	return "", nil
 }
 
 // answers waits for a while until a server answers PING.
