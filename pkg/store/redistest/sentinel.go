@@ -100,6 +100,20 @@ func (set *Sentinels) Blind() {
 	}
 }
 
+// EndHeard ends a sentinel that somebody listens to. The others go on, but do not agree with it any more.
+func (set *Sentinels) EndHeard(t testing.TB) {
+	t.Helper()
+	i := -1
+	await(t, "somebody listens to a sentinel", func() bool {
+		i = slices.IndexFunc(set.sentinels, func(addr string) bool {
+			listeners, err := roundTrip(addr, "CLIENT", "LIST", "TYPE", "pubsub")
+			return err == nil && listeners != ""
+		})
+		return i >= 0
+	})
+	set.ends[i]()
+}
+
 // master is the server that all sentinels say is the master; nil while they do not agree.
 func (set *Sentinels) master() *Server {
 	i := slices.IndexFunc(set.Servers, func(s *Server) bool {
