@@ -117,7 +117,7 @@ func TestFaultsSentinelFailoverOfAMasterThatLives(t *testing.T) {
 		return !slices.ContainsFunc(programs, func(name string) bool { return strings.Contains(clients, "name="+name+" ") })
 	})
 	s.overtaken()
-	within(t, caughtUp(s.Load), time.Second, "delivery when everybody had moved")
+	within(t, caughtUp(s.Load), 2*time.Second, "delivery when everybody had moved")
 	s.overtaken() // with what was under way
 	s.Settled(t, promoted)
 	within(t, caughtUp(s.Load), time.Second, "delivery when the other one was a replica")

@@ -86,10 +86,9 @@ func (set *Sentinels) Settled(t testing.TB, master *Server) {
 func (set *Sentinels) CutOff(t testing.TB, replica, master *Server) {
 	t.Helper()
 	replica.Pause()
-	host, port := "127.0.0.1", replica.Port()
 	await(t, "the master has no replica", func() bool {
 		master.Do("CLIENT", "KILL", "TYPE", "replica")
-		return !strings.Contains(master.Do("INFO", "replication"), "ip="+host+",port="+port+",")
+		return !strings.Contains(master.Do("INFO", "replication"), ",port="+replica.Port()+",")
 	})
 }
 
@@ -133,9 +132,10 @@ func (set *Sentinels) copied(t testing.TB, master *Server) {
 			continue
 		}
 		await(t, "a replica has copied its master", func() bool {
-			info := r.Do("INFO", "replication")
-			return strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
-				offset(info, "slave_repl_offset") >= offset(master.Do("INFO", "replication"), "master_repl_offset")
+			has := offset(replication(master), "master_repl_offset") // first: it may grow all the time
+			info := replication(r)
+			return has >= 0 && strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
+				offset(info, "slave_repl_offset") >= has
 		})
 	}
 }
@@ -158,8 +158,13 @@ func sentinelInfo(addr string) string {
 
 // isMaster tells whether a server runs and says that it is a master.
 func isMaster(s *Server) bool {
-	info, err := roundTrip(s.Addr, "INFO", "replication")
-	return err == nil && strings.Contains(info, "role:master")
+	return strings.Contains(replication(s), "role:master")
+}
+
+// replication is what a server says about it: nothing, when it is not there, or becomes a replica, which ends all connections.
+func replication(s *Server) string {
+	info, _ := roundTrip(s.Addr, "INFO", "replication")
+	return info
 }
 
 // offset reads a number of INFO replication; -1 if it has none.
