@@ -92,12 +92,12 @@ type round struct {
 	err  error // set before over is closed
 }
 
-// nextRound joins the next round; it returns nil when there is no connection, or one to a server that is no master any more: what is
-// read comes from the new one already, and is ahead of what this one can bring.
+// nextRound joins the next round; it returns nil when there is no connection, or one to a server whose place another one
+// has taken: what is read comes from there already, and is ahead of what this one can bring.
 func (f *follower) nextRound() *round {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.conn == nil || !f.atMaster() {
+	if f.conn == nil || !f.keepToMaster() {
 		return nil
 	}
 	if f.pings.next == nil {

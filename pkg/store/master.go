@@ -48,23 +48,23 @@ func (b *Subscriber) followMaster(ctx context.Context) {
 	for pause(ctx, beat.Until(masterInterval)) {
 		b.mu.Lock()
 		for _, f := range b.followers {
+			f.mu.Lock()
 			f.keepToMaster()
+			f.mu.Unlock()
 		}
 		b.mu.Unlock()
 	}
 }
 
-// keepToMaster breaks a connection to another server than the one that is sent to.
-func (f *follower) keepToMaster() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.conn != nil && !f.atMaster() {
-		f.close(errNewMaster)
+// keepToMaster breaks a connection to another server than the one that the client sends to, and reports whether it could stay. The
+// caller holds mu.
+func (f *follower) keepToMaster() bool {
+	if !f.b.s.sentinel || f.at == f.b.s.anyServer() {
+		return true
 	}
+	f.close(errNewMaster)
+	return false
 }
-
-// atMaster tells whether the connection leads to where is sent to. The caller holds mu.
-func (f *follower) atMaster() bool { return !f.b.s.sentinel || f.at == f.b.s.anyServer() }
 
 // wantMaster fails unless the server calls itself a master.
 func wantMaster(conn net.Conn) error {
