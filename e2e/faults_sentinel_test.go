@@ -128,28 +128,42 @@ func TestFaultsSentinelFailoverOfAMasterThatLives(t *testing.T) {
 // programs are the names that connections of the programs under test have in Redis.
 var programs = []string{"webapi", "imserver"}
 
-// overtaken writes down that whatever was taken by a master that is not used any more may have been lost: what is of a life before the
-// present one.
+// overtaken writes down that whatever was taken by a master that is not used any more may have been lost, messages and changes of
+// memberships.
 func (s *onSentinels) overtaken() {
 	s.T.Helper()
 	fence := s.fence()
-	var called, returned time.Time // the last send that it took
-	for _, a := range s.Publisher.Sends() {
+	of := func(a ledger.Send, present bool) bool {
 		for _, text := range a.Pos {
 			pos, err := protocol.ParsePosition(text)
 			if err != nil {
 				s.T.Fatal(err)
 			}
-			if pos.Epoch < fence && called.Before(a.Called) {
-				called = a.Called
-			}
-			if pos.Epoch < fence && returned.Before(a.Returned) {
-				returned = a.Returned
+			if pos.Epoch >= fence == present {
+				return true
 			}
 		}
+		return false
 	}
-	s.Publisher.Lost(called.Add(1)) // what was called later is of the present life, and stays
-	s.Publisher.Lost(returned)
+	var moved, called, returned time.Time // the first answer of the present life, the last call of the one before, and its last answer
+	for _, a := range s.Publisher.Sends() {
+		if of(a, true) && (moved.IsZero() || a.Returned.Before(moved)) {
+			moved = a.Returned
+		}
+		if of(a, false) && called.Before(a.Called) {
+			called = a.Called
+		}
+		if of(a, false) && returned.Before(a.Returned) {
+			returned = a.Returned
+		}
+	}
+	for _, c := range s.Publisher.Changes() { // whose answer does not tell which life it is of
+		if c.Called.Before(moved) && returned.Before(c.Returned) {
+			returned = c.Returned
+		}
+	}
+	s.Publisher.Lost(called.Add(1)) // what is called later is of the present life, and stays
+	s.Publisher.Lost(returned.Add(1))
 	s.Publisher.Lost(time.UnixMilli(int64(fence)))
 }
 
