@@ -12,7 +12,7 @@ import (
 
 const (
 	slots        = 16384
-	awaitTimeout = time.Minute // for servers to agree, on a busy machine; a Cluster's master waits for 2 s, sentinels for 10 s
+	awaitTimeout = 2 * time.Minute // for servers to agree, on a busy machine; a Cluster's master waits for 2 s, sentinels for 10 s
 	// nodeTimeout is how long a server of a Cluster may be silent until the others take it for dead, in ms.
 	nodeTimeout = "1500"
 )
