@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,6 +229,9 @@ func nowhere(t *testing.T, path string) {
 
 // hangUp: a terminal that is closed leaves nothing behind.
 func hangUp(t *testing.T, path string) {
+	heard := make(chan os.Signal, 1) // what these tests ignore (nohup) imbench would ignore too; what they are told of it is not
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), path, "fanout", "-n=50", "-rounds=100000")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
@@ -253,7 +257,9 @@ func hangUp(t *testing.T, path string) {
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait() // its exit code says that it did not come to its end
+	late.Stop()
 	if got := cmd.ProcessState.ExitCode(); got != exitFailed || len(left()) > 0 {
 		t.Errorf("exit code %d, left behind %v", got, left())
 	}
