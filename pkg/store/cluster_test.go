@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/imtier/imtier/pkg/protocol"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
@@ -350,5 +352,24 @@ func TestNothingIsMissedSilentlyWhileSlotsMoveBackAndForth(t *testing.T) {
 	}
 	if wrong := story.missed(); len(wrong) > 0 {
 		t.Errorf("wrong: %v", wrong[:min(len(wrong), 10)])
+	}
+}
+
+// A server that was cut off from the others tells of slots as they were.
+func TestSlotsAreReadFromWhoThinksWellOfTheCluster(t *testing.T) {
+	c := shared.Cluster(t)
+	s := open(t, Options{URL: c.URL()})
+	lone := redistest.StartNode(t)
+	lone.Do("CLUSTER", "ADDSLOTSRANGE", "0", "99")
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{lone.Addr}, ForceSingleClient: true, DisableCache: true})
+	must(t, err)
+	defer client.Close()
+	if ss, well, err := slotsOf(ctxb, lone.Addr, client); err != nil || well || !slices.Equal(ss, slots{{0, 99, lone.Addr}}) {
+		t.Errorf("a server by itself: %v, well %v, %v", ss, well, err)
+	}
+	for addr, node := range s.client.Nodes() {
+		if _, well, err := slotsOf(ctxb, addr, node); err != nil || !well {
+			t.Errorf("%s: well %v, %v", addr, well, err)
+		}
 	}
 }

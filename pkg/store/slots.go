@@ -43,36 +43,53 @@ func (ss slots) server(name string) (addr string, known bool) {
 	return ss[i].addr, true
 }
 
-// readSlots asks the servers of a Cluster until one tells. They are asked in no order: one that was cut off from the others would
-// not know what has changed.
+// readSlots asks the servers of a Cluster until one tells that thinks well of the Cluster: one that was cut off from the others does
+// not, and knows nothing of what has changed. When none does, a slot has no server or most servers are away, and any will do.
 func (s *Store) readSlots(ctx context.Context) (slots, error) {
+	var doubtful slots
 	err := errors.New("no server is known")
 	for addr, node := range s.client.Nodes() {
-		var ss slots
-		if ss, err = slotsOf(ctx, addr, node); err == nil || ctx.Err() != nil {
-			return ss, wrap("read the slots of the cluster", err)
+		ss, well, e := slotsOf(ctx, addr, node)
+		switch {
+		case e == nil && well:
+			return ss, nil
+		case e == nil:
+			doubtful = ss
+		default:
+			err = e
 		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if doubtful != nil {
+		return doubtful, nil
 	}
 	return nil, wrap("read the slots of the cluster", err)
 }
 
-func slotsOf(ctx context.Context, addr string, node rueidis.Client) (slots, error) {
+// slotsOf asks one server for the slots, and whether it thinks well of the Cluster.
+func slotsOf(ctx context.Context, addr string, node rueidis.Client) (ss slots, well bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, slotsTimeout)
 	defer cancel()
-	rows, err := node.Do(ctx, node.B().ClusterSlots().Build()).ToArray()
+	answers := node.DoMulti(ctx, node.B().ClusterInfo().Build(), node.B().ClusterSlots().Build())
+	info, err := answers[0].ToString()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	ss := make(slots, 0, len(rows))
+	rows, err := answers[1].ToArray()
+	if err != nil {
+		return nil, false, err
+	}
 	for _, row := range rows {
 		r, err := slotRangeOf(row, addr)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		ss = append(ss, r)
 	}
 	slices.SortFunc(ss, func(a, b slotRange) int { return cmp.Compare(a.first, b.first) })
-	return ss, nil
+	return ss, infoField(info, "cluster_state") == "ok", nil
 }
 
 // slotRangeOf reads [first, last, [host, port, …] of the master, …]. Without a host the server has the one that it was asked at.
