@@ -266,8 +266,9 @@ func checkVersion(info string) error {
 	return nil
 }
 
-// infoField finds the value of a field in the answer to INFO, or "".
+// infoField finds the value of a field in the answer to INFO and the like, or "". By RESP3 that is a text with its format in front.
 func infoField(info, name string) string {
+	info = strings.TrimPrefix(info, "txt:")
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(v)
