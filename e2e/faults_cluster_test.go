@@ -69,8 +69,10 @@ func TestFaultsClusterFailover(t *testing.T) {
 	l.Publisher.Lost(time.Now()) // a replica copies what has been answered a moment ago
 	c.Masters = slices.DeleteFunc(c.Masters, func(s *redistest.Server) bool { return s == owner })
 	within(t, caughtUp(l), 20*time.Second, "delivery after the master's death")
-	l.Publisher.MayAlarm(begin, time.Now()) // the other masters have lost nothing, but a new life is one of all
-	owner.Restart()                         // as a replica
+	// The other masters have lost nothing, but a new life is one of all partitions, as soon as it has been begun in each.
+	rig.Eventually(t, patience, "the new life has begun everywhere", func() bool { return st.Confirm(t.Context()) == nil })
+	l.Publisher.MayAlarm(begin, time.Now())
+	owner.Restart() // as a replica
 	within(t, caughtUp(l), 7*time.Second, "delivery after it came back")
 	l.Check()
 	w.Check(allOffline(l), 20*time.Second)
