@@ -15,10 +15,7 @@ import (
 // follows it hears nothing, and has to find that out. When it becomes the master again it still knows the scripts of its first life.
 func TestSentinelsReplaceAMasterThatLives(t *testing.T) {
 	t.Parallel()
-	set := redistest.StartSentinels(t, 1)
-	s := openHasty(t, Options{URL: set.URL()})
-	h := hear(t, s)
-	h.subscribe(t, allChannels(s)...)
+	set, s, h := onSentinels(t)
 	last := send(t, s, "ann", "0")
 	sent := []string{"0"}
 	for round, master := range set.Servers {
@@ -77,10 +74,7 @@ func (e *ear) wantHeardIfSaid(t *testing.T, id string, before []string) {
 // loaded on it, nor is it followed: what it passes on of its master's comes late and with gaps.
 func TestAMasterWithoutSentinelsThatBecomesAReplicaIsNotUsed(t *testing.T) {
 	t.Parallel()
-	set := redistest.StartSentinels(t, 1)
-	s := openHasty(t, Options{URL: set.URL()})
-	h := hear(t, s)
-	h.subscribe(t, allChannels(s)...)
+	set, s, h := onSentinels(t)
 	set.Blind()
 	master, other := set.Servers[0], set.Servers[1]
 	<-time.After(2 * masterInterval)

@@ -38,6 +38,22 @@ func wantFollowed(t *testing.T, s *Store, set *redistest.Sentinels, master *redi
 	}
 }
 
+// onSentinels runs a master with a replica, and opens a Store that hears all that imservers follow.
+func onSentinels(t *testing.T) (*redistest.Sentinels, *Store, *ear) {
+	t.Helper()
+	set := redistest.StartSentinels(t, 1)
+	s := openHasty(t, Options{URL: set.URL()})
+	h := hear(t, s)
+	h.subscribe(t, allChannels(s)...)
+	return set, s, h
+}
+
+// waitFollowed waits for a story that takes as long as servers need to agree.
+func (e *ear) waitFollowed(t testing.TB, story ...string) {
+	t.Helper()
+	eventuallyWithin(t, time.Minute, "everything is followed again", func() bool { return slices.Equal(e.happened(), story) })
+}
+
 func wantNewLife(t *testing.T, before, after protocol.Position) {
 	t.Helper()
 	if after.Epoch <= before.Epoch || after.Seq != 1 {
@@ -49,10 +65,7 @@ func wantNewLife(t *testing.T, before, after protocol.Position) {
 // place again when the other dies in turn.
 func TestSentinelsReplaceAMasterAndItsSuccessor(t *testing.T) {
 	t.Parallel()
-	set := redistest.StartSentinels(t, 1)
-	s := openHasty(t, Options{URL: set.URL()})
-	h := hear(t, s)
-	h.subscribe(t, allChannels(s)...)
+	set, s, h := onSentinels(t)
 	first := set.Servers[0]
 	wantFollowed(t, s, set, first)
 	before := send(t, s, "ann", "0")
@@ -69,7 +82,7 @@ func TestSentinelsReplaceAMasterAndItsSuccessor(t *testing.T) {
 		t.Logf("messages are taken %v after the master's death", time.Since(died))
 		wantNewLife(t, before, after)
 		story = append(story, "lost", "restored")
-		eventuallyWithin(t, time.Minute, "everything is followed again", func() bool { return slices.Equal(h.happened(), story) })
+		h.waitFollowed(t, story...)
 		t.Logf("everything is followed %v after the master's death", time.Since(died))
 		promoted := set.Promoted(t, master)
 		wantFollowed(t, s, set, promoted)
@@ -106,10 +119,7 @@ func TestSentinelsReplaceAMasterAndItsSuccessor(t *testing.T) {
 // that the client listens to dies with the master, as where they share a machine.
 func TestSentinelsPromoteAReplicaThatLags(t *testing.T) {
 	t.Parallel()
-	set := redistest.StartSentinels(t, 1)
-	s := openHasty(t, Options{URL: set.URL()})
-	h := hear(t, s)
-	h.subscribe(t, allChannels(s)...)
+	set, s, h := onSentinels(t)
 	send(t, s, "ann", "copied")
 	master, replica := set.Servers[0], set.Servers[1]
 	set.Settled(t, master)
@@ -126,7 +136,7 @@ func TestSentinelsPromoteAReplicaThatLags(t *testing.T) {
 	after := sendWhenTaken(t, s, "ann", "after")
 	t.Logf("messages are taken %v after the master's death", time.Since(died))
 	wantNewLife(t, last, after)
-	eventuallyWithin(t, time.Minute, "everything is followed again", func() bool { return slices.Equal(h.happened(), []string{"lost", "restored"}) })
+	h.waitFollowed(t, "lost", "restored")
 	send(t, s, "ann", "at last")
 	h.waitFor(t, "at last")
 	if got := stored(t, s, protocol.InboxOf("ann")); !slices.Equal(got, []string{"copied", "after", "at last"}) {
@@ -137,10 +147,7 @@ func TestSentinelsPromoteAReplicaThatLags(t *testing.T) {
 // A master that stands still is replaced, and then goes on where it stopped, as a master until the sentinels notice.
 func TestSentinelsReplaceAMasterThatStandsStill(t *testing.T) {
 	t.Parallel()
-	set := redistest.StartSentinels(t, 1)
-	s := openHasty(t, Options{URL: set.URL()})
-	h := hear(t, s)
-	h.subscribe(t, allChannels(s)...)
+	set, s, h := onSentinels(t)
 	before := send(t, s, "ann", "0")
 	h.waitFor(t, "0")
 	master := set.Servers[0]
@@ -150,7 +157,7 @@ func TestSentinelsReplaceAMasterThatStandsStill(t *testing.T) {
 	after := sendWhenTaken(t, s, "ann", "1")
 	t.Logf("messages are taken %v after the master stood still", time.Since(stopped))
 	wantNewLife(t, before, after)
-	eventuallyWithin(t, time.Minute, "everything is followed again", func() bool { return slices.Equal(h.happened(), []string{"lost", "restored"}) })
+	h.waitFollowed(t, "lost", "restored")
 	t.Logf("everything is followed %v after the master stood still", time.Since(stopped))
 	master.Resume()
 	for i, last := 2, after; i < 100; i++ {
