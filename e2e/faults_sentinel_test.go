@@ -14,9 +14,9 @@ import (
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
-// failoverTime is how long a failover takes at most until everybody has everything: sentinels wait for a second, agree, and another
-// second may pass until a node looks.
-const failoverTime = 10 * time.Second
+// failoverTime is how long a failover takes at most until everybody has everything: sentinels wait for three seconds, agree, and
+// another second may pass until a node looks.
+const failoverTime = 12 * time.Second
 
 // onSentinels is an installation of two nodes on a master and its replica, watched and under load.
 type onSentinels struct {
@@ -75,7 +75,7 @@ func TestFaultsSentinelFailover(t *testing.T) {
 		was.Restart() // as a replica
 	}
 	s.Settled(t, master)
-	within(t, caughtUp(s.Load), time.Second, "delivery when the other one was a replica")
+	within(t, caughtUp(s.Load), 3*time.Second, "delivery when the other one was a replica")
 	s.Check()
 	s.watch.Check(allOffline(s.Load), 20*time.Second)
 }
@@ -117,10 +117,10 @@ func TestFaultsSentinelFailoverOfAMasterThatLives(t *testing.T) {
 		return !slices.ContainsFunc(programs, func(name string) bool { return strings.Contains(clients, "name="+name+" ") })
 	})
 	s.overtaken()
-	within(t, caughtUp(s.Load), 2*time.Second, "delivery when everybody had moved")
+	within(t, caughtUp(s.Load), 3*time.Second, "delivery when everybody had moved")
 	s.overtaken() // with what was under way
 	s.Settled(t, promoted)
-	within(t, caughtUp(s.Load), time.Second, "delivery when the other one was a replica")
+	within(t, caughtUp(s.Load), 3*time.Second, "delivery when the other one was a replica")
 	s.Check()
 	s.wantAllOffline()
 }

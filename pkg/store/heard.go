@@ -87,7 +87,8 @@ type pings struct {
 
 // round is those who wait for the same answer.
 type round struct {
-	ping uint64 // which PING of the connection
+	ping uint64    // which PING of the connection
+	at   time.Time // when that was sent
 	over chan struct{}
 	err  error // set before over is closed
 }
@@ -120,7 +121,7 @@ func (f *follower) ping(out []byte) []byte {
 	}
 	if p.open == nil && p.next != nil {
 		p.open, p.next = p.next, nil
-		p.open.ping = p.sent
+		p.open.ping, p.open.at = p.sent, time.Now()
 	}
 	return appendCommand(out, "PING")
 }
@@ -148,6 +149,7 @@ func (f *follower) ponged() {
 	if p.open == nil || p.answered < p.open.ping {
 		return
 	}
+	f.complete = p.open.at // whose time may not be the marked one
 	close(p.open.over)
 	p.open = nil
 	if p.next != nil {

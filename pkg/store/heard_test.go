@@ -160,6 +160,23 @@ func TestCompleteEndsWithTheSilence(t *testing.T) {
 	}
 }
 
+// A PING without a round is under way while somebody asks: what has been heard is complete up to the one of that round.
+func TestCompleteIsNotBeforeTheRound(t *testing.T) {
+	f := &follower{}
+	f.ping(nil)
+	asked := time.Now()
+	f.pings.next = &round{over: make(chan struct{})}
+	f.pingRound(nil)
+	f.ponged()
+	if at := f.completeAt(); at.After(asked) {
+		t.Errorf("complete up to %v before the round, which began after %v, is over", at, asked)
+	}
+	f.ponged()
+	if at := f.completeAt(); at.Before(asked) {
+		t.Errorf("complete up to %v after the round that began after %v", at, asked)
+	}
+}
+
 // only is the ear's follower of the only server.
 func (e *ear) only() *follower {
 	e.sub.mu.Lock()

@@ -23,8 +23,9 @@ type Sentinels struct {
 const (
 	sentinelCount = 3
 	masterName    = "mymaster"
-	// downAfter is how long the master may be silent until a sentinel takes it for dead, in ms.
-	downAfter = "1000"
+	// downAfter is how long the master may be silent until a sentinel takes it for dead, in ms. A busy machine keeps a server from a
+	// processor for a second.
+	downAfter = "3000"
 	// failoverTimeout bounds a failover, and after twice that another one may be tried, in ms.
 	failoverTimeout = "5000"
 )
@@ -132,6 +133,9 @@ func (set *Sentinels) copied(t testing.TB, master *Server) {
 			continue
 		}
 		await(t, "a replica has copied its master", func() bool {
+			if now := set.master(); now != nil && now != master {
+				t.Fatalf("the sentinels have replaced %s, which nobody had killed", master.Addr)
+			}
 			has := offset(replication(master), "master_repl_offset") // first: it may grow all the time
 			info := replication(r)
 			return has >= 0 && strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
@@ -192,7 +196,8 @@ func startSentinel(t testing.TB, master *Server) (addr string, end func()) {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("redis-server", conf, "--sentinel", "--logfile", filepath.Join(dir, "sentinel.log"))
+		log := filepath.Join(dir, "sentinel.log")
+		cmd := exec.Command("redis-server", conf, "--sentinel", "--logfile", log)
 		cmd.SysProcAttr = childAttr()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -202,12 +207,20 @@ func startSentinel(t testing.TB, master *Server) (addr string, end func()) {
 			_ = cmd.Wait()         // how it ended does not matter
 		})
 		t.Cleanup(end)
+		t.Cleanup(func() { tell(t, log) })
 		if answers(addr) {
 			return addr, end
 		}
 	}
 	t.Fatal("no sentinel has started")
 	return "", nil
+}
+
+// tell prints what a sentinel has done when the test has failed.
+func tell(t testing.TB, log string) {
+	if text, err := os.ReadFile(log); err == nil && t.Failed() {
+		t.Logf("a sentinel:\n%s", text)
+	}
 }
 
 // answers waits for a while until a server answers PING.
