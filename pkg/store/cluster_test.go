@@ -80,6 +80,7 @@ func TestAChannelWhoseSlotMovesIsFollowedThere(t *testing.T) {
 }
 
 func TestAServerThatJoinsTheClusterTakesSlots(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
 	s := open(t, Options{URL: c.URL()})
 	h := hear(t, s)
@@ -98,6 +99,7 @@ func TestAServerThatJoinsTheClusterTakesSlots(t *testing.T) {
 }
 
 func TestAReplicaTakesItsMastersPlace(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 3)
 	s := openHasty(t, Options{URL: c.URL()})
 	h := hear(t, s)
@@ -133,6 +135,7 @@ func TestAReplicaTakesItsMastersPlace(t *testing.T) {
 }
 
 func TestAServerOfAClusterThatIsAwayInterruptsTheSubscription(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
 	for _, m := range c.Masters {
 		m.Do("CONFIG", "SET", "cluster-require-full-coverage", "no") // the others go on

@@ -112,6 +112,7 @@ func TestFenceIsAboveWhatIsOfTheSameMillisecond(t *testing.T) {
 // A server that still has the script in its cache although its data is of another life: it was master, became a
 // replica while another took messages, and is master again.
 func TestScriptOfAnOlderLifeIsRefused(t *testing.T) {
+	t.Parallel()
 	srvA, srvB := redistest.Start(t), redistest.Start(t)
 	onA := open(t, Options{URL: srvA.URL()})
 	one := send(t, onA, "x", "1")
@@ -147,6 +148,7 @@ func follow(t testing.TB, replica, master *redistest.Server) {
 // The same before the server that comes back has copied anything: its fence and its script fit together, and both are of a
 // life that is over.
 func TestServerThatCopiedNothingIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	srvA, srvB := redistest.Start(t), redistest.Start(t)
 	way := redistest.NewSwitch(t, srvA)
 	s := openHasty(t, Options{URL: way.URL()})

@@ -36,6 +36,7 @@ func knows(t *testing.T, srv *redistest.Server, s *Store) bool {
 }
 
 func TestAServerThatHasJoinedIsToldTheScriptsBeforeItHasASlot(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
 	s := open(t, Options{URL: c.URL()})
 	h := hear(t, s)
@@ -58,6 +59,7 @@ func TestAServerThatHasJoinedIsToldTheScriptsBeforeItHasASlot(t *testing.T) {
 
 // Another process has begun the present life.
 func TestAServerThatHasJoinedIsToldTheScriptsOfThePresentLife(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0)
 	s := open(t, Options{URL: c.URL()})
 	publisher := open(t, Options{URL: c.URL()})
@@ -90,6 +92,7 @@ func TestAServerThatBelievesToHaveSlotsIsNotGreeted(t *testing.T) {
 
 // A master that lost its last slot is a replica from then on.
 func TestAReplicaForgetsTheScripts(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 4, 0)
 	s := open(t, Options{URL: c.URL()})
 	send(t, s, "ann", "before")

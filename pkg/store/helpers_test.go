@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -14,7 +15,15 @@ import (
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
+// sideBySide is how many of the tests with servers of their own run at once: they mostly wait, so there may be more of them than
+// processors.
+const sideBySide = "4"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
+		panic(err)
+	}
 	// The client closes connections that it does not use any more after 5 s, and looks at the Cluster again after up to one:
 	// that may be after the last test.
 	goleak.VerifyTestMain(withCluster{m},

@@ -135,6 +135,7 @@ func (e *ear) wantNoSilentGap(t *testing.T, sent []string) {
 
 // The way to keep a master that was cut off from taking what will be lost.
 func TestAMasterWithTooFewReplicasTakesNothing(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t)
 	s := open(t, Options{URL: srv.URL()})
 	send(t, s, "ann", "0")
