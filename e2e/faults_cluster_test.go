@@ -17,13 +17,20 @@ func startOnCluster(t *testing.T, c *redistest.Cluster) (*rig.Load, *rig.Watch, 
 	t.Helper()
 	r := rig.Start(t, bin, rig.Options{Nodes: 2, RedisURL: c.URL()})
 	w := r.Watch()
-	l := r.Load(rig.LoadOptions{})
-	st, err := store.Open(t.Context(), store.Options{URL: c.URL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(st.Close)
+	l, st := loadOn(r, rig.LoadOptions{})
 	return l, w, st
+}
+
+// loadOn puts an installation on a Redis that the test has started under load, and opens that Redis.
+func loadOn(r *rig.Rig, o rig.LoadOptions) (l *rig.Load, st *store.Store) {
+	r.T.Helper()
+	l = r.Load(o)
+	rig.Sure(r.T, func() (err error) {
+		st, err = store.Open(r.T.Context(), store.Options{URL: r.RedisURL()})
+		return err
+	})
+	r.T.Cleanup(st.Close)
+	return l, st
 }
 
 // greeted is how long a server has to be part of a Cluster until the janitor has told it the scripts: before, its first slot alarms all.

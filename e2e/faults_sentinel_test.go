@@ -30,14 +30,8 @@ func startOnSentinels(t *testing.T) *onSentinels {
 	t.Helper()
 	set := redistest.StartSentinels(t, 1)
 	r := rig.Start(t, bin, rig.Options{Nodes: 2, RedisURL: set.URL()})
-	w := r.Watch()
-	s := &onSentinels{Load: r.Load(rig.LoadOptions{}), Sentinels: set, watch: w}
-	var err error
-	rig.Sure(t, func() error {
-		s.store, err = store.Open(t.Context(), store.Options{URL: set.URL()})
-		return err
-	})
-	t.Cleanup(s.store.Close)
+	s := &onSentinels{Sentinels: set, watch: r.Watch()}
+	s.Load, s.store = loadOn(r, rig.LoadOptions{})
 	return s
 }
 

@@ -88,7 +88,7 @@ func TestGroupsAfterANodeDied(t *testing.T) {
 		if _, err := st.Connect(context.Background(), in(id)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := st.SyncGroups(context.Background(), id, []string{"room"}); err != nil {
+		if _, err := st.SyncGroups(context.Background(), id, []store.Membership{{Group: "room"}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -105,17 +105,23 @@ func (s *Store) GroupsOfEach(ctx context.Context, ids []string) ([][]Membership,
 	return out, nil
 }
 
-// SyncGroups looks where the streams of a connecting client's groups end, for the caller to follow them from there.
-// Memberships that the groups' indexes do not know yet, such as those that came with the URL, are completed on the
-// way. A group that the client has left meanwhile is absent from the answer.
+// SyncGroups looks where the streams of a connecting client's groups end, for the caller to follow them from there. Memberships that
+// are not Synced, such as those that came with the URL, and those that the groups' indexes do not know, are completed on the way. A
+// group that the client has left meanwhile is absent from the answer.
 //
 // Call it after subscribing to the groups' channels: what is published later then comes through those.
-func (s *Store) SyncGroups(ctx context.Context, clientID string, groups []string) (map[string]protocol.Position, error) {
-	calls := make([]call, len(groups))
-	for i, group := range groups {
-		st := protocol.GroupOf(group)
-		keys := []string{s.keys.members(group), s.keys.stream(st), s.keys.epoch(s.keys.partitionOf(st))}
-		calls[i] = call{keys, []string{clientID}}
+func (s *Store) SyncGroups(ctx context.Context, clientID string, groups []Membership) (map[string]protocol.Position, error) {
+	var names []string // of those to be looked for in the index
+	var calls []call
+	var missing []pair
+	for _, m := range groups {
+		if !m.Synced { // whatever the index says: it may be of a membership that was lost with the truth
+			missing = append(missing, pair{clientID, m.Group})
+			continue
+		}
+		st := protocol.GroupOf(m.Group)
+		keys := []string{s.keys.members(m.Group), s.keys.stream(st), s.keys.epoch(s.keys.partitionOf(st))}
+		names, calls = append(names, m.Group), append(calls, call{keys, []string{clientID}})
 	}
 	action := "sync groups of " + clientID
 	replies, err := s.runChunks(ctx, indexedScript, calls, action)
@@ -123,16 +129,15 @@ func (s *Store) SyncGroups(ctx context.Context, clientID string, groups []string
 		return nil, err
 	}
 	out := make(map[string]protocol.Position, len(groups))
-	var missing []pair
 	for i, m := range replies {
 		has, tail, err := indexed(m)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", action, err)
 		}
 		if has {
-			out[groups[i]] = tail
+			out[names[i]] = tail
 		} else {
-			missing = append(missing, pair{clientID, groups[i]})
+			missing = append(missing, pair{clientID, names[i]})
 		}
 	}
 	done, err := s.reconcile(ctx, missing)

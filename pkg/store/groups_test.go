@@ -178,7 +178,7 @@ func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 	if len(c.Groups) != 2 || c.Groups[0].Synced || !c.Groups[1].Synced || len(c.Tails) != 0 {
 		t.Fatalf("groups at connect: %+v, tails %v", c.Groups, c.Tails)
 	}
-	tails, err := s.SyncGroups(ctxb, "anna", []string{"new", "old", "left meanwhile"})
+	tails, err := s.SyncGroups(ctxb, "anna", append(c.Groups, Membership{Group: "left meanwhile", Synced: true}, Membership{Group: "left unfinished"}))
 	must(t, err)
 	wantEqual(t, "tails", tails, map[string]protocol.Position{"new": fresh.Pos, "old": old.Pos})
 	wantEqual(t, "index", indexOf(t, s, "new"), []string{"anna"})
@@ -188,6 +188,27 @@ func TestSyncGroupsCompletesThoseOfTheURL(t *testing.T) {
 	if !groups[0].Synced || groups[0].Pos != fresh.Pos {
 		t.Fatalf("groups afterwards: %+v", groups)
 	}
+}
+
+// A server of a Cluster has lost what the client's groups are, and that of a group knows still that the client is a member: who comes
+// back with a URL is a member at once, and not only when a janitor looks.
+func TestSyncGroupsCompletesWhatTheIndexKnowsFromBefore(t *testing.T) {
+	onAll(t, func(t *testing.T, s *Store) {
+		_, err := s.Join(ctxb, "room", []string{"anna"}, JoinOptions{})
+		must(t, err)
+		must(t, s.client.Do(ctxb, s.client.B().Del().Key(s.keys.groups("anna")).Build()).Error())
+		se := session(s, "anna")
+		se.Groups = []string{"room"}
+		c := connect(t, s, se, AnyDevice)
+		_, err = s.SyncGroups(ctxb, "anna", c.Groups)
+		must(t, err)
+		groups, err := s.GroupsOf(ctxb, "anna")
+		must(t, err)
+		if len(groups) != 1 || !groups[0].Synced {
+			t.Errorf("groups: %+v", groups)
+		}
+		wantEqual(t, "marks", marks(t, s), 0)
+	})
 }
 
 // On one server a connect leaves nothing to be done for the groups of its URL.

@@ -63,7 +63,7 @@ func TestJanitorClearsUpAfterADeadNode(t *testing.T) {
 		anna.Groups, anna.UntilOffline = []string{"room"}, true
 		connect(t, s, anna, AnyDevice)
 		connect(t, s, bob, AnyDevice)
-		_, err := s.SyncGroups(ctxb, "anna", []string{"room"})
+		_, err := s.SyncGroups(ctxb, "anna", unsynced("room"))
 		must(t, err)
 		expireLease(t, s, "n1")
 

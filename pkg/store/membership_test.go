@@ -58,7 +58,7 @@ func TestJoinsAndLeavesRace(t *testing.T) {
 				case 2, 3:
 					_, err = s.Leave(ctxb, group, []string{client})
 				case 4:
-					_, err = s.SyncGroups(ctxb, client, groups)
+					_, err = s.SyncGroups(ctxb, client, []Membership{{Group: groups[0], Synced: true}, {Group: groups[1]}})
 				case 5:
 					_, err = s.reconcile(ctxb, []pair{{client, group}})
 				case 6:

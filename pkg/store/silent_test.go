@@ -9,13 +9,21 @@ import (
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
 
+// unsynced are memberships that are to be completed.
+func unsynced(groups ...string) (all []Membership) {
+	for _, g := range groups {
+		all = append(all, Membership{Group: g})
+	}
+	return all
+}
+
 // on registers a connection of a client on a node, in a group for good.
 func on(t *testing.T, s *Store, node, client string) Session {
 	t.Helper()
 	se := session(s, client)
 	se.Node, se.Groups = node, []string{"room"}
 	connect(t, s, se, AnyDevice)
-	_, err := s.SyncGroups(ctxb, client, se.Groups)
+	_, err := s.SyncGroups(ctxb, client, unsynced(se.Groups...))
 	must(t, err)
 	return se
 }

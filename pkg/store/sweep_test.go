@@ -92,7 +92,7 @@ func TestOfflineEndsMembershipsUntilThen(t *testing.T) {
 		se := session(s, "anna")
 		se.Groups, se.UntilOffline = []string{"room"}, true
 		connect(t, s, se, AnyDevice)
-		_, err := s.SyncGroups(ctxb, "anna", []string{"room"})
+		_, err := s.SyncGroups(ctxb, "anna", unsynced("room"))
 		must(t, err)
 		_, err = s.Join(ctxb, "team", []string{"anna"}, JoinOptions{})
 		must(t, err)

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"slices"
 	"time"
 
 	"github.com/imtier/imtier/e2e/internal/rig"
@@ -13,12 +14,30 @@ type Kind struct {
 	inflict     func(*rig.Load, Step)
 }
 
-// Kinds are all faults that leave Redis with what it has on disk.
-func Kinds() []Kind {
+// Kinds are all faults of an installation on one Redis that leave it with what it has on disk.
+func Kinds() []Kind { return slices.Concat(nodeKinds(), redisKinds(), clientKinds()) }
+
+// programKinds are those that do not ask what Redis is.
+func programKinds() []Kind { return slices.Concat(nodeKinds(), clientKinds()) }
+
+func nodeKinds() []Kind {
 	return []Kind{
 		{"kill-node", 200 * time.Millisecond, 4 * time.Second, killNode},
 		{"stop-node", 200 * time.Millisecond, 2 * time.Second, stopNode},
 		{"freeze-node", time.Second, 10 * time.Second, freezeNode},
+	}
+}
+
+func clientKinds() []Kind {
+	return []Kind{
+		{"kill-webapi", 100 * time.Millisecond, 3 * time.Second, killWebAPI},
+		{"cut-clients", 100 * time.Millisecond, 2 * time.Second, cutClients},
+		{"stall-clients", time.Second, 8 * time.Second, stallClients},
+	}
+}
+
+func redisKinds() []Kind {
+	return []Kind{
 		{"kill-redis", 200 * time.Millisecond, 5 * time.Second, killRedis},
 		{"freeze-redis", 500 * time.Millisecond, 5 * time.Second, freezeRedis},
 		{"empty-redis", 200 * time.Millisecond, 3 * time.Second, emptyRedis},
@@ -31,9 +50,6 @@ func Kinds() []Kind {
 		{"cut-off-with-resets", time.Second, 10 * time.Second, cutOffWithResets},
 		{"slow-network", time.Second, 5 * time.Second, slowNetwork},
 		{"cut-off-webapi", time.Second, 5 * time.Second, cutOffWebAPI},
-		{"kill-webapi", 100 * time.Millisecond, 3 * time.Second, killWebAPI},
-		{"cut-clients", 100 * time.Millisecond, 2 * time.Second, cutClients},
-		{"stall-clients", time.Second, 8 * time.Second, stallClients},
 	}
 }
 

@@ -96,7 +96,7 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, se store.Session, reg *st
 	}
 	b.o.Hub.Attach(c, protocol.AllStream(), all)
 
-	var ask []string
+	var ask []store.Membership
 	var sts []protocol.Stream
 	for _, m := range reg.Groups {
 		st := protocol.GroupOf(m.Group)
@@ -111,7 +111,7 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, se store.Session, reg *st
 		} else if known && m.Synced && se.Positions && !slices.Contains(se.Groups, m.Group) {
 			b.o.Hub.AttachSince(c, st, m.Pos)
 		} else {
-			ask, sts = append(ask, m.Group), append(sts, st)
+			ask, sts = append(ask, m), append(sts, st)
 		}
 	}
 	if len(ask) == 0 {
@@ -125,7 +125,7 @@ func (b *Bus) attach(ctx context.Context, c *hub.Conn, se store.Session, reg *st
 		return fmt.Errorf("follow groups: %w", err)
 	}
 	for i, st := range sts {
-		tail, ok := tails[ask[i]]
+		tail, ok := tails[ask[i].Group]
 		if !ok {
 			continue // left meanwhile
 		}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +38,19 @@ func StartCluster(t testing.TB, masters, replicas int) *Cluster {
 		}
 	}
 	c.form(t)
+	t.Cleanup(func() { c.tell(t) })
 	return c
+}
+
+// tell prints what each server thinks of the others when the test has failed.
+func (c *Cluster) tell(t testing.TB) {
+	if !t.Failed() {
+		return
+	}
+	for _, s := range c.Servers() {
+		nodes, err := roundTrip(s.Addr, "CLUSTER", "NODES")
+		t.Logf("%s: %v\n%s", s.Addr, err, nodes)
+	}
 }
 
 // StartNode runs a server that is ready to become part of a Cluster.
@@ -64,38 +77,49 @@ func (c *Cluster) Join(t testing.TB, s *Server) {
 	c.settled(t)
 }
 
-// Owner is the master that has a slot.
-func (c *Cluster) Owner(t testing.TB, slot int) *Server {
+// Owner is the master that has a slot, as soon as all masters agree. To move a slot before that is how a Cluster loses it: a
+// server to which it is given, and that does not know yet how new the former owner's claim is, believes a packet of the former owner
+// that was under way.
+func (c *Cluster) Owner(t testing.TB, slot int) (owner *Server) {
 	t.Helper()
-	for _, line := range strings.Split(c.Masters[0].Do("CLUSTER", "NODES"), "\n") {
-		fields := strings.Fields(line)
-		for _, r := range fields[min(8, len(fields)):] {
-			first, last, isRange := strings.Cut(r, "-")
-			if !isRange {
-				last = first
-			}
-			from, err1 := strconv.Atoi(first)
-			to, err2 := strconv.Atoi(last)
-			if err1 == nil && err2 == nil && from <= slot && slot <= to {
-				addr, _, _ := strings.Cut(fields[1], "@")
-				return c.at(t, addr)
+	await(t, "the masters agree on who has a slot", func() bool {
+		view := members(c.Masters[0])
+		for _, m := range c.Masters[1:] {
+			if !slices.EqualFunc(members(m), view, sameClaim) {
+				return false
 			}
 		}
+		i := slices.IndexFunc(c.Servers(), func(s *Server) bool { return s.Addr == ownerIn(view, slot) })
+		if i >= 0 {
+			owner = c.Servers()[i]
+		}
+		return i >= 0
+	})
+	return owner
+}
+
+func sameClaim(a, b member) bool { return a.id == b.id && a.slots == b.slots && a.epoch == b.epoch }
+
+// ownerIn is the address of the master that has a slot in the eyes of a server; empty if none.
+func ownerIn(view []member, slot int) string {
+	for _, m := range view {
+		if slices.ContainsFunc(m.ranges(), func(r slotRange) bool { return r.first <= slot && slot <= r.last }) {
+			return m.addr
+		}
 	}
-	t.Fatalf("slot %d has no server", slot)
-	return nil
+	return ""
 }
 
 // Move gives a slot with all that is in it to another master, as `redis-cli --cluster reshard` does.
 func (c *Cluster) Move(t testing.TB, slot int, to *Server) {
 	t.Helper()
-	from, name := c.Owner(t, slot), strconv.Itoa(slot)
+	from := c.Owner(t, slot)
 	if from == to {
 		return
 	}
-	toID := to.Do("CLUSTER", "MYID")
-	c.Begin(t, slot, to)
-	c.Carry(t, slot, to)
+	c.begin(t, slot, from, to)
+	c.carry(t, slot, from, to)
+	name, toID := strconv.Itoa(slot), to.Do("CLUSTER", "MYID")
 	c.ok(t, to, "CLUSTER", "SETSLOT", name, "NODE", toID)
 	for _, s := range append([]*Server{from}, c.Masters...) {
 		if s == to {
@@ -111,7 +135,12 @@ func (c *Cluster) Move(t testing.TB, slot int, to *Server) {
 // Begin has a slot move to another master, and nothing of it moved yet; Abort ends that.
 func (c *Cluster) Begin(t testing.TB, slot int, to *Server) {
 	t.Helper()
-	from, name := c.Owner(t, slot), strconv.Itoa(slot)
+	c.begin(t, slot, c.Owner(t, slot), to)
+}
+
+func (c *Cluster) begin(t testing.TB, slot int, from, to *Server) {
+	t.Helper()
+	name := strconv.Itoa(slot)
 	c.ok(t, to, "CLUSTER", "SETSLOT", name, "IMPORTING", from.Do("CLUSTER", "MYID"))
 	c.ok(t, from, "CLUSTER", "SETSLOT", name, "MIGRATING", to.Do("CLUSTER", "MYID"))
 }
@@ -119,7 +148,12 @@ func (c *Cluster) Begin(t testing.TB, slot int, to *Server) {
 // Carry moves what is in a slot that is moving.
 func (c *Cluster) Carry(t testing.TB, slot int, to *Server) {
 	t.Helper()
-	from, name := c.Owner(t, slot), strconv.Itoa(slot)
+	c.carry(t, slot, c.Owner(t, slot), to)
+}
+
+func (c *Cluster) carry(t testing.TB, slot int, from, to *Server) {
+	t.Helper()
+	name := strconv.Itoa(slot)
 	host, port, _ := net.SplitHostPort(to.Addr)
 	for {
 		keys := from.List("CLUSTER", "GETKEYSINSLOT", name, "100")
@@ -148,22 +182,14 @@ func (c *Cluster) ok(t testing.TB, s *Server, args ...string) {
 // MoveAll gives all slots of a master to another one.
 func (c *Cluster) MoveAll(t testing.TB, from, to *Server) {
 	t.Helper()
-	id := from.Do("CLUSTER", "MYID")
-	for _, line := range strings.Split(c.Masters[0].Do("CLUSTER", "NODES"), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) <= 8 || fields[0] != id {
-			continue
-		}
-		for _, r := range fields[8:] {
-			first, last, isRange := strings.Cut(r, "-")
-			if !isRange {
-				last = first
-			}
-			at, _ := strconv.Atoi(first)
-			end, _ := strconv.Atoi(last)
-			for ; at <= end; at++ {
-				c.Move(t, at, to)
-			}
+	view := members(from)
+	i := slices.IndexFunc(view, func(m member) bool { return m.addr == from.Addr })
+	if i < 0 {
+		t.Fatalf("%s is no server of the cluster", from.Addr)
+	}
+	for _, r := range view[i].ranges() {
+		for slot := r.first; slot <= r.last; slot++ {
+			c.Move(t, slot, to)
 		}
 	}
 }

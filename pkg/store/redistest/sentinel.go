@@ -42,12 +42,12 @@ func StartSentinels(t testing.TB, replicas int, opts ...Option) *Sentinels {
 	for _, r := range set.Servers[1:] {
 		r.Do("REPLICAOF", "127.0.0.1", master.Port())
 	}
-	set.copied(t, master)
+	await(t, "the replicas have copied their master", func() bool { return set.copied(master) })
 	for range sentinelCount {
 		addr, end := startSentinel(t, master)
 		set.sentinels, set.ends = append(set.sentinels, addr), append(set.ends, end)
 	}
-	set.settled(t, master)
+	await(t, "the sentinels know one another and the replicas", func() bool { return set.settled(master) })
 	return set
 }
 
@@ -75,11 +75,23 @@ func (set *Sentinels) Failover(t testing.TB) {
 	})
 }
 
-// Settled waits until a server is the master in everybody's eyes, and all others that run are replicas that have copied it.
+// Settled waits until the sentinels agree on a master, and all other servers that run are replicas that have copied it. It fails the
+// test if it is not the expected one: a busy machine may have kept that from a processor for so long that it was replaced.
 func (set *Sentinels) Settled(t testing.TB, master *Server) {
 	t.Helper()
-	set.copied(t, master)
-	set.settled(t, master)
+	if now := set.Settle(t); now != master {
+		t.Fatalf("the master is %s in place of %s, which nobody has killed", now.Addr, master.Addr)
+	}
+}
+
+// Settle waits as Settled does, and returns the master, whichever it is.
+func (set *Sentinels) Settle(t testing.TB) (master *Server) {
+	t.Helper()
+	await(t, "the sentinels agree on a master that all others have copied", func() bool {
+		master = set.master()
+		return master != nil && isMaster(master) && set.copied(master) && set.settled(master)
+	})
+	return master
 }
 
 // CutOff keeps a replica from what its master takes from now on, until the master is gone or Resume is called. To freeze it is
@@ -125,34 +137,24 @@ func (set *Sentinels) master() *Server {
 	return set.Servers[i]
 }
 
-// copied returns when all servers that run, but for the master, have copied what it has.
-func (set *Sentinels) copied(t testing.TB, master *Server) {
-	t.Helper()
-	for _, r := range set.Servers {
-		if r == master || !r.Running() {
-			continue
-		}
-		await(t, "a replica has copied its master", func() bool {
-			if now := set.master(); now != nil && now != master {
-				t.Fatalf("the sentinels have replaced %s, which nobody had killed", master.Addr)
-			}
-			has := offset(replication(master), "master_repl_offset") // first: it may grow all the time
-			info := replication(r)
-			return has >= 0 && strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
-				offset(info, "slave_repl_offset") >= has
-		})
-	}
+// copied tells whether all servers that run, but for the master, have copied what it has.
+func (set *Sentinels) copied(master *Server) bool {
+	return !slices.ContainsFunc(set.Servers, func(r *Server) bool { return r != master && r.Running() && !hasCopied(r, master) })
 }
 
-// settled returns when all sentinels know one another and the replicas, and think well of the master.
-func (set *Sentinels) settled(t testing.TB, master *Server) {
-	t.Helper()
-	for _, addr := range set.sentinels {
-		await(t, "the sentinels know one another and the replicas", func() bool {
-			return strings.Contains(sentinelInfo(addr), "status=ok,address="+master.Addr+
-				",slaves="+strconv.Itoa(len(set.Servers)-1)+",sentinels="+strconv.Itoa(sentinelCount))
-		})
-	}
+func hasCopied(r, master *Server) bool {
+	has := offset(replication(master), "master_repl_offset") // first: it may grow all the time
+	info := replication(r)
+	return has >= 0 && strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_port:"+master.Port()) &&
+		offset(info, "slave_repl_offset") >= has
+}
+
+// settled tells whether all sentinels know one another and the replicas, and think well of the master.
+func (set *Sentinels) settled(master *Server) bool {
+	return !slices.ContainsFunc(set.sentinels, func(addr string) bool {
+		return !strings.Contains(sentinelInfo(addr), "status=ok,address="+master.Addr+
+			",slaves="+strconv.Itoa(len(set.Servers)-1)+",sentinels="+strconv.Itoa(sentinelCount))
+	})
 }
 
 func sentinelInfo(addr string) string {

@@ -116,12 +116,12 @@ func (u *user) ok(method, path string, body any) map[string]any {
 func (u *user) arrive(groups ...string) {
 	u.r.t.Helper()
 	u.conn = protocol.NewConnID(u.r.store.Partition(u.id))
-	_, err := u.r.store.Connect(context.Background(), store.Session{
+	c, err := u.r.store.Connect(context.Background(), store.Session{
 		JTI: u.conn, JTITTL: time.Minute, ClientID: u.id, ConnID: u.conn, Node: "n1", Device: "default",
 		Groups: append(groups, lobby), UntilOffline: true,
 	})
 	if err == nil {
-		_, err = u.r.store.SyncGroups(context.Background(), u.id, append(groups, lobby))
+		_, err = u.r.store.SyncGroups(context.Background(), u.id, c.Groups)
 	}
 	if err != nil {
 		u.r.t.Fatal(err)
