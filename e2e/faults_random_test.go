@@ -14,11 +14,10 @@ import (
 )
 
 const (
-	shortRandom = 15 * time.Second // of faults, in every run of the tests
-	shortSeed   = 321              // slow-network, stall-clients, cut-clients, stop-node twice: many come back, and Redis loses nothing
-	// shortSeedCluster is of move-slots and others.
-	shortSeedCluster = 1
-	markEvery        = 8 // steps: so often everybody has to catch up, so that a run that is stuck does not go on
+	shortRandom      = 15 * time.Second // of faults, in every run of the tests
+	shortSeed        = 321              // slow-network, stall-clients, cut-clients, stop-node twice: many come back, and Redis loses nothing
+	shortSeedCluster = 12               // move-slots, empty-master, kill-master, kill-replica
+	markEvery        = 8                // steps: so often everybody has to catch up, so that a run that is stuck does not go on
 )
 
 // TestFaultsRandom inflicts a random sequence of faults. RIG_MINUTES says for how long, RIG_SEED which one.

@@ -21,7 +21,7 @@ type membership struct{ client, group string }
 
 // readMembers finds out when who was certainly a member of what, and certainly not: not while a change is under way, not from
 // a loss of Redis' data until the next change.
-func readMembers(changes []ledger.Change, losses []time.Time) map[membership][]stretch {
+func readMembers(changes []ledger.Change, losses []ledger.Span) map[membership][]stretch {
 	out := make(map[membership][]stretch)
 	failed := make(map[membership]bool) // the last attempt
 	for _, c := range changes {
@@ -52,9 +52,16 @@ func readMembers(changes []ledger.Change, losses []time.Time) map[membership][]s
 }
 
 // cut ends a stretch at the first loss in it.
-func (s *stretch) cut(losses []time.Time) {
-	for _, at := range losses {
-		if at.After(s.from) && (s.to.IsZero() || at.Before(s.to)) {
+func (s *stretch) cut(losses []ledger.Span) {
+	for _, l := range losses {
+		if !l.To.After(s.from) {
+			continue
+		}
+		at := l.From
+		if at.Before(s.from) {
+			at = s.from
+		}
+		if s.to.IsZero() || at.Before(s.to) {
 			s.to = at
 		}
 	}

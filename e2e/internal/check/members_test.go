@@ -51,6 +51,24 @@ func TestCompareMemberships(t *testing.T) {
 			b.left(1, club)
 			b.toClub("b", "5-2")
 		}, nil},
+		{"left a server that was being replaced, which forgot it", func(b *book) {
+			b.move(true, true)
+			b.joined(1, club, "5-0")
+			begin := b.tick()
+			b.move(false, true)
+			b.toClub("a", "6-1")
+			b.p.Losing(begin, b.tick())
+			b.club("a", "6-1")
+		}, nil},
+		{"left when it had been replaced", func(b *book) {
+			b.move(true, true)
+			b.joined(1, club, "5-0")
+			b.p.Losing(b.tick(), b.tick())
+			b.move(true, true)
+			b.move(false, true)
+			b.toClub("a", "6-1")
+			b.club("a", "6-1")
+		}, []Rule{Stray}},
 		{"sent while it joined", func(b *book) {
 			called := b.tick()
 			b.toClub("a", "5-1")

@@ -23,7 +23,7 @@ type message struct {
 type sent struct {
 	byKey   map[string]*message
 	order   []*message
-	losses  []time.Time
+	losses  []ledger.Span // at any moment of which Redis may have lost data
 	alarms  []ledger.Span // in which something happened that may have alarmed clients
 	calms   []time.Time   // when everything that was acknowledged was stored
 	changes []ledger.Change
@@ -97,7 +97,7 @@ func (s *sent) attempt(m *message, a ledger.Send) {
 
 // lost tells whether Redis may have lost data between two moments; a zero end means up to the end.
 func (s *sent) lost(from, to time.Time) bool {
-	return slices.ContainsFunc(s.losses, func(t time.Time) bool { return t.After(from) && (to.IsZero() || t.Before(to)) })
+	return slices.ContainsFunc(s.losses, func(l ledger.Span) bool { return l.To.After(from) && (to.IsZero() || l.From.Before(to)) })
 }
 
 // claim notes that a message has a position, which no other message may have.

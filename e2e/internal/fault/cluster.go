@@ -5,15 +5,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/imtier/imtier/e2e/internal/rig"
 	"github.com/imtier/imtier/pkg/store/redistest"
 )
-
-// lossEvery is how exactly it is known when data was lost that may have been lost at any moment.
-const lossEvery = 50 * time.Millisecond
 
 // Cluster breaks a Redis Cluster of which every master has a replica. After each fault all of them run and agree.
 type Cluster struct {
@@ -147,24 +143,10 @@ func order(l *rig.Load, s *redistest.Server, args ...string) {
 	}
 }
 
-// losing writes down, until over is called, that data may be lost at any moment.
+// losing writes down, when over is called, that data may have been lost at any moment since.
 func losing(l *rig.Load) (over func()) {
-	ctx, cancel := context.WithCancel(l.T.Context())
-	var note sync.WaitGroup
-	note.Go(func() {
-		tick := time.NewTicker(lossEvery)
-		defer tick.Stop()
-		for {
-			l.Publisher.Lost(time.Now())
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				l.Publisher.Lost(time.Now())
-				return
-			}
-		}
-	})
-	return func() { cancel(); note.Wait() }
+	begin := time.Now()
+	return func() { l.Publisher.Losing(begin, time.Now()) }
 }
 
 // begun waits until the life that a fault has begun somewhere is that of all partitions. Who was connected since the fault may be

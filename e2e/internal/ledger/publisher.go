@@ -59,7 +59,7 @@ type Publisher struct {
 	mu      sync.Mutex
 	sends   []Send
 	changes []Change
-	losses  []time.Time
+	losses  []Span
 	calms   []time.Time
 	alarms  []Span
 }
@@ -106,11 +106,18 @@ func (p *Publisher) Calms() []time.Time {
 func (p *Publisher) Lost(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.losses = append(p.losses, at)
+	p.losses = append(p.losses, Span{at, at})
 }
 
-// Losses are the moments at which Redis may have lost data.
-func (p *Publisher) Losses() []time.Time {
+// Losing writes down that Redis may have lost data at any moment between two, these included.
+func (p *Publisher) Losing(from, to time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.losses = append(p.losses, Span{from, to})
+}
+
+// Losses are the times at any moment of which Redis may have lost data.
+func (p *Publisher) Losses() []Span {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.losses)

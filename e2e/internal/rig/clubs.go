@@ -118,7 +118,7 @@ func (c *clubs) hold(ctx context.Context) (release func()) {
 	losses := c.l.Publisher.Losses()
 	for s, join := range c.member {
 		since := c.since[s]
-		if since.IsZero() || slices.ContainsFunc(losses, since.Before) {
+		if since.IsZero() || slices.ContainsFunc(losses, func(l ledger.Span) bool { return l.To.After(since) }) {
 			c.change(ctx, s, join)
 		}
 	}
